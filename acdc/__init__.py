@@ -1,0 +1,59 @@
+"""Automated circuit discovery: from a Hugging Face causal language model and a task to a minimal, checked circuit."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acdc.circuit import Circuit
+    from acdc.errors import ACDCError, CircuitError, ModelError, RunError, TaskError, UnknownNameError
+    from acdc.graph import Graph
+    from acdc.models import PatchableModel
+    from acdc.prompts import PromptBatch, PromptPair
+    from acdc.run import RunResult, discover, load_run
+    from acdc.task import Task, single_token
+
+__version__ = "0.1.0"
+
+_HOME = {  # name: module; imported when first used, so that `import acdc` stays light
+    **dict.fromkeys(("ACDCError", "CircuitError", "ModelError", "RunError", "TaskError", "UnknownNameError"), "errors"),
+    "Circuit": "circuit",
+    "Graph": "graph",
+    "PatchableModel": "models",
+    "PromptBatch": "prompts",
+    "PromptPair": "prompts",
+    "RunResult": "run",
+    "Task": "task",
+    "discover": "run",
+    "load_run": "run",
+    "single_token": "task",
+}
+
+__all__ = [
+    "ACDCError",
+    "Circuit",
+    "CircuitError",
+    "Graph",
+    "ModelError",
+    "PatchableModel",
+    "PromptBatch",
+    "PromptPair",
+    "RunError",
+    "RunResult",
+    "Task",
+    "TaskError",
+    "UnknownNameError",
+    "__version__",
+    "discover",
+    "load_run",
+    "single_token",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'acdc' has no attribute {name!r}")
+    return getattr(import_module(f"acdc.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,409 @@
+"""A circuit: the edges of a model's graph that a task needs, with the evidence for each, as an immutable value.
+
+The file format is EAP-IG's and MIB's circuit JSON with our fields beside theirs; docs/format.md describes it.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from acdc.errors import CircuitError
+from acdc.graph import Graph
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+
+    from acdc.drawing import Picture
+
+__all__ = ["FORMAT_VERSION", "Circuit", "write_atomically"]
+
+FORMAT_VERSION = 1
+MAX_DRAWN_EDGES = 500
+
+
+class _Copied:
+    """A dataclass field that is copied when set and when read, so that nobody can change what the circuit holds."""
+
+    def __init__(self, copy: Callable[[Any], Any], default: Any = MISSING) -> None:
+        self.copy, self.default = copy, default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None:
+            return self.copy(instance.__dict__[self.name])
+        if self.default is MISSING:  # how `dataclass` learns that the field is required
+            raise AttributeError(self.name)
+        return self.default
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self.name] = self.copy(value)
+
+
+def _copy_mask(mask: Any) -> Tensor:
+    if not isinstance(mask, Tensor):
+        raise CircuitError(f"a circuit's mask must be a boolean tensor [src, dst], not {type(mask).__name__}")
+    return mask.detach().cpu().clone()
+
+
+def _copy_scores(scores: Any) -> Tensor | None:
+    if scores is None:
+        return None
+    if not isinstance(scores, Tensor) or not scores.is_floating_point():
+        kind = str(scores.dtype).removeprefix("torch.") if isinstance(scores, Tensor) else type(scores).__name__
+        raise CircuitError(f"a circuit's scores must be a floating point tensor [src, dst], not {kind}")
+    return scores.detach().cpu().to(torch.float64, copy=True)
+
+
+def _copy_provenance(provenance: Any) -> dict[str, Any]:
+    try:
+        copy = json.loads(json.dumps({} if provenance is None else dict(provenance), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise CircuitError(f"a circuit's provenance must be a mapping that JSON can hold: {error}") from None
+    return copy
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """The kept edges of a graph, how much each matters, and where that is known from.
+
+    A circuit can't be changed: its tensors are copied when given and when read. Two circuits are equal when graph,
+    mask and scores are; where they come from isn't compared.
+
+    Args:
+        graph: The graph of the model's shape.
+        mask: `[src, dst]`, True where the edge is kept.
+        scores: `[src, dst]` effect of each edge, held in float64; positive: removing the edge makes the loss worse;
+            NaN: not measured. None when no edge was measured.
+        provenance: What JSON can hold. `task`, `model`, `method` and `tau` appear in the circuit's one-line summary.
+
+    Raises:
+        CircuitError: A tensor has another shape or dtype, the mask keeps pairs that are no edges, or the provenance
+            isn't JSON.
+
+    >>> graph = Graph(n_layers=1, n_heads=2, d_model=8)
+    >>> circuit = Circuit.from_edges(graph, ["input->a0.h1<v>", "a0.h1->logits"], provenance={"task": "copy"})
+    >>> circuit
+    Circuit(2 of 13 edges, 3 nodes; 1 layers x 2 heads; copy)
+    >>> "input->m0" in circuit, circuit.nodes
+    (False, ('input', 'a0.h1', 'logits'))
+    """
+
+    graph: Graph
+    mask: Bool[Tensor, "src dst"] = _Copied(_copy_mask)  # type: ignore[assignment]
+    scores: Float[Tensor, "src dst"] | None = _Copied(_copy_scores, default=None)  # type: ignore[assignment]
+    provenance: Mapping[str, Any] = _Copied(_copy_provenance, default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self.graph.check_mask(self.mask)
+        scores, shape = self.scores, (self.graph.n_src, self.graph.n_dst)
+        if scores is None:
+            return
+        if tuple(scores.shape) != shape:
+            raise CircuitError(f"scores for {self.graph.shape} must be {list(shape)}, not {list(scores.shape)}")
+        object.__setattr__(self, "scores", scores.masked_fill(~self.graph.edges_mask, math.nan))
+
+    @classmethod
+    def from_edges(
+        cls, graph: Graph, edges: Iterable[str], *, provenance: Mapping[str, Any] | None = None
+    ) -> "Circuit":
+        """The circuit that keeps exactly the named edges, without scores."""
+        return cls(graph, graph.mask_of(edges), provenance=provenance or {})
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """Names of the kept edges."""
+        return tuple(self.graph.edge_names(self.mask))
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the nodes that touch a kept edge, from `input` to `logits`."""
+        return tuple(self.graph.node_names(self.mask))
+
+    @property
+    def n_edges(self) -> int:
+        """Number of kept edges."""
+        return int(self.mask.sum())
+
+    @property
+    def origin(self) -> str:
+        """Task, model, method and tau in words, as far as the provenance says; else empty."""
+        words = (("", "task"), ("on ", "model"), ("by ", "method"), ("tau=", "tau"))
+        return " ".join(f"{word}{self.provenance[key]}" for word, key in words if self.provenance.get(key) is not None)
+
+    def prune(self) -> "Circuit":
+        """The circuit without edges that lie on no path from `input` to `logits`."""
+        return Circuit(self.graph, self.graph.prune(self.mask), self.scores, self.provenance)
+
+    def __contains__(self, edge: object) -> bool:
+        """Whether the named edge is kept; a name that is no edge of the graph raises `CircuitError`."""
+        return isinstance(edge, str) and bool(self.mask[self.graph.parse_edge(edge)])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Circuit):
+            return NotImplemented
+        return self.graph == other.graph and torch.equal(self.mask, other.mask) and _same(self.scores, other.scores)
+
+    def __hash__(self) -> int:
+        return hash((self.graph, self.mask.numpy().tobytes()))
+
+    def __or__(self, other: "Circuit") -> "Circuit":
+        """The edges that either circuit keeps; as in every set operation, the scores stay if both have the same."""
+        return self._combine("|", other, lambda a, b: a | b)
+
+    def __and__(self, other: "Circuit") -> "Circuit":
+        """The edges that both circuits keep."""
+        return self._combine("&", other, lambda a, b: a & b)
+
+    def __sub__(self, other: "Circuit") -> "Circuit":
+        """The edges that this circuit keeps and the other doesn't."""
+        return self._combine("-", other, lambda a, b: a & ~b)
+
+    def __xor__(self, other: "Circuit") -> "Circuit":
+        """The edges that just one of the circuits keeps."""
+        return self._combine("^", other, lambda a, b: a ^ b)
+
+    def _combine(self, symbol: str, other: "Circuit", operation: Callable[[Tensor, Tensor], Tensor]) -> Any:
+        if not isinstance(other, Circuit):
+            return NotImplemented
+        if self.graph != other.graph:
+            shapes = f"{_shape(self.graph)} and {_shape(other.graph)}"
+            raise CircuitError(f"{symbol} needs two circuits of one graph, not {shapes}")
+        # effects measured in different circuits don't compare, so they are dropped rather than mixed
+        scores = self.scores if _same(self.scores, other.scores) else None
+        mine, theirs = self.provenance, other.provenance
+        shared = {key: value for key, value in mine.items() if key in theirs and theirs[key] == value}
+        provenance = shared | {"operation": symbol, "operands": [dict(mine), dict(theirs)]}
+        return Circuit(self.graph, operation(self.mask, other.mask), scores, provenance)
+
+    def to_networkx(self) -> "nx.MultiDiGraph":
+        """The kept edges as a networkx graph between nodes: see `Graph.to_networkx`."""
+        return self.graph.to_networkx(self.mask, self.scores)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row for each edge of the graph, kept or not: see `Graph.to_frame`."""
+        return self.graph.to_frame(self.mask, self.scores)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the circuit as JSON that EAP-IG and MIB read too; an interrupted write leaves the old file whole.
+
+        Raises:
+            CircuitError: The file can't be written.
+        """
+        return write_atomically(path, "".join(_encode(self)).encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], graph: Graph | None = None) -> "Circuit":
+        """Read a circuit that `save`, EAP-IG or MIB wrote.
+
+        Args:
+            path: The JSON file.
+            graph: The graph that the circuit must belong to, if it is known.
+
+        Raises:
+            CircuitError: There is no such file, it holds no circuit, or it belongs to a model of another shape.
+        """
+        data = _read_json(Path(path))
+        try:
+            return cls(*_decode(data, graph))
+        except CircuitError as error:
+            raise CircuitError(f"{path}: {error}") from None
+
+    @overload
+    def draw(self, path: None = None, *, title: str | None = None, max_edges: int | None = ...) -> "Picture": ...
+
+    @overload
+    def draw(
+        self, path: str | os.PathLike[str], *, title: str | None = None, max_edges: int | None = ...
+    ) -> list[Path]: ...
+
+    def draw(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        title: str | None = None,
+        max_edges: int | None = MAX_DRAWN_EDGES,
+    ) -> "Picture | list[Path]":
+        """Draw the circuit: into a file, or, without a path, as a picture that a notebook shows.
+
+        Args:
+            path: Where to; the ending says the format: see `acdc.drawing.draw`.
+            title: Default: the circuit's origin.
+            max_edges: Draw only so many edges, those of the largest effect; None draws all.
+        """
+        from acdc import drawing  # the one import from a higher floor, made when a picture is asked for
+
+        if path is None:
+            return drawing.picture(self, title=title, max_edges=max_edges)
+        return drawing.draw(self, path, title=title, max_edges=max_edges)
+
+    def __repr__(self) -> str:
+        graph = self.graph
+        origin = f"; {self.origin}" if self.origin else ""
+        return f"Circuit({self.n_edges} of {graph.n_edges} edges, {len(self.nodes)} nodes; {graph.shape}{origin})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from acdc import drawing
+
+        return {"text/plain": repr(self)} | drawing.mimebundle(self)
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write a file through a temporary one beside it, so that nobody ever sees half a file.
+
+    Raises:
+        CircuitError: The folder is missing or can't be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise CircuitError(f"can't write {path}: {error.strerror or error}") from None
+    return path
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+
+
+def _shape(graph: Graph) -> str:
+    return f"{graph.shape} of width {graph.d_model}"
+
+
+# The file: {"cfg", "acdc", "nodes", "edges"}, an edge a line
+
+
+def _encode(circuit: Circuit) -> Iterator[str]:
+    graph, scores, kept = circuit.graph, circuit.scores, set(circuit.nodes)
+    cfg = {
+        "n_layers": graph.n_layers,
+        "n_heads": graph.n_heads,
+        "parallel_attn_mlp": graph.parallel,
+        "d_model": graph.d_model,
+    }
+    ours = {"version": FORMAT_VERSION, "scores": scores is not None, "provenance": circuit.provenance}
+    nodes = {node: {"in_graph": node in kept} for node in (*graph.sources, "logits")}
+    yield f'{{\n"cfg": {json.dumps(cfg)},\n"acdc": {json.dumps(ours)},\n"nodes": {json.dumps(nodes)},\n"edges": {{'
+    rows, columns = graph.edges_mask.nonzero(as_tuple=True)
+    names = graph.edge_names(graph.edges_mask)
+    values = [0.0] * len(names) if scores is None else scores[rows, columns].tolist()
+    separator = "\n"
+    for name, score, keep in zip(names, values, circuit.mask[rows, columns].tolist(), strict=True):
+        measured = ', "measured": false' if math.isnan(score) else ""
+        in_graph = "true" if keep else "false"
+        yield f'{separator}"{name}": {{"score": {_number(score)}, "in_graph": {in_graph}{measured}}}'
+        separator = ",\n"
+    yield "\n}\n}\n"
+
+
+def _number(score: float) -> str:
+    """A JSON number: readers of this format need one even where nothing was measured, and JSON has no infinity."""
+    if math.isnan(score):
+        return "0.0"
+    return repr(score) if math.isfinite(score) else f"{'-' * (score < 0)}1e999"
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise CircuitError(f"can't read the circuit {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise CircuitError(f"{path} is not JSON: {error}") from None
+
+
+def _decode(data: Any, expected: Graph | None) -> tuple[Graph, Tensor, Tensor | None, Any]:
+    parts = [_part(data, key) for key in ("cfg", "nodes", "edges")]
+    graph = _decode_graph(parts[0], expected)
+    _check_nodes(graph, parts[1])
+    ours = _part(data, "acdc") if "acdc" in data else {}
+    if (version := ours.get("version", FORMAT_VERSION)) != FORMAT_VERSION:
+        raise CircuitError(f"has format version {version!r}; this program reads version {FORMAT_VERSION}")
+    mask, scores = _decode_edges(graph, parts[2])
+    has_scores = ours.get("scores", not bool(scores.isnan().all()))  # only our files tell "none" from "none measured"
+    provenance = _part(ours, "provenance") if "provenance" in ours else {}
+    return graph, mask, scores if has_scores else None, provenance
+
+
+def _part(data: Any, key: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise CircuitError(f"holds no circuit: expected a JSON object, not {type(data).__name__}")
+    if key not in data:
+        raise CircuitError(f"holds no circuit: {key!r} is missing (expected the keys cfg, nodes and edges)")
+    if not isinstance(part := data[key], dict):
+        raise CircuitError(f"holds no circuit: {key!r} must be an object, not {type(part).__name__}")
+    return part
+
+
+def _decode_graph(cfg: dict[str, Any], expected: Graph | None) -> Graph:
+    cfg = dict(cfg)
+    if expected is not None:
+        cfg.setdefault("d_model", expected.d_model)  # EAP-IG's first files don't have it
+    for key, kind in (("n_layers", int), ("n_heads", int), ("d_model", int), ("parallel_attn_mlp", bool)):
+        if key not in cfg:
+            raise CircuitError(f"holds no circuit: cfg lacks {key!r}")
+        if type(cfg[key]) is not kind:  # a bool is an int, but no number of layers
+            raise CircuitError(f"cfg's {key!r} must be {kind.__name__}, not {cfg[key]!r}")
+    graph = Graph(cfg["n_layers"], cfg["n_heads"], cfg["d_model"], cfg["parallel_attn_mlp"])
+    if expected is not None and graph != expected:
+        raise CircuitError(f"a circuit of {_shape(graph)} doesn't fit a model of {_shape(expected)}")
+    return graph
+
+
+def _check_nodes(graph: Graph, nodes: dict[str, Any]) -> None:
+    known = {*graph.sources, "logits"}
+    for name, info in nodes.items():
+        if name not in known:
+            raise CircuitError(f"{name!r} is no node of a graph of {graph.shape}")
+        if isinstance(info, dict) and info.get("in_graph") and not _all_kept(info.get("neurons", [])):
+            raise CircuitError(f"keeps only some neurons of {name}: circuits of neurons can't be read")
+
+
+def _all_kept(neurons: Any) -> bool:
+    return all(map(_all_kept, neurons)) if isinstance(neurons, list) else bool(neurons)
+
+
+def _decode_edges(graph: Graph, edges: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Mask and scores; an edge not listed is removed and not measured."""
+    index = {name: n for n, name in enumerate(graph.edge_names(graph.edges_mask))}
+    kept, values = [False] * len(index), [math.nan] * len(index)
+    for name, info in edges.items():
+        if name not in index:
+            graph.parse_edge(name)  # raises, saying what is wrong with the name
+            raise CircuitError(f"{name!r} isn't written as an edge's name")
+        kept[index[name]], values[index[name]] = _decode_edge(name, info)
+    where = graph.edges_mask
+    mask, scores = torch.zeros(where.shape, dtype=torch.bool), torch.full(where.shape, math.nan, dtype=torch.float64)
+    mask[where], scores[where] = torch.tensor(kept), torch.tensor(values, dtype=torch.float64)
+    return mask, scores
+
+
+def _decode_edge(name: str, info: Any) -> tuple[bool, float]:
+    if not isinstance(info, dict) or not isinstance(info.get("in_graph"), bool):
+        raise CircuitError(f"{name!r} needs an 'in_graph' that is true or false, not {info!r}")
+    score = info.get("score")
+    if score is None or info.get("measured") is False:
+        return info["in_graph"], math.nan
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        raise CircuitError(f"{name!r} needs a number as its score, not {score!r}")
+    try:
+        return info["in_graph"], float(score)
+    except OverflowError:
+        raise CircuitError(f"{name!r} needs a number as its score, not one of {len(str(score))} digits") from None

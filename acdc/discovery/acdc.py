@@ -1,0 +1,244 @@
+"""ACDC: greedy removal of edges, from the logits back to the input (Conmy et al. 2023, algorithm 1).
+
+    for each destination d, from the logits to the input:
+        for each source s of d:
+            remove s -> d if the loss rises by less than tau
+
+Decisions are made one after another, each with all earlier removals in place. Several are tried in one propagation by
+predicting the decisions before them; a prediction that fails costs its work and changes nothing (fact 6).
+"""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from acdc.discovery.method import Found, Journal, Progress
+from acdc.errors import RunError, unknown_name
+from acdc.graph import QKV, Graph
+from acdc.patching.problem import Problem
+from acdc.patching.state import CircuitState, Edge
+
+__all__ = ["ORDERS", "acdc"]
+
+ORDERS = ("late-first", "early-first", "random")
+
+
+def acdc(
+    problem: Problem,
+    *,
+    tau: float = 0.01,
+    absolute: bool = False,
+    senders: str = "late-first",
+    heads: str = "late-first",
+    sweeps: int = 1,
+    prune: bool = True,
+    speculation: int | None = None,
+    memory: int = 256 * 2**20,
+    journal: Journal | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Found:
+    """Find a circuit by ACDC.
+
+    Args:
+        tau: An edge goes if the loss rises by less than this, in the metric's unit.
+        absolute: Compare the change's size, so that an edge whose removal helps by `tau` or more stays too.
+        senders: Order in which a destination's sources are tried: late-first, early-first or random.
+        heads: Order of the heads of a layer as destinations; q, k and v of a head follow each other.
+        sweeps: How often to go through the kept edges; 0 for until none can go, which makes the result minimal at tau.
+        prune: Take away the edges on no path from the input to the logits.
+        speculation: Most edges tried in one propagation; adaptive if None. It changes the speed, no decision.
+        memory: About how many bytes a propagation may take.
+
+    Returns:
+        The kept edges. Scores are the measured rise of the loss when the edge was last tried, in the metric's unit;
+        0 for edges that could have no effect.
+
+    Raises:
+        RunError: An option is out of range, or a loss is NaN.
+        UnknownNameError: An order has no such name.
+    """
+    _check(tau, sweeps, speculation, memory, senders=senders, heads=heads)
+    state = CircuitState(problem, memory=memory)
+    search = _Search(state, tau, absolute, _Width(speculation), journal)
+    order = edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed)
+    done, settled = 0, False
+    while not settled and (sweeps == 0 or done < sweeps):
+        removed = search.sweep([edge for edge in order if state.mask[edge]], f"sweep {done + 1}", progress)
+        done, settled = done + 1, removed == 0
+    mask = torch.from_numpy(state.mask.copy())
+    return Found(
+        mask=state.graph.prune(mask) if prune else mask,
+        scores=torch.from_numpy(search.scores),
+        cost={
+            "candidates": search.tried,
+            "free_removals": search.free,
+            "forward_passes": state.forward_passes,
+            "propagations": state.propagations,
+            "sweeps": done,
+        },
+        claims={"minimal_at_tau": settled},
+    )
+
+
+def edge_order(graph: Graph, *, senders: str = "late-first", heads: str = "late-first", seed: int = 0) -> list[Edge]:
+    """Every edge in the order in which ACDC tries it; destinations always from the logits back."""
+    rng = random.Random(seed)
+    sources, edges = _ordered(range(graph.n_src), senders, rng), []
+    for dst in _destinations(graph, heads, rng):
+        edges += [(src, dst) for src in sources if src < int(graph.upstream[dst])]
+    return edges
+
+
+def _destinations(graph: Graph, heads: str, rng: random.Random) -> list[int]:
+    found = [graph.n_dst - 1]
+    for layer in reversed(range(graph.n_layers)):
+        found.append(graph.mlp_dst(layer))
+        found += [graph.head_dst(layer, kind, h) for h in _ordered(range(graph.n_heads), heads, rng) for kind in QKV]
+    return found
+
+
+def _ordered(items: Sequence[int], order: str, rng: random.Random) -> list[int]:
+    if order == "random":
+        return rng.sample(items, len(items))
+    return list(reversed(items)) if order == "late-first" else list(items)
+
+
+def _check(tau: float, sweeps: int, speculation: int | None, memory: int, **orders: str) -> None:
+    if not isinstance(tau, (int, float)) or math.isnan(tau) or tau < 0:
+        raise RunError(f"tau must be a number of at least 0 (an edge goes if the loss rises by less), not {tau!r}")
+    if not isinstance(sweeps, int) or sweeps < 0:
+        raise RunError(f"sweeps must be 0 (until no edge can go) or a positive number, not {sweeps!r}")
+    if speculation is not None and (not isinstance(speculation, int) or speculation < 1):
+        raise RunError(f"speculation must be at least 1, or None for adaptive, not {speculation!r}")
+    if memory < 1:
+        raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
+    for option, order in orders.items():
+        if order not in ORDERS:
+            raise unknown_name(f"order of {option}", order, ORDERS)
+
+
+@dataclass
+class _Width:
+    """How many edges to try at once: twice as many after all predictions held, fewer after a miss."""
+
+    fixed: int | None
+    now: int = 8
+
+    @property
+    def limit(self) -> int:
+        return self.fixed or self.now
+
+    def learn(self, held: int, tried: int) -> None:
+        self.now = min(2 * self.now, 1024) if held == tried else max(4, 2 * held)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One edge of a chain: it is tried together with the removals predicted before it."""
+
+    edge: Edge
+    free: bool
+    goes: bool  # predicted
+    before: tuple[Edge, ...] = ()  # removals predicted before it in this chain, without free ones
+
+
+@dataclass
+class _Search:
+    """The decisions so far."""
+
+    state: CircuitState
+    tau: float
+    absolute: bool
+    width: _Width
+    journal: Journal | None
+    tried: int = 0
+    free: int = 0
+    scores: np.ndarray = field(init=False)
+    guesses: dict[Edge, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scores = np.full(self.state.mask.shape, np.nan)
+
+    def goes(self, change: float) -> bool:
+        """ACDC's rule."""
+        return (abs(change) if self.absolute else change) < self.tau
+
+    def sweep(self, edges: list[Edge], stage: str, progress: Callable[[Progress], None] | None) -> int:
+        """Decide every edge, in order; how many went."""
+        done = removed = 0
+        while done < len(edges):
+            chain = self.chain(edges, done)
+            decided, gone = self.decide(chain)
+            done, removed = done + decided, removed + gone
+            if progress is not None:
+                progress(Progress(done, len(edges), int(self.state.mask.sum()), stage))
+        return removed
+
+    def chain(self, edges: list[Edge], start: int) -> list[_Trial]:
+        """The next edges to try, with predictions; it ends where the width or the memory does."""
+        state, trials = self.state, list[_Trial]()
+        before, dsts = list[Edge](), list[int]()
+        outgoing = state.mask.sum(1)
+        n_measured, fits = 0, self.width.limit
+        for edge in edges[start:]:
+            src, dst = edge
+            node = state.graph.src_of_dst[dst]
+            free = node is not None and int(outgoing[node]) == 0
+            if not free:
+                if dst not in dsts:
+                    fits = min(fits, state.copies_that_fit([*dsts, dst]))
+                    if n_measured >= fits and n_measured:
+                        break
+                    dsts.append(dst)
+                elif n_measured >= fits:
+                    break
+                n_measured += 1
+            goes = self.goes(0.0 if free else self.guesses.get(edge, -math.inf if not self.absolute else 0.0))
+            trials.append(_Trial(edge, free, goes, tuple(before)))
+            if goes:
+                outgoing[src] -= 1
+                if not free:
+                    before.append(edge)
+        return trials
+
+    def decide(self, chain: list[_Trial]) -> tuple[int, int]:
+        """Measure a chain and take its decisions up to the first that was predicted wrongly, that one included."""
+        measured = [trial for trial in chain if not trial.free]
+        losses = iter(self.measure(measured))
+        loss, decided, removed, missed, held = self.state.loss, 0, 0, False, 0
+        for trial in chain:
+            new = loss if trial.free else next(losses)
+            change = new - loss
+            if missed:  # measured in a circuit that isn't ours: a guess
+                self.guesses[trial.edge] = change
+                loss = new if trial.goes else loss
+                continue
+            goes = self.goes(change)
+            self.scores[trial.edge] = change
+            decided, removed = decided + 1, removed + goes
+            self.free, self.tried = self.free + (trial.free and goes), self.tried + (not trial.free)
+            if goes:
+                self.state.remove([trial.edge], None if trial.free else new)
+            missed = goes != trial.goes
+            held += not (missed or trial.free)
+            loss = new if trial.goes else loss
+        if measured:
+            self.width.learn(held, len(measured))
+        return decided, removed
+
+    def measure(self, trials: list[_Trial]) -> list[float]:
+        """The losses of trials, read from the journal where a former run measured them."""
+        if not trials:
+            return []
+        recorded = None if self.journal is None else self.journal.next()
+        losses = recorded or self.state.losses([[*trial.before, trial.edge] for trial in trials]).tolist()
+        if any(math.isnan(loss) for loss in losses):
+            edge = self.state.graph.edge_name(*trials[0].edge)
+            raise RunError(f"the loss becomes NaN near {edge}; use a wider dtype (float32 or float64)")
+        if self.journal is not None and recorded is None:
+            self.journal.append(losses)
+        return losses

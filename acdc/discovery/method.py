@@ -1,0 +1,65 @@
+"""What a discovery method is, and what it gives back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+__all__ = ["Found", "Journal", "Method", "Progress"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A method's result.
+
+    Attributes:
+        mask: The kept edges.
+        scores: Each edge's effect, positive where removing it hurts; NaN where it wasn't measured.
+        cost: What it took, like `forward_passes` (whole batches), `candidates` (edges tried).
+        claims: What holds of the result by construction, like `minimal_at_tau`.
+    """
+
+    mask: Bool[Tensor, "src dst"]
+    scores: Float[Tensor, "src dst"]
+    cost: Mapping[str, int | float]
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a search is: `done` of `total` edges decided (of this sweep), `kept` still in the circuit."""
+
+    done: int
+    total: int
+    kept: int
+    stage: str
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Measured values, written as they come, so that a stopped search can go on where it was."""
+
+    def next(self) -> list[float] | None:
+        """The next recorded values; None when all have been read."""
+        ...
+
+    def append(self, values: list[float]) -> None:
+        """Record values."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find a circuit.
+
+    Attributes:
+        search: `search(problem, *, journal=None, progress=None, **options) -> Found`; its other keyword-only
+            parameters are the method's options.
+    """
+
+    name: str
+    summary: str
+    source: str
+    search: Callable[..., Found]

@@ -1,0 +1,7 @@
+"""Pictures of circuits: Graphviz (SVG, PNG, PDF, DOT), and SVG without it."""
+
+from acdc.drawing.dot import to_dot
+from acdc.drawing.notebook import html_table, mimebundle
+from acdc.drawing.render import FORMATS, INSTALL_GRAPHVIZ, Picture, draw, picture
+
+__all__ = ["FORMATS", "INSTALL_GRAPHVIZ", "Picture", "draw", "html_table", "mimebundle", "picture", "to_dot"]

@@ -1,0 +1,102 @@
+"""A circuit as a Graphviz graph: a rank for each level of the model, from input (top) to logits (bottom)."""
+
+from html import escape
+
+import graphviz
+
+from acdc.circuit import MAX_DRAWN_EDGES, Circuit
+from acdc.drawing.scene import ARROW_COLORS, Arrow, Scene, scene_of, style_of
+from acdc.graph import kind_of
+
+__all__ = ["dot_of", "to_dot"]
+
+FONT = "Helvetica"
+SHAPES = {"input": "oval", "mlp": "hexagon", "logits": "doubleoctagon"}
+
+
+def to_dot(circuit: Circuit, *, title: str | None = None, max_edges: int | None = MAX_DRAWN_EDGES) -> graphviz.Digraph:
+    """The circuit as DOT: an edge of the graph for each kept edge of the circuit, the same text for the same circuit.
+
+    A head is a box with a cell for each of its inputs (q, k, v) that an edge enters; an MLP is a hexagon. An edge's
+    colour says which input it enters, its width the size of its effect (positive: removing the edge makes the loss
+    worse), dashes a negative effect.
+
+    Args:
+        circuit: What to draw.
+        title: Default: the circuit's origin.
+        max_edges: Draw only so many edges, those of the largest effect; None draws all.
+    """
+    return dot_of(scene_of(circuit, title=title, max_edges=max_edges))
+
+
+def dot_of(scene: Scene) -> graphviz.Digraph:
+    """The scene as DOT."""
+    crowd = scene.crowd
+    dot = graphviz.Digraph("circuit")
+    dot.attr(bgcolor="white", fontname=FONT, labelloc="t", labeljust="l", label=_header(scene))
+    dot.attr(rankdir="TB", newrank="true", splines="true", outputorder="edgesfirst")
+    # Graphviz keeps `nodesep` between passing lines too, so a crowd of them would push the nodes far apart
+    dot.attr(nodesep=f"{0.2 - 0.17 * crowd:.2f}", ranksep=f"{0.45 + 0.4 * crowd:.2f}")
+    dot.attr("node", fontname=FONT, fontsize="12", style="filled", height="0.35", width="0.5", margin="0.09,0.04")
+    dot.attr("edge", arrowsize="0.45", fontname=FONT, fontsize="9")
+    for n, row in enumerate(scene.rows):
+        _add_rank(dot, n, row.label, row.nodes, scene)
+    for n in range(len(scene.rows) - 1):
+        dot.edge(f"rank{n}", f"rank{n + 1}", style="invis", weight="50")
+    for arrow in scene.arrows:
+        _add_edge(dot, arrow)
+    return dot
+
+
+def _add_rank(dot: graphviz.Digraph, n: int, label: str, nodes: tuple[str, ...], scene: Scene) -> None:
+    with dot.subgraph() as rank:
+        rank.attr(rank="same")
+        rank.node(f"rank{n}", label, shape="plaintext", style="", fontcolor="#90A4AE", fontsize="11")
+        for node in nodes:
+            fill, line = style_of(node)
+            if kind_of(node) == "head":
+                rank.node(node, _head_label(node, scene.inputs[node], fill, line), shape="plain", style="")
+            else:
+                rank.node(node, shape=SHAPES[kind_of(node)], fillcolor=fill, color=line)
+
+
+def _head_label(node: str, inputs: tuple[str, ...], fill: str, line: str) -> str:
+    """A box with the head's name under a cell for each input that is used; edges end at the cells."""
+    cells = "".join(
+        f'<TD PORT="{kind}" BGCOLOR="{ARROW_COLORS[kind]}"><FONT COLOR="white" POINT-SIZE="9">{kind}</FONT></TD>'
+        for kind in inputs
+    )
+    top = f"<TR>{cells}</TR>" if cells else ""
+    span = max(1, len(inputs))
+    return (
+        f'<<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2" COLOR="{line}" '
+        f'BGCOLOR="{fill}">{top}<TR><TD COLSPAN="{span}" CELLPADDING="4">{node}</TD></TR></TABLE>>'
+    )
+
+
+def _add_edge(dot: graphviz.Digraph, arrow: Arrow) -> None:
+    alpha = f"{round(255 * arrow.opacity):02X}"
+    dot.edge(
+        arrow.src,
+        f"{arrow.dst}:{arrow.input}:n" if arrow.input else arrow.dst,
+        color=arrow.color + alpha,
+        penwidth=f"{arrow.width:g}",
+        style="dashed" if arrow.dashed else "solid",
+        tooltip=graphviz.escape(arrow.text),
+    )
+
+
+def _header(scene: Scene) -> str:
+    """Title, caption and legend as an HTML-like label."""
+    title = f'<FONT POINT-SIZE="16"><B>{_escape(scene.title)}</B></FONT>' if scene.title else ""
+    caption = f'<FONT POINT-SIZE="12" COLOR="#546E7A">{_escape(scene.caption)}</FONT>'
+    chips = [f'<FONT COLOR="{color}"><B>&#9644;</B></FONT> {escape(meaning)}' for color, meaning in scene.legend]
+    legend = " &#160; ".join([*chips, *map(escape, scene.notes)])
+    legend = f'<FONT POINT-SIZE="11">{legend}</FONT>' if legend else ""
+    rows = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in (title, caption, legend) if row)
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="1">{rows}</TABLE>>'
+
+
+def _escape(text: str) -> str:
+    r"""Escaped for an HTML-like label, where Graphviz still replaces \G and the like within a run of text."""
+    return escape(text).replace("\\", '<FONT COLOR="#000000">\\</FONT>')

@@ -1,0 +1,113 @@
+"""Pictures as files and in notebooks: Graphviz's `dot` program where there is one, our own SVG where there is none."""
+
+import logging
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from acdc.circuit import MAX_DRAWN_EDGES, Circuit, write_atomically
+from acdc.drawing.dot import dot_of
+from acdc.drawing.scene import Scene, scene_of
+from acdc.drawing.svg import svg_of
+from acdc.errors import CircuitError
+
+__all__ = ["FORMATS", "INSTALL_GRAPHVIZ", "Picture", "draw", "picture"]
+
+logger = logging.getLogger(__name__)
+
+FORMATS = (".svg", ".png", ".pdf", ".dot", ".gv")
+INSTALL_GRAPHVIZ = (
+    "install Graphviz: 'apt install graphviz' (Debian, Ubuntu), 'brew install graphviz' (macOS), "
+    "or 'conda install -c conda-forge graphviz'"
+)
+TIMEOUT = 60.0  # seconds; dot's layout of thousands of edges would take hours
+
+
+class _NoGraphviz(Exception):
+    """Why `dot` drew nothing."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn circuit that a notebook shows: its DOT source and its SVG."""
+
+    dot: str
+    svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+def draw(
+    circuit: Circuit,
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    max_edges: int | None = MAX_DRAWN_EDGES,
+) -> list[Path]:
+    """Draw a circuit into a file; the ending chooses among SVG, PNG, PDF and DOT (.dot, .gv).
+
+    SVG, PNG and PDF are made by Graphviz's `dot` program. Where it is missing or fails, the DOT file is written beside
+    the asked path, SVG is drawn by `acdc.drawing.svg` instead, and a logged warning says how to install Graphviz.
+
+    Args:
+        circuit: What to draw.
+        path: The file; its folder must exist.
+        title: Default: the circuit's origin.
+        max_edges: Draw only so many edges, those of the largest effect; None draws all.
+
+    Returns:
+        The files written.
+
+    Raises:
+        CircuitError: The ending names no known format, or the file can't be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise CircuitError(f"can't draw to {path.name!r}: the ending must be one of {', '.join(FORMATS)}")
+    scene = scene_of(circuit, title=title, max_edges=max_edges)
+    source = dot_of(scene).source
+    if suffix in (".dot", ".gv"):
+        return [write_atomically(path, source.encode())]
+    try:
+        return [write_atomically(path, _run_dot(source, suffix[1:]))]
+    except _NoGraphviz as reason:
+        return _draw_without_graphviz(scene, source, path, str(reason))
+
+
+def picture(circuit: Circuit, *, title: str | None = None, max_edges: int | None = MAX_DRAWN_EDGES) -> Picture:
+    """A circuit as a value that a notebook shows; arguments as for `draw`."""
+    scene = scene_of(circuit, title=title, max_edges=max_edges)
+    source = dot_of(scene).source
+    try:
+        return Picture(source, _run_dot(source, "svg").decode())
+    except _NoGraphviz:
+        return Picture(source, svg_of(scene))
+
+
+def _draw_without_graphviz(scene: Scene, source: str, path: Path, reason: str) -> list[Path]:
+    written = [write_atomically(path, svg_of(scene).encode())] if path.suffix.lower() == ".svg" else []
+    written.append(write_atomically(path.with_suffix(".dot"), source.encode()))
+    names = " and ".join(file.name for file in written)
+    drawn = "drawn without Graphviz" if len(written) > 1 else f"{path.name} was not drawn"
+    logger.warning("%s: wrote %s; %s. For Graphviz's layout %s", reason, names, drawn, INSTALL_GRAPHVIZ)
+    return written
+
+
+def _run_dot(source: str, kind: str) -> bytes:
+    program = shutil.which("dot")
+    if program is None:
+        raise _NoGraphviz("Graphviz's program 'dot' was not found")
+    try:
+        done = subprocess.run([program, f"-T{kind}"], input=source.encode(), capture_output=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise _NoGraphviz(f"'dot' took longer than {TIMEOUT:.0f} seconds") from None
+    except OSError as error:
+        raise _NoGraphviz(f"'dot' could not be run ({error})") from None
+    if done.returncode != 0 or not done.stdout:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+        raise _NoGraphviz(f"'dot' failed ({lines[-1]})")
+    return done.stdout

@@ -1,0 +1,182 @@
+"""What a picture of a circuit shows, before any renderer: rows of nodes from input to logits, and styled arrows."""
+
+import math
+from dataclasses import dataclass
+
+from acdc.circuit import Circuit
+from acdc.graph import input_of, kind_of
+
+__all__ = ["ARROW_COLORS", "NODE_COLORS", "Arrow", "Row", "Scene", "scene_of"]
+
+# Okabe and Ito's palette: told apart by colour-blind readers too
+ARROW_COLORS = {"q": "#0072B2", "k": "#D55E00", "v": "#009E73", "": "#555555"}
+NODE_COLORS = {  # kind: (fill, line)
+    "input": ("#ECEFF1", "#455A64"),
+    "head": ("#FFFFFF", "#37474F"),
+    "mlp": ("#FFF3CD", "#8A6D00"),
+    "logits": ("#EADCF4", "#5E3A87"),
+}
+FEW, MANY = 20, 200  # between these numbers of arrows, lines get thinner
+LONGEST_TITLE = 150
+
+
+@dataclass(frozen=True)
+class Row:
+    """Nodes drawn on one level, with what the level is called."""
+
+    label: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A kept edge as it is drawn; `strength` is in [0, 1] and grows with the effect's size."""
+
+    src: str
+    dst: str
+    input: str
+    score: float | None
+    strength: float
+    width: float
+    color: str
+
+    @property
+    def dashed(self) -> bool:
+        """Dashed arrows hurt: removing the edge makes the loss better."""
+        return self.score is not None and self.score < 0
+
+    @property
+    def opacity(self) -> float:
+        """Weak arrows step back."""
+        return round(0.35 + 0.6 * self.strength, 3)
+
+    @property
+    def text(self) -> str:
+        """The edge's name and score, for a tooltip."""
+        name = f"{self.src}->{self.dst}" + (f"<{self.input}>" if self.input else "")
+        return name if self.score is None else f"{name}: {self.score:+.3g}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture's content; `inputs` says which of q, k and v each head is drawn with."""
+
+    title: str
+    caption: str
+    rows: tuple[Row, ...]
+    arrows: tuple[Arrow, ...]
+    inputs: dict[str, tuple[str, ...]]
+
+    @property
+    def crowd(self) -> float:
+        """How crowded the picture is, from 0 (few arrows) to 1 (many)."""
+        return _crowd(len(self.arrows))
+
+    @property
+    def legend(self) -> tuple[tuple[str, str], ...]:
+        """Colour and meaning of each sort of arrow that the picture has."""
+        meaning = {"q": "query input", "k": "key input", "v": "value input", "": "MLP or logits input"}
+        present = {arrow.input for arrow in self.arrows}
+        return tuple((ARROW_COLORS[kind], meaning[kind]) for kind in ARROW_COLORS if kind in present)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How to read widths and dashes, as far as the picture has them."""
+        notes = ["width: size of effect"] if any(arrow.score is not None for arrow in self.arrows) else []
+        return (*notes, *(["dashed: removing it helps"] if any(arrow.dashed for arrow in self.arrows) else []))
+
+
+def scene_of(circuit: Circuit, *, title: str | None, max_edges: int | None) -> Scene:
+    """Rows and arrows of a circuit; with `max_edges`, those of the largest effect."""
+    kept = _strongest(circuit, max_edges)
+    shown = {end for src, dst, _ in kept for end in (src, circuit.graph.node_of(dst))} or {"input", "logits"}
+    arrows = _arrows(circuit, kept)
+    inputs = {
+        node: tuple(kind for kind in "qkv" if any(a.dst == node and a.input == kind for a in arrows)) for node in shown
+    }
+    return Scene(
+        title=_line(circuit.origin if title is None else title),
+        caption=_caption(circuit, len(kept), len(shown)),
+        rows=_rows(circuit, shown),
+        arrows=arrows,
+        inputs=inputs,
+    )
+
+
+def _strongest(circuit: Circuit, max_edges: int | None) -> list[tuple[str, str, float | None]]:
+    """(source, destination, score) of the edges to draw, in the graph's order."""
+    graph, scores = circuit.graph, circuit.scores
+    edges = []
+    for i, j in circuit.mask.nonzero().tolist():
+        score = math.nan if scores is None else float(scores[i, j])
+        edges.append((graph.sources[i], graph.destinations[j], None if math.isnan(score) else score))
+    if max_edges is None or len(edges) <= max_edges:
+        return edges
+    order = sorted(range(len(edges)), key=lambda n: -abs(edges[n][2] or 0.0))  # stable: ties keep the graph's order
+    return [edges[n] for n in sorted(order[: max(max_edges, 0)])]
+
+
+def _arrows(circuit: Circuit, kept: list[tuple[str, str, float | None]]) -> tuple[Arrow, ...]:
+    sizes = [abs(score) for _, _, score in kept if score is not None and math.isfinite(score)]
+    largest = max(sizes, default=0.0)
+    crowd = _crowd(len(kept))
+    thin, thick = 0.8 - 0.3 * crowd, 5.0 - 2.0 * crowd
+    arrows = []
+    for src, dst, score in kept:
+        strength = _strength(score, largest) if sizes else 0.3
+        arrows.append(
+            Arrow(
+                src=src,
+                dst=circuit.graph.node_of(dst),
+                input=input_of(dst),
+                score=score,
+                strength=strength,
+                width=round(thin + (thick - thin) * strength, 3),
+                color=ARROW_COLORS[input_of(dst)],
+            )
+        )
+    return tuple(arrows)
+
+
+def _crowd(n_arrows: int) -> float:
+    return min(1.0, max(0.0, (n_arrows - FEW) / (MANY - FEW)))
+
+
+def _strength(score: float | None, largest: float) -> float:
+    """The square root of the relative size: effects span decades, and the small ones must stay tellable."""
+    if score is None or largest == 0:
+        return 0.0
+    return math.sqrt(min(1.0, abs(score) / largest))
+
+
+def _rows(circuit: Circuit, shown: set[str]) -> tuple[Row, ...]:
+    graph = circuit.graph
+    heads = [[f"a{layer}.h{head}" for head in range(graph.n_heads)] for layer in range(graph.n_layers)]
+    rows = [Row("", ("input",))]
+    for layer, names in enumerate(heads):
+        if graph.parallel:  # heads and MLP read the same stream: one level
+            rows.append(Row(f"layer {layer}", (*names, f"m{layer}")))
+        else:
+            rows += [Row(f"layer {layer}", tuple(names)), Row(f"MLP {layer}", (f"m{layer}",))]
+    rows.append(Row("", ("logits",)))
+    shown_rows = (Row(row.label, tuple(node for node in row.nodes if node in shown)) for row in rows)
+    return tuple(row for row in shown_rows if row.nodes)
+
+
+def _caption(circuit: Circuit, n_drawn: int, n_nodes: int) -> str:
+    graph = circuit.graph
+    caption = f"{circuit.n_edges:,} of {graph.n_edges:,} edges, {n_nodes} nodes"
+    if n_drawn < circuit.n_edges:
+        caption = f"the {n_drawn:,} strongest of {circuit.n_edges:,} kept edges, {n_nodes} nodes"
+    return f"{caption} ({graph.shape})"
+
+
+def _line(text: str) -> str:
+    """One printable line: a picture's XML holds no control characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= LONGEST_TITLE else f"{line[: LONGEST_TITLE - 1]}…"
+
+
+def style_of(node: str) -> tuple[str, str]:
+    """Fill and line colour of a node."""
+    return NODE_COLORS[kind_of(node)]

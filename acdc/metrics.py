@@ -1,0 +1,178 @@
+"""What a circuit is measured by: pure functions of the logits at the target position.
+
+| metric | value of a prompt | better |
+|---|---|---|
+| `kl` | KL(full model ‖ circuit) over the vocabulary, in nats | lower |
+| `logit_diff` | mean logit of the correct answers - mean logit of the wrong ones | higher |
+| `prob_diff` | probability of the correct answers - probability of the wrong ones | higher |
+| `nll` | -log of the correct answers' total probability, in nats | lower |
+
+Discovery minimises the **loss**: the mean value where lower is better, minus the mean value where higher is better.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from acdc.errors import TaskError, unknown_name
+from acdc.prompts import PromptBatch
+
+__all__ = ["METRICS", "Metric", "Objective", "accuracy", "get_metric"]
+
+Logits = Float[Tensor, "rows vocab"]
+Correct = Int[Tensor, "rows n_correct"]
+Wrong = Int[Tensor, "rows n_wrong"]
+Ids = Int[Tensor, "rows n_answers"]
+Values = Float[Tensor, " rows"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of a prompt's target logits.
+
+    Attributes:
+        function: `(logits, correct, wrong, reference)` to one value a row; `reference` is the full model's logits.
+        higher_is_better: The sign.
+        answers_only: It reads no other logits than those of the answers, so only these need to be computed.
+        needs_wrong: It is defined only for tasks that list wrong answers.
+    """
+
+    name: str
+    summary: str
+    function: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    higher_is_better: bool
+    answers_only: bool = False
+    needs_wrong: bool = False
+
+
+def kl(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
+    """KL(reference ‖ logits) = log E_p[exp δ] - E_p[δ], with δ = logits - reference and p = softmax(reference).
+
+    Written in δ because it then stays accurate where the two nearly agree.
+    """
+    delta = logits - reference
+    log_p = reference.log_softmax(-1)
+    return (log_p + delta).logsumexp(-1) - (log_p.exp() * delta).sum(-1)
+
+
+def logit_diff(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
+    """Mean logit of the correct answers minus mean logit of the wrong ones."""
+    return _mean_at(logits, correct) - _mean_at(logits, wrong)
+
+
+def prob_diff(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
+    """Total probability of the correct answers minus that of the wrong ones (Hanna et al. 2023, section 2)."""
+    log_z = logits.logsumexp(-1, keepdim=True)
+    return _at(logits - log_z, correct).exp().sum(-1) - _at(logits - log_z, wrong).exp().sum(-1)
+
+
+def nll(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
+    """Minus the log of the correct answers' total probability."""
+    return logits.logsumexp(-1) - _at(logits, correct).logsumexp(-1)
+
+
+def accuracy(logits: Logits, correct: Correct, wrong: Wrong) -> Bool[Tensor, " rows"]:
+    """Whether the correct answers have more probability than the wrong ones; without wrong ones, whether the most
+    probable token is correct."""
+    if wrong.shape[1] == 0:
+        return (logits.argmax(-1, keepdim=True) == correct).any(-1)
+    return _at(logits, correct).logsumexp(-1) > _at(logits, wrong).logsumexp(-1)
+
+
+def _at(logits: Logits, ids: Ids) -> Float[Tensor, "rows n_answers"]:
+    """Logits at the answers; -inf where a row has no more answers."""
+    return logits.gather(1, ids.clamp_min(0)).masked_fill(ids < 0, -torch.inf)
+
+
+def _mean_at(logits: Logits, ids: Ids) -> Values:
+    return logits.gather(1, ids.clamp_min(0)).masked_fill(ids < 0, 0).sum(-1) / (ids >= 0).sum(-1)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("kl", "KL divergence from the full model, in nats", kl, higher_is_better=False),
+        Metric(
+            "logit_diff",
+            "mean logit of the correct answers minus that of the wrong ones",
+            logit_diff,
+            higher_is_better=True,
+            answers_only=True,
+            needs_wrong=True,
+        ),
+        Metric(
+            "prob_diff",
+            "probability of the correct answers minus that of the wrong ones",
+            prob_diff,
+            higher_is_better=True,
+            needs_wrong=True,
+        ),
+        Metric("nll", "minus the log probability of the correct answers, in nats", nll, higher_is_better=False),
+    )
+}
+
+
+def get_metric(name: "str | Metric") -> Metric:
+    """The metric of this name; a `Metric` is returned as it is.
+
+    Raises:
+        UnknownNameError: No metric has this name.
+    """
+    if isinstance(name, Metric):
+        return name
+    if name not in METRICS:
+        raise unknown_name("metric", name, METRICS)
+    return METRICS[name]
+
+
+class Objective:
+    """A metric bound to a batch and to the full model's logits on it.
+
+    Args:
+        metric: What to measure.
+        batch: Whose answers to read.
+        clean_logits: The full model's logits at the targets: the reference of `kl`.
+
+    Attributes:
+        tokens: Ids of the logits that the metric reads, or None for all.
+
+    Raises:
+        TaskError: The metric needs wrong answers and a pair has none.
+    """
+
+    def __init__(self, metric: Metric, batch: PromptBatch, clean_logits: Float[Tensor, "batch vocab"]) -> None:
+        if metric.needs_wrong and bool(((batch.wrong >= 0).sum(1) == 0).any()):
+            raise TaskError(
+                f"metric {metric.name!r} needs wrong answers, and task {batch.task!r} lists none; use kl or nll"
+            )
+        self.metric = metric
+        self.tokens: Tensor | None = None
+        self._correct, self._wrong, self._reference = batch.correct, batch.wrong, clean_logits
+        if metric.answers_only:
+            self.tokens = torch.cat([batch.correct, batch.wrong], 1).unique()
+            self.tokens = self.tokens[self.tokens >= 0]
+            self._reference = clean_logits[:, self.tokens]
+            self._correct, self._wrong = (self._columns(ids) for ids in (batch.correct, batch.wrong))
+
+    def _columns(self, ids: Ids) -> Ids:
+        """Answers as columns of the logits that are computed; -1 stays."""
+        assert self.tokens is not None
+        return torch.where(ids < 0, ids, torch.searchsorted(self.tokens, ids.clamp_min(0)))
+
+    def values(self, logits: Logits) -> Values:
+        """One value a row; rows are whole copies of the batch, one after another."""
+        copies = logits.shape[0] // self._correct.shape[0]
+        if copies == 1:
+            return self.metric.function(logits, self._correct, self._wrong, self._reference)
+        each = [
+            self.metric.function(part, self._correct, self._wrong, self._reference) for part in logits.chunk(copies)
+        ]
+        return torch.cat(each)
+
+    def loss(self, logits: Logits) -> Float[Tensor, " copies"]:
+        """The mean loss of each copy of the batch, in float64; lower is better."""
+        values = self.values(logits).double().view(-1, self._correct.shape[0]).mean(1)
+        return -values if self.metric.higher_is_better else values

@@ -1,0 +1,128 @@
+"""What a removed edge carries instead: one value per source, prompt and position."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acdc.errors import TaskError, unknown_name
+from acdc.models import PatchableModel
+from acdc.patching.activations import Outputs, run
+from acdc.prompts import PromptBatch
+
+__all__ = ["ABLATIONS", "Ablated", "Ablation", "ablate"]
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """Ablated outputs of all sources.
+
+    Attributes:
+        first: The first column in which they can differ from the clean ones; all before are constants (fact 5).
+    """
+
+    outputs: Outputs
+    first: int
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A way to make ablated outputs: `make(model, batch, clean outputs, seed)`."""
+
+    name: str
+    summary: str
+    make: Callable[[PatchableModel, PromptBatch, Outputs, int], Ablated]
+
+
+def corrupt(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+    """The corrupted prompts' outputs (interchange; Geiger et al. 2021, Conmy et al. 2023)."""
+    return Ablated(run(model, batch, batch.corrupt).outputs, batch.first_difference)
+
+
+def zero(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+    """Zero for every source, `input` included."""
+    return Ablated(_map(torch.zeros_like, clean), 0)
+
+
+def mean(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+    """The mean over the corrupted prompts per position, counted from the target (Wang et al. 2022, section 2)."""
+    real = batch.attention[:, :, None].to(model.dtype)
+    count = real.sum(0).clamp_min(1)
+
+    def average(x: Tensor) -> Tensor:  # [..., batch pos width]
+        return ((x * real).sum(-3, keepdim=True) / count).expand_as(x)
+
+    return Ablated(_map(average, run(model, batch, batch.corrupt).outputs), 0)
+
+
+def noise(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+    """The clean prompts' outputs after Gaussian noise on the embeddings where the two sides differ.
+
+    Its standard deviation is three times that of the embeddings (Meng et al. 2022, appendix B.1).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    deviation = 3 * clean.input[batch.attention].double().std()
+    draw = torch.randn(clean.input.shape, generator=generator, dtype=torch.float64).to(clean.input.device) * deviation
+    noisy = clean.input + draw.to(clean.input.dtype) * (batch.clean != batch.corrupt)[:, :, None]
+    return Ablated(run(model, batch, batch.clean, embeddings=noisy).outputs, batch.first_difference)
+
+
+def resample(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+    """The clean outputs of another prompt of the batch, of the same length (Chan et al. 2022).
+
+    Raises:
+        TaskError: A prompt has no other of its length.
+    """
+    order = _derangement(batch, seed)
+    changed = (batch.clean[order] != batch.clean).any(0).nonzero()
+    if len(changed) == 0:
+        raise TaskError(f"task {batch.task!r}: all prompts of a length are equal, so resampling changes nothing")
+    moved = Outputs(clean.input[order], tuple(z[:, order] for z in clean.z), tuple(mlp[order] for mlp in clean.mlp))
+    return Ablated(moved, int(changed[0]))
+
+
+def _derangement(batch: PromptBatch, seed: int) -> Tensor:
+    """For each prompt another one of its length: a shuffled cycle through each length's prompts."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.arange(batch.n)
+    for length in batch.lengths.unique().tolist():
+        rows = (batch.lengths.cpu() == length).nonzero()[:, 0]
+        if len(rows) == 1:
+            raise TaskError(
+                f"ablation 'resample' needs another prompt of the same length for each; task {batch.task!r} has one "
+                f"prompt alone with {length} tokens: use more prompts, one template, or another ablation"
+            )
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        order[rows] = rows.roll(1)
+    return order.to(batch.clean.device)
+
+
+def _map(function: Callable[[Tensor], Tensor], outputs: Outputs) -> Outputs:
+    """`function` of every tensor."""
+    return Outputs(function(outputs.input), tuple(map(function, outputs.z)), tuple(map(function, outputs.mlp)))
+
+
+ABLATIONS: dict[str, Ablation] = {
+    ablation.name: ablation
+    for ablation in (
+        Ablation("corrupt", "the corrupted prompt's activation", corrupt),
+        Ablation("zero", "zero", zero),
+        Ablation("mean", "the mean over the corrupted prompts, per position", mean),
+        Ablation("noise", "the clean prompt's activation after noise on the embeddings that differ", noise),
+        Ablation("resample", "the activation of another clean prompt of the same length", resample),
+    )
+}
+
+
+@torch.no_grad()
+def ablate(kind: str, model: PatchableModel, batch: PromptBatch, clean: Outputs, *, seed: int = 0) -> Ablated:
+    """Ablated outputs of this kind.
+
+    Raises:
+        UnknownNameError: There is no such ablation.
+        TaskError: The batch doesn't allow it.
+    """
+    if kind not in ABLATIONS:
+        raise unknown_name("ablation", kind, ABLATIONS)
+    return ABLATIONS[kind].make(model, batch, clean, seed)

@@ -1,0 +1,70 @@
+"""One discovery problem: a model, a batch, a metric and an ablation, with the clean and ablated runs made once."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from acdc.errors import ModelError
+from acdc.metrics import Metric, Objective, get_metric
+from acdc.models import PatchableModel
+from acdc.patching.ablation import Ablated, ablate
+from acdc.patching.activations import CleanRun, run
+from acdc.patching.masked import masked_logits
+from acdc.prompts import PromptBatch
+
+__all__ = ["Problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What every discovery method is given.
+
+    Attributes:
+        clean: The unpatched model's run on the clean prompts.
+        ablated: What removed edges carry.
+        objective: The metric on this batch, read against the clean logits.
+        seed: Seed of whatever a method draws.
+    """
+
+    model: PatchableModel
+    batch: PromptBatch
+    clean: CleanRun
+    ablated: Ablated
+    objective: Objective
+    seed: int = 0
+
+    @classmethod
+    def make(
+        cls,
+        model: PatchableModel,
+        batch: PromptBatch,
+        *,
+        metric: str | Metric = "kl",
+        ablation: str = "corrupt",
+        seed: int = 0,
+    ) -> "Problem":
+        """Check the batch and make the runs.
+
+        Raises:
+            TaskError: A prompt doesn't fit the model, or the batch doesn't allow this metric or ablation.
+            ModelError: The clean logits aren't finite.
+            UnknownNameError: No such metric or ablation.
+        """
+        chosen = get_metric(metric)
+        model.check_batch(batch)
+        batch = batch.to(model.device)
+        clean = run(model, batch, batch.clean)
+        if not bool(torch.isfinite(clean.logits).all()):
+            dtype = str(model.dtype).removeprefix("torch.")
+            raise ModelError(
+                f"{model.name!r} gives logits that are NaN or infinite on task {batch.task!r} in {dtype}; "
+                "its weights are damaged, or it needs a wider dtype (float32)"
+            )
+        objective = Objective(chosen, batch, clean.logits)
+        return cls(model, batch, clean, ablate(ablation, model, batch, clean.outputs, seed=seed), objective, seed)
+
+    def logits(self, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:
+        """Target logits of the circuit `mask`."""
+        return masked_logits(self.model, self.batch, self.ablated.outputs, mask)

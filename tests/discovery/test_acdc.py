@@ -1,0 +1,167 @@
+"""ACDC on the exact engine decides as the naive engine does, edge for edge, in float64."""
+
+import functools
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from acdc.discovery.acdc import ORDERS, acdc, edge_order
+from acdc.discovery.method import Found
+from acdc.errors import ACDCError
+from acdc.metrics import METRICS
+from acdc.patching.problem import Problem
+from tests.oracle import naive_acdc
+from tests.tiny import CONFIGS, tiny_batch, tiny_model
+
+
+@functools.cache
+def problem_of(family: str, metric: str = "kl", ablation: str = "corrupt") -> Problem:
+    batch = tiny_batch(lengths=(6, 6, 8, 8)) if ablation == "resample" else tiny_batch()
+    return Problem.make(tiny_model(family), batch, metric=metric, ablation=ablation, seed=5)
+
+
+def assert_like_oracle(problem: Problem, tau: float, *, speculation: int | None = None, **options) -> None:
+    """The same mask, and the same change of the loss at every edge that either tried."""
+    orders = {name: options.pop(name) for name in ("senders", "heads") if name in options}
+    order = edge_order(problem.model.graph, seed=problem.seed, **orders)
+    metric, ablated = problem.objective.metric, problem.ablated.outputs
+    mask, changes = naive_acdc(problem.model, problem.batch, ablated, metric, tau, order=order, **options)
+    found = acdc(problem, tau=tau, prune=False, speculation=speculation, **orders, **options)
+    assert torch.equal(mask, found.mask)
+    for edge, change in changes.items():
+        assert found.scores[edge].item() == pytest.approx(change, abs=1e-7)
+    kept = int(mask.sum())
+    assert 0.05 * len(changes) < kept < 0.95 * len(changes), f"{kept} of {len(changes)} kept: that tests little"
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_every_family_equals_the_oracle(family: str) -> None:
+    assert_like_oracle(problem_of(family), tau=0.03)
+
+
+@pytest.mark.parametrize("tau", [1e-3, 1e-2, 4e-2])
+@pytest.mark.parametrize("family", ["gpt2", "qwen2-window"])
+def test_every_tau_equals_the_oracle(family: str, tau: float) -> None:
+    assert_like_oracle(problem_of(family), tau=tau)
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_equals_the_oracle(metric: str, absolute: bool) -> None:
+    assert_like_oracle(
+        problem_of("gpt2-untied", metric), tau=0.0003 if metric == "prob_diff" else 0.02, absolute=absolute
+    )
+
+
+@pytest.mark.parametrize("ablation", ["zero", "mean", "noise", "resample"])
+def test_every_ablation_equals_the_oracle(ablation: str) -> None:
+    assert_like_oracle(problem_of("llama-gqa", ablation=ablation), tau=0.02)
+
+
+@pytest.mark.parametrize("speculation", [1, 2, 7, 1000])
+def test_every_speculation_width_equals_the_oracle(speculation: int) -> None:
+    assert_like_oracle(problem_of("neox-parallel"), tau=0.02, speculation=speculation)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_equals_the_oracle(order: str) -> None:
+    assert_like_oracle(problem_of("gpt2"), tau=0.03, senders=order)
+    assert_like_oracle(problem_of("gpt2"), tau=0.03, heads=order)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral-window"])
+def test_sweeps_equal_the_oracle(family: str) -> None:
+    assert_like_oracle(problem_of(family), tau=0.05, sweeps=3)
+
+
+def test_no_speculation_width_and_no_memory_changes_the_circuit() -> None:
+    problem = problem_of("llama-gqa")
+    plain = acdc(problem, tau=0.01, speculation=1, sweeps=2)
+    for options in ({"speculation": 5}, {"speculation": None}, {"memory": 1}, {"memory": 10**5}):
+        found = acdc(problem, tau=0.01, sweeps=2, **options)
+        assert torch.equal(found.mask, plain.mask)
+        torch.testing.assert_close(found.scores, plain.scores, atol=1e-10, rtol=0, equal_nan=True)
+
+
+def test_a_circuit_called_minimal_is_minimal() -> None:
+    problem = problem_of("gpt2")
+    found = acdc(problem, tau=0.05, sweeps=0, prune=False)
+    assert found.claims["minimal_at_tau"]
+    loss = problem.objective.loss(problem.logits(found.mask)).item()
+    for edge in found.mask.nonzero().tolist():
+        trial = found.mask.clone()
+        trial[tuple(edge)] = False
+        rise = problem.objective.loss(problem.logits(trial)).item() - loss
+        assert rise >= 0.05
+        assert found.scores[tuple(edge)].item() == pytest.approx(rise, abs=1e-9)
+
+
+def test_one_sweep_does_not_claim_minimality() -> None:
+    assert not acdc(problem_of("gpt2"), tau=0.05).claims["minimal_at_tau"]
+
+
+def test_pruning_leaves_only_paths_from_input_to_logits() -> None:
+    problem = problem_of("gpt2", "logit_diff")
+    found, whole = (acdc(problem, tau=0.1, prune=prune) for prune in (True, False))
+    assert torch.equal(found.mask, problem.model.graph.prune(whole.mask))
+
+
+def test_nothing_of_the_problem_is_changed() -> None:
+    problem = Problem.make(tiny_model("llama-gqa"), tiny_batch())
+    tensors = [problem.clean.final, *problem.clean.outputs.z, *problem.ablated.outputs.mlp, *problem.clean.k]
+    tensors += list(problem.model.hf.parameters())
+    before = [tensor.clone() for tensor in tensors]
+    acdc(problem, tau=0.01, sweeps=2)
+    assert all(torch.equal(old, new) for old, new in zip(before, tensors, strict=True))
+
+
+@dataclass
+class Memory:
+    """A journal that stops the search when it is full."""
+
+    room: float = math.inf
+    recorded: deque = field(default_factory=deque)
+    written: list = field(default_factory=list)
+
+    def next(self) -> list[float] | None:
+        return self.recorded.popleft() if self.recorded else None
+
+    def append(self, values: list[float]) -> None:
+        if len(self.written) >= self.room:
+            raise KeyboardInterrupt
+        self.written.append(values)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 5])
+def test_a_stopped_search_goes_on_to_the_same_circuit(stop: int) -> None:
+    problem, whole = problem_of("gpt2"), Memory()
+    expected = acdc(problem, tau=0.01, sweeps=2, journal=whole)
+    stopped = Memory(room=stop)
+    with pytest.raises(KeyboardInterrupt):
+        acdc(problem, tau=0.01, sweeps=2, journal=stopped)
+    resumed = Memory(recorded=deque(stopped.written))
+    found = acdc(problem, tau=0.01, sweeps=2, journal=resumed)
+    assert torch.equal(found.mask, expected.mask)
+    assert torch.equal(found.scores.nan_to_num(9), expected.scores.nan_to_num(9)), "bit for bit"
+    assert stopped.written + resumed.written == whole.written, "nothing is measured twice"
+    assert isinstance(found, Found)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tau": -0.1}, "tau must be a number of at least 0"),
+        ({"tau": math.nan}, "tau must be a number of at least 0"),
+        ({"sweeps": -1}, "sweeps must be 0"),
+        ({"speculation": 0}, "speculation must be at least 1"),
+        ({"memory": 0}, "memory must be a positive number"),
+        ({"senders": "late"}, "did you mean 'late-first'"),
+        ({"heads": "sideways"}, "unknown order of heads"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ACDCError, match=message):
+        acdc(problem_of("gpt2"), **options)

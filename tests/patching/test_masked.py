@@ -1,0 +1,58 @@
+"""The masked forward pass is the definition, for every family and ablation."""
+
+import pytest
+import torch
+
+from acdc.patching.ablation import ABLATIONS, ablate
+from acdc.patching.activations import run
+from acdc.patching.masked import masked_logits
+from tests.oracle import naive_logits
+from tests.tiny import CONFIGS, tiny_batch, tiny_model
+
+
+def random_mask(model, share: float, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return model.graph.edges_mask & (torch.rand(model.graph.n_src, model.graph.n_dst, generator=generator) < share)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_masked_forward_equals_the_oracle(family: str, share: float) -> None:
+    model, batch = tiny_model(family), tiny_batch()
+    ablated = ablate("corrupt", model, batch, run(model, batch, batch.clean).outputs)
+    mask = random_mask(model, share)
+    torch.testing.assert_close(
+        masked_logits(model, batch, ablated.outputs, mask, memory=1),
+        naive_logits(model, batch, ablated.outputs, mask),
+        atol=1e-10,
+        rtol=0,
+    )
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_all_edges_are_the_clean_run_and_none_the_corrupted(family: str) -> None:
+    model, batch = tiny_model(family), tiny_batch()
+    clean, corrupt = run(model, batch, batch.clean), run(model, batch, batch.corrupt)
+    full = masked_logits(model, batch, corrupt.outputs, model.graph.edges_mask)
+    empty = masked_logits(model, batch, corrupt.outputs, torch.zeros_like(model.graph.edges_mask))
+    torch.testing.assert_close(full, clean.logits, atol=1e-10, rtol=0)
+    torch.testing.assert_close(empty, corrupt.logits, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ABLATIONS)
+def test_every_ablation_has_its_first_column(kind: str) -> None:
+    """Before `first` nothing differs from the clean run; there something does; and the same seed gives the same."""
+    model, batch = tiny_model("llama-gqa"), tiny_batch(lengths=(7, 7, 9, 9))
+    clean = run(model, batch, batch.clean).outputs
+    ablated = ablate(kind, model, batch, clean, seed=3)
+    again = ablate(kind, model, batch, clean, seed=3)
+    for ours, theirs, same in zip(
+        (clean.input, *clean.z, *clean.mlp),
+        (ablated.outputs.input, *ablated.outputs.z, *ablated.outputs.mlp),
+        (again.outputs.input, *again.outputs.z, *again.outputs.mlp),
+        strict=True,
+    ):
+        real = batch.attention[:, : ablated.first, None]
+        assert torch.equal((ours * 1)[..., : ablated.first, :] * real, theirs[..., : ablated.first, :] * real)
+        assert not torch.allclose(ours[..., ablated.first, :], theirs[..., ablated.first, :])
+        assert torch.equal(theirs, same)
