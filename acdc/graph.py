@@ -227,7 +227,7 @@ class Graph:
     ) -> "nx.MultiDiGraph":
         """The kept edges as a `MultiDiGraph` between nodes; an edge's key is `q`, `k`, `v` or empty.
 
-        Nodes carry `layer` and `kind` (input, head, mlp, logits); edges carry `name`, and `score` where it was measured.
+        Nodes carry `layer` and `kind` (input, head, mlp, logits); edges `name`, and `score` where it was measured.
         """
         import networkx as nx
 

@@ -115,7 +115,7 @@ def _make(kind: type[Task], options: dict[str, Any]) -> Task:
         raise TaskError(f"task {kind.name!r} could not be made: {_blame(error)}") from error
 
 
-def _task_class(spec: str) -> type:
+def _task_class(spec: str) -> Any:
     place, colon, name = spec.rpartition(":")
     if not colon:
         if spec.endswith(".py"):
@@ -132,7 +132,7 @@ def _is_task(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Task) and value is not Task
 
 
-def _registered(name: str) -> type[Task]:
+def _registered(name: str) -> Any:
     points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name not in points:
         raise unknown_name("task", name, sorted(points))

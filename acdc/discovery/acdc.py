@@ -20,11 +20,13 @@ from acdc.discovery.method import Found, Journal, Progress
 from acdc.errors import RunError, unknown_name
 from acdc.graph import QKV, Graph
 from acdc.patching.problem import Problem
-from acdc.patching.state import CircuitState, Edge
+from acdc.patching.state import CircuitState, Cost, Edge
 
 __all__ = ["ORDERS", "acdc"]
 
 ORDERS = ("late-first", "early-first", "random")
+WIDTHS = [round(2 ** (i / 2)) for i in range(17)]  # 1 to 256
+OVERHEAD = 10**8  # floating-point operations in the time that a propagation takes however small it is
 
 
 def acdc(
@@ -63,7 +65,7 @@ def acdc(
     """
     _check(tau, sweeps, speculation, memory, senders=senders, heads=heads)
     state = CircuitState(problem, memory=memory)
-    search = _Search(state, tau, absolute, _Width(speculation), journal)
+    search = _Search(state, tau, absolute, _Width(speculation, memory), journal)
     order = edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed)
     done, settled = 0, False
     while not settled and (sweeps == 0 or done < sweeps):
@@ -123,17 +125,27 @@ def _check(tau: float, sweeps: int, speculation: int | None, memory: int, **orde
 
 @dataclass
 class _Width:
-    """How many edges to try at once: twice as many after all predictions held, fewer after a miss."""
+    """How many edges to try at once: as many as decide most edges in a given time.
+
+    If a prediction holds with probability p, K trials are expected to decide `(1 - p^K) / (1 - p)` edges, in a time of
+    `OVERHEAD + K flops`.
+    """
 
     fixed: int | None
-    now: int = 8
+    memory: int
+    held: float = 3.0
+    missed: float = 1.0
 
-    @property
-    def limit(self) -> int:
-        return self.fixed or self.now
+    def best(self, cost: Cost) -> int:
+        if self.fixed is not None:
+            return min(self.fixed, max(1, self.memory // cost.memory))
+        p = self.held / (self.held + self.missed)
+        widths = [width for width in WIDTHS if width == 1 or width * cost.memory <= self.memory]
+        return max(widths, key=lambda width: (1 - p**width) / (OVERHEAD + width * cost.flops))
 
-    def learn(self, held: int, tried: int) -> None:
-        self.now = min(2 * self.now, 1024) if held == tried else max(4, 2 * held)
+    def learn(self, held: int, missed: bool) -> None:
+        """Count predictions, the latest ones most."""
+        self.held, self.missed = 0.9 * self.held + held, 0.9 * self.missed + missed
 
 
 @dataclass(frozen=True)
@@ -143,7 +155,6 @@ class _Trial:
     edge: Edge
     free: bool
     goes: bool  # predicted
-    before: tuple[Edge, ...] = ()  # removals predicted before it in this chain, without free ones
 
 
 @dataclass
@@ -181,28 +192,19 @@ class _Search:
     def chain(self, edges: list[Edge], start: int) -> list[_Trial]:
         """The next edges to try, with predictions; it ends where the width or the memory does."""
         state, trials = self.state, list[_Trial]()
-        before, dsts = list[Edge](), list[int]()
-        outgoing = state.mask.sum(1)
-        n_measured, fits = 0, self.width.limit
+        outgoing = state.mask.sum(1).tolist()
+        n_measured = 0
         for edge in edges[start:]:
             src, dst = edge
             node = state.graph.src_of_dst[dst]
-            free = node is not None and int(outgoing[node]) == 0
+            free = node is not None and outgoing[node] == 0
             if not free:
-                if dst not in dsts:
-                    fits = min(fits, state.copies_that_fit([*dsts, dst]))
-                    if n_measured >= fits and n_measured:
-                        break
-                    dsts.append(dst)
-                elif n_measured >= fits:
+                if n_measured and n_measured >= self.width.best(state.cost(dst)):
                     break
                 n_measured += 1
-            goes = self.goes(0.0 if free else self.guesses.get(edge, -math.inf if not self.absolute else 0.0))
-            trials.append(_Trial(edge, free, goes, tuple(before)))
-            if goes:
-                outgoing[src] -= 1
-                if not free:
-                    before.append(edge)
+            goes = self.goes(0.0 if free else self.guesses.get(edge, 0.0))
+            trials.append(_Trial(edge, free, goes))
+            outgoing[src] -= goes
         return trials
 
     def decide(self, chain: list[_Trial]) -> tuple[int, int]:
@@ -227,18 +229,25 @@ class _Search:
             held += not (missed or trial.free)
             loss = new if trial.goes else loss
         if measured:
-            self.width.learn(held, len(measured))
+            self.width.learn(held, missed)
         return decided, removed
 
     def measure(self, trials: list[_Trial]) -> list[float]:
         """The losses of trials, read from the journal where a former run measured them."""
         if not trials:
             return []
-        recorded = None if self.journal is None else self.journal.next()
-        losses = recorded or self.state.losses([[*trial.before, trial.edge] for trial in trials]).tolist()
+        edges, goes = [trial.edge for trial in trials], np.array([trial.goes for trial in trials])
+        self.state.settle([dst for _, dst in edges])
+        losses = None if self.journal is None else self.journal.next()
+        if recorded := losses is not None:
+            if len(losses) != len(trials):
+                raise RunError("the journal of the stopped search does not fit this search; start it anew")
+        else:
+            removed = np.tril(np.broadcast_to(goes, (len(edges), len(edges))), -1) | np.eye(len(edges), dtype=bool)
+            losses = self.state.losses(edges, removed).tolist()
         if any(math.isnan(loss) for loss in losses):
             edge = self.state.graph.edge_name(*trials[0].edge)
             raise RunError(f"the loss becomes NaN near {edge}; use a wider dtype (float32 or float64)")
-        if self.journal is not None and recorded is None:
+        if self.journal is not None and not recorded:
             self.journal.append(losses)
         return losses

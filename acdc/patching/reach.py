@@ -58,6 +58,10 @@ class Reach:
     n_everywhere: int
     logits: bool
 
+    def work(self, width: int) -> int:
+        """Node-positions that are computed, in a window of `width` positions."""
+        return self.n_everywhere * width + self.n_changed - self.n_everywhere + 1
+
 
 def reading(graph: Graph, mask: Bool[np.ndarray, "src dst"]) -> Reading:
     """Where each destination is read, from the logits back.

@@ -11,23 +11,42 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from acdc.graph import Graph
 from acdc.patching.activations import Outputs, head_rows
 from acdc.patching.attention import Layout, attend, project, rotate
 from acdc.patching.problem import Problem
-from acdc.patching.reach import LayerReach, Reach, reach, reading
+from acdc.patching.reach import LayerReach, Reach, Reading, reach, reading
 
 __all__ = ["CircuitState", "Edge"]
 
 Edge = tuple[int, int]  # row of the source, column of the destination
+MOST_WAITING = 64  # removals that are carried along before they are folded in
+WORTH = 1.3  # how much more a question may touch on their account
 COLUMNS = {True: slice(None), False: slice(-1, None)}  # positions at which something is read: all, or the target
 
 
-class Removal(NamedTuple):
-    """Edges into one destination: copy c removes those of `sources` where `chosen[c]` is 1."""
+class Cost(NamedTuple):
+    """What one copy of the batch takes in a propagation: bytes held, and floating-point operations."""
 
+    memory: int
+    flops: int
+
+
+class Known(NamedTuple):
+    """Changes `ablated_s - out_s`, of which those that are `fresh` hold."""
+
+    changes: Float[Tensor, "src batch pos d_model"]
+    fresh: Bool[np.ndarray, " src"]
+
+
+class Removal(NamedTuple):
+    """Edges into one destination that go: all copies go without the `waiting` sources, copy c also without those of
+    `sources` where `chosen[c]` is 1."""
+
+    waiting: list[int]
     sources: list[int]
     chosen: Float[Tensor, "copies n"]
 
@@ -50,9 +69,8 @@ class CircuitState:
         self.mask = self.graph.edges_mask.numpy().copy()
         self.forward_passes = self.propagations = 0
         self._pending: dict[int, list[int]] = {}
-        self._read = reading(self.graph, self.mask)
-        self._reaches: dict[tuple[int, ...], Reach] = {}
         self._take_runs(problem)
+        self._survey()
 
     @torch.no_grad()
     def _take_runs(self, problem: Problem) -> None:
@@ -78,6 +96,7 @@ class CircuitState:
         self._before_attention = [x[:, first:] for x in clean.before_attention]
         self._before_mlp = [x[:, first:] for x in clean.before_mlp]
         self._final = clean.final[:, -1:]
+        self._known = {everywhere: self._room_for_changes(everywhere) for everywhere in (True, False)}
         self._inputs: dict[int, Tensor] = {}  # inputs of destinations that differ from the clean residual stream
         self.loss = float(problem.objective.loss(self._logits(self._final[:, 0])))
 
@@ -89,20 +108,43 @@ class CircuitState:
         return src is None or bool(self.mask[src].any())
 
     @torch.no_grad()
-    def losses(self, removals: Sequence[Sequence[Edge]]) -> Float64[Tensor, " copies"]:
-        """The loss without the edges of each item of `removals`, besides those that are removed already."""
-        dsts = sorted({dst for edges in removals for _, dst in edges})
-        if not set(self._pending) <= set(dsts):
-            self._fold()
+    def losses(
+        self, edges: Sequence[Edge], removed: Bool[np.ndarray, "copies edges"] | None = None
+    ) -> Float64[Tensor, " copies"]:
+        """The loss without some of the kept `edges`, besides those that are removed already.
+
+        Args:
+            edges: Different kept edges.
+            removed: Which of them each copy goes without; if None, each copy without one of them.
+        """
+        removed = np.eye(len(edges), dtype=bool) if removed is None else removed
+        dsts = sorted({dst for _, dst in edges})
+        self.settle(dsts)
+        dsts = sorted({*dsts, *self._pending})
         found = self._reach(dsts)
-        wanted = {dst: self._removal(dst, removals) for dst in dsts}
-        copies = len(removals)
+        wanted = {dst: self._removal(dst, edges, removed) for dst in dsts}
+        copies = len(removed)
         self.forward_passes += copies
         self.propagations += 1
         if not found.logits:
             return torch.full((copies,), self.loss, dtype=torch.float64)
         final = _Propagation(self, found, wanted, copies, keep=False).final()
         return self._losses_of(final)
+
+    def settle(self, dsts: Sequence[int]) -> None:
+        """Make ready for a question about edges into `dsts`: fold in removals that wait elsewhere, unless carrying
+        them along touches little more than the question does.
+
+        `losses` does so itself; a search that takes losses from a record must do it at the same times.
+        """
+        if set(self._pending) <= set(dsts):
+            return
+        self._survey()
+        self._pending = {dst: srcs for dst, srcs in self._pending.items() if self._read.useful[dst]}
+        together = sorted({*dsts, *self._pending})
+        width, waiting = self._out.input.shape[1], sum(map(len, self._pending.values()))
+        if waiting > MOST_WAITING or self._reach(together).work(width) > WORTH * self._reach(sorted(dsts)).work(width):
+            self._fold()
 
     def remove(self, edges: Sequence[Edge], loss: float | None = None) -> None:
         """Commit removals. `loss` is the loss without them, as `losses` gave it; None where it can't change."""
@@ -114,14 +156,9 @@ class CircuitState:
         if loss is not None:
             self.loss = loss
 
-    def copies_that_fit(self, dsts: Sequence[int]) -> int:
-        """How many copies of the batch a question about edges into `dsts` may stack within `memory`."""
-        found = self._reach(sorted(set(dsts)))
-        batch, width, d_model = self._out.input.shape
-        widest = max((max(len(h) for h in layer.inputs.values()) for layer in found.layers), default=0)
-        rows = width * (found.n_everywhere + 4 * widest + 12 * any(layer.mlp for layer in found.layers))
-        rows += found.n_changed + 4
-        return max(1, self.memory // (batch * rows * d_model * self._out.input.element_size()))
+    def cost(self, dst: int) -> Cost:
+        """At most what one copy of a question about edges into `dst` and later destinations takes."""
+        return self._costs[self.graph.layer_of(self.graph.destinations[dst])]
 
     # -- how it is answered
 
@@ -131,35 +168,48 @@ class CircuitState:
             self._reaches[key] = reach(self.graph, self.mask, self._read, key)
         return self._reaches[key]
 
-    def _removal(self, dst: int, removals: Sequence[Sequence[Edge]]) -> Removal:
+    def _removal(self, dst: int, edges: Sequence[Edge], removed: Bool[np.ndarray, "copies edges"]) -> Removal:
         """Which copy removes which edges into `dst`, those that wait to be folded in included."""
         waiting = self._pending.get(dst, [])
-        each = [[src for src, column in edges if column == dst] for edges in removals]
-        sources = sorted({*waiting, *(src for srcs in each for src in srcs)})
-        row = {src: i for i, src in enumerate(sources)}
-        chosen = np.zeros((len(removals), len(sources)))
-        chosen[:, [row[src] for src in waiting]] = 1
-        for copy, srcs in enumerate(each):
-            chosen[copy, [row[src] for src in srcs]] = 1
-        like = self._out.input
-        return Removal(sources, torch.from_numpy(chosen).to(like.device, like.dtype))
+        here = [i for i, edge in enumerate(edges) if edge[1] == dst]
+        chosen = torch.from_numpy(removed[:, here]).to(self._out.input.device, self._out.input.dtype)
+        return Removal(waiting, [edges[i][0] for i in here], chosen)
+
+    def _survey(self) -> None:
+        """Note where each destination is read now, and what propagations from each layer on can cost at most."""
+        self._read = reading(self.graph, self.mask)
+        self._reaches: dict[tuple[int, ...], Reach] = {}
+        self._costs = costs(self.problem, self.graph, self._read, self._out.input)
 
     @torch.no_grad()
     def _fold(self) -> None:
         """Take the waiting removals into the activations."""
-        self._read = reading(self.graph, self.mask)
-        self._reaches = {}
-        waiting = {dst: srcs for dst, srcs in self._pending.items() if self.is_useful(dst)}
+        nothing = self._out.input.new_empty(1, 0)
+        wanted = {dst: Removal(srcs, [], nothing) for dst, srcs in self._pending.items()}
         self._pending = {}
-        if waiting:
-            like = self._out.input
-            wanted = {dst: Removal(srcs, like.new_ones(1, len(srcs))) for dst, srcs in waiting.items()}
-            _Propagation(self, self._reach(sorted(waiting)), wanted, 1, keep=True).final()
+        if wanted:
+            _Propagation(self, self._reach(sorted(wanted)), wanted, 1, keep=True).final()
             self.propagations += 1
             self.forward_passes += 1
 
-    def _change_if_removed(self, sources: list[int], columns: slice) -> Float[Tensor, "n batch pos d_model"]:
-        """`ablated_s - out_s` in the residual stream, at these columns."""
+    def _change_if_removed(self, sources: list[int], everywhere: bool) -> Float[Tensor, "n batch pos d_model"]:
+        """`ablated_s - out_s` in the residual stream, at all positions or at the target."""
+        known = self._known[everywhere]
+        if known is None:
+            return self._compute_change(sources, COLUMNS[everywhere])
+        if missing := [src for src in sources if not known.fresh[src]]:
+            known.changes[missing] = self._compute_change(missing, COLUMNS[everywhere])
+            known.fresh[missing] = True
+        return known.changes[_rows(sources)]
+
+    def _room_for_changes(self, everywhere: bool) -> "Known | None":
+        """Where changes are kept between questions; None if they would take too much."""
+        like = self._out.input[:, COLUMNS[everywhere]]
+        if self.graph.n_src * like.numel() * like.element_size() > self.memory // 4:
+            return None
+        return Known(like.new_empty(self.graph.n_src, *like.shape), np.zeros(self.graph.n_src, bool))
+
+    def _compute_change(self, sources: list[int], columns: slice) -> Float[Tensor, "n batch pos d_model"]:
         batch, width, d_model = self._out.input[:, columns].shape
         change = self._out.input.new_empty(len(sources), batch, width, d_model)
         block = self.graph.n_heads + 1
@@ -223,6 +273,9 @@ class _Propagation:
             self.state._inputs[logits] = x[0, 0]
             for place, value in self.outputs:
                 place.copy_(value)
+            for known in self.state._known.values():
+                if known is not None:
+                    known.fresh[self.narrow_sources] = False
         return x[0, :, :, 0]
 
     def _read(self, dsts: list[int], everywhere: bool, base: Tensor) -> Float[Tensor, "n copies batch pos d_model"]:
@@ -240,9 +293,12 @@ class _Propagation:
         for i, dst in enumerate(dsts):
             if dst in self.wanted:
                 removal = self.wanted[dst]
-                change = state._change_if_removed(removal.sources, columns)
-                x[i].view(self.copies, -1).addmm_(removal.chosen, change.flatten(1))
-                x[i] -= self._cut_off(dst, removal, changes, sources)
+                if removal.waiting:
+                    x[i] += state._change_if_removed(removal.waiting, everywhere).sum(0)
+                if removal.sources:
+                    change = state._change_if_removed(removal.sources, everywhere)
+                    x[i].view(self.copies, -1).addmm_(removal.chosen, change.flatten(1))
+                    x[i] -= self._cut_off(dst, removal, changes, sources)
         if any(dst in state._inputs for dst in dsts):
             for i, dst in enumerate(dsts):
                 x[i] += state._inputs.get(dst, base)[:, columns]
@@ -356,6 +412,27 @@ def _rows(indices: list[int]) -> slice | list[int]:
     if indices == list(range(indices[0], indices[0] + len(indices))):
         return slice(indices[0], indices[0] + len(indices))
     return indices
+
+
+def costs(problem: Problem, graph: Graph, read: Reading, like: Tensor) -> list[Cost]:
+    """For a change in each layer, and last in the logits: upper bounds, as if it reached all that is useful."""
+    batch, width, d_model = like.shape
+    d_head = problem.clean.q[0].shape[-1]
+    tokens = problem.objective.tokens
+    n_tokens = len(problem.model.parts.unembed) if tokens is None else len(tokens)
+    rows, flops = 4, 2 * batch * d_model * n_tokens
+    found = [Cost(rows * batch * d_model * like.element_size(), flops)]
+    for layer in reversed(range(graph.n_layers)):
+        q, mlp = graph.head_dst(layer, "q"), graph.mlp_dst(layer)
+        n_useful = int(read.useful[q : q + graph.n_heads].sum())
+        n_wide = int(read.everywhere[q : q + graph.n_heads].sum())
+        positions = width if read.everywhere[mlp] else int(read.useful[mlp])
+        rows += n_wide * width + n_useful + positions
+        flops += 4 * batch * d_model * d_head * (n_useful * width + n_wide * width + n_useful - n_wide)
+        flops += 16 * batch * d_model * d_model * positions
+        held = rows + 4 * n_useful * width + 12 * positions
+        found.append(Cost(held * batch * d_model * like.element_size(), flops))
+    return found[::-1]
 
 
 def _cut(outputs: Outputs, first: int, *, own: bool) -> Outputs:

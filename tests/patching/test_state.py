@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,19 +25,20 @@ def test_random_removals_in_any_order_give_the_masked_forward_s_loss(family: str
     graph = problem.model.graph
     for _ in range(12):
         kept = [(i, j) for i, j in torch.from_numpy(state.mask).nonzero().tolist() if state.is_useful(j)]
-        trials = [[edge] for edge in rng.sample(kept, 3)]
+        trials = rng.sample(kept, 3)
         losses = state.losses(trials)
-        for [edge], loss in zip(trials, losses.tolist(), strict=True):
+        for edge, loss in zip(trials, losses.tolist(), strict=True):
             mask = torch.from_numpy(state.mask.copy())
             mask[edge] = False
             assert loss == pytest.approx(loss_of(problem, mask), abs=1e-10)
-        state.remove(trials[0], losses[0].item())
+        state.remove([trials[0]], losses[0].item())
         assert state.loss == pytest.approx(loss_of(problem, torch.from_numpy(state.mask)), abs=1e-10)
-        # remove a whole destination's worth at once, as later sweeps do
+        # and some at once, anywhere
         dst = rng.choice([j for _, j in kept])
         bundle = [(i, dst) for i in range(graph.n_src) if state.mask[i, dst]][:3]
-        if bundle and state.is_useful(dst):
-            loss = state.losses([bundle])[0].item()
+        bundle += [edge for edge in trials[1:] if state.mask[edge] and edge not in bundle]
+        if bundle and all(state.is_useful(j) for _, j in bundle):
+            loss = state.losses(bundle, np.ones((1, len(bundle)), bool))[0].item()
             state.remove(bundle, loss)
             assert loss == pytest.approx(loss_of(problem, torch.from_numpy(state.mask)), abs=1e-10)
 

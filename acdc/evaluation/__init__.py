@@ -1,0 +1,5 @@
+"""What a circuit does, beside the whole model."""
+
+from acdc.evaluation.faithfulness import measure
+
+__all__ = ["measure"]

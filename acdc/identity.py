@@ -1,0 +1,69 @@
+"""What makes two runs the same: hashes of weights, tokenizer and configuration, versions, and their fingerprint."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from acdc import __version__
+from acdc.models import PatchableModel
+
+__all__ = ["fingerprint", "model_identity", "versions"]
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """SHA-256 of what JSON says of `parts`, whatever the order of their keys."""
+    return _sha256(json.dumps(parts, sort_keys=True, default=str))
+
+
+def model_identity(model: PatchableModel) -> dict[str, Any]:
+    """What the model is: its name, family and shape, and hashes of all that decides what it computes."""
+    graph, config = model.graph, model.hf.config.to_dict()
+    for place in ("_name_or_path", "_commit_hash", "transformers_version"):
+        config.pop(place, None)
+    return {
+        "name": model.name,
+        "revision": model.revision,
+        "model_type": model.hf.config.model_type,
+        "n_layers": graph.n_layers,
+        "n_heads": graph.n_heads,
+        "d_model": graph.d_model,
+        "n_parameters": sum(parameter.numel() for parameter in model.hf.parameters()),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "weights_sha256": _weights_hash(model.hf),
+        "config_sha256": fingerprint(config),
+        "tokenizer_sha256": _tokenizer_hash(model.tokenizer),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the program and of what its numbers come from."""
+    libraries = {name: version(name) for name in ("torch", "transformers", "tokenizers")}
+    return {"acdc": __version__, "python": platform.python_version(), **libraries}
+
+
+def _weights_hash(hf: torch.nn.Module) -> str:
+    """SHA-256 of all parameters and buffers, as loaded: in the dtype of the run."""
+    digest = hashlib.sha256()
+    for name, tensor in (*hf.named_parameters(), *hf.named_buffers()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def _tokenizer_hash(tokenizer: Any) -> str:
+    """SHA-256 of a fast tokenizer's whole definition; of a slow one's class and vocabulary."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        return _sha256(backend.to_str())
+    vocabulary = tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else len(tokenizer)
+    return _sha256(type(tokenizer).__name__ + json.dumps(vocabulary, sort_keys=True, default=str))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,167 @@
+"""A finished run as a value, and the folder that it is read back from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from acdc.circuit import Circuit
+from acdc.errors import RunError
+from acdc.store import JOURNAL, RECORD
+
+__all__ = ["RunResult", "find_run", "load_run"]
+
+CIRCUIT, METRICS = "circuit.json", "metrics.json"
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a discovery found, how good it is, and how it was made.
+
+    Attributes:
+        circuit: The circuit, with the effect of each measured edge.
+        metrics: What the circuit does on the prompts, beside the full model and the corrupted run: see
+            `acdc.evaluation.measure`.
+        record: What `run.json` holds: arguments, model, prompts, versions, times, cost.
+        path: The run's folder; None if nothing was written.
+        files: What was written.
+    """
+
+    circuit: Circuit
+    metrics: Mapping[str, Any]
+    record: Mapping[str, Any]
+    path: Path | None = None
+    files: tuple[Path, ...] = ()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a run's folder: see `load_run`."""
+        folder = Path(path).expanduser()
+        if not folder.is_dir():
+            raise RunError(f"there is no run folder {str(folder)!r}")
+        if not (folder / RECORD).is_file():
+            if (folder / JOURNAL).is_file():
+                raise RunError(f"the run {str(folder)!r} is unfinished; the same command or call again finishes it")
+            raise RunError(f"{str(folder)!r} is no run folder: it has no {RECORD}")
+        record, metrics = (_read(folder / name) for name in (RECORD, METRICS))
+        for key in ("arguments", "cost", "seconds"):
+            if not isinstance(record.get(key), dict):
+                raise RunError(f"{folder / RECORD} is no record of a run: it lacks {key!r}")
+        files = tuple(folder / str(name) for name in record.get("files", []) if (folder / str(name)).is_file())
+        return cls(Circuit.load(folder / CIRCUIT), metrics, record, folder, files)
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments of `discover`, the method's options with their defaults included."""
+        return self.record["arguments"]
+
+    @property
+    def cost(self) -> Mapping[str, Any]:
+        """What the search took, as its method counts."""
+        return self.record["cost"]
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """What holds of the circuit by the way it was found."""
+        return self.record.get("claims", {})
+
+    def summary(self) -> str:
+        """The run in a few lines of plain text."""
+        facts = _facts(self.metrics, self.record)
+        width = max(map(len, facts)) + 2
+        return "\n".join([_title(self.arguments), *(f"  {name:<{width}}{value}" for name, value in facts.items())])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that JSON can hold of it, with the names of the kept edges."""
+        return {
+            "path": None if self.path is None else str(self.path),
+            **self.record,
+            "files": [str(file) for file in self.files],
+            "metrics": dict(self.metrics),
+            "nodes": list(self.circuit.nodes),
+            "edges": list(self.circuit.edges),
+        }
+
+    def __repr__(self) -> str:
+        where = "not saved" if self.path is None else str(self.path)
+        return f"RunResult({self.circuit!r}, {where})"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def load_run(path: str | Path) -> RunResult:
+    """Read a finished run from its folder.
+
+    Raises:
+        RunError: There is no such folder, it holds no run or an unfinished one, or a file of it is damaged.
+        CircuitError: Its circuit can't be read.
+    """
+    return RunResult.load(path)
+
+
+def find_run(path: str | Path) -> Path:
+    """The run folder that `path` means: itself, or the newest finished run somewhere below it.
+
+    Raises:
+        RunError: There is no such folder, or no finished run in it.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise RunError(
+            f"there is no run {str(path)!r}: give a run's folder, a circuit.json, or a folder with runs in it"
+        )
+    if (folder / RECORD).is_file() or (folder / JOURNAL).is_file():
+        return folder
+    runs = sorted((record.parent for record in folder.rglob(RECORD)), key=lambda run: run.name)
+    if not runs:
+        raise RunError(f"no finished run lies in {str(folder)!r}")
+    return runs[-1]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"can't read {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: it is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is damaged: expected a JSON object")
+    return value
+
+
+def _title(arguments: Mapping[str, Any]) -> str:
+    options = arguments.get("options", {})
+    tau = [f"tau {options['tau']:g}"] if "tau" in options else []
+    settings = [*tau, str(arguments["metric"]), f"ablation {arguments['ablation']}", f"{arguments['n']} prompts"]
+    return f"{arguments['task_name']} on {arguments['model']}, by {arguments['method']} ({', '.join(settings)})"
+
+
+def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
+    kl, accuracy, name = metrics["kl"], metrics["accuracy"], metrics["metric"]
+    facts = {
+        "edges": f"{metrics['n_edges']:,} of {metrics['n_edges_of_model']:,} kept, {metrics['n_nodes']} nodes",
+        "KL to the full model": f"{_number(kl['circuit'])} (every edge removed: {_number(kl['corrupted'])})",
+        "accuracy": ", ".join(f"{who} {_number(accuracy[who], 2)}" for who in ("model", "circuit", "corrupted")),
+    }
+    if name != "kl":
+        facts[name] = ", ".join(f"{who} {_number(metrics[name][who])}" for who in ("model", "circuit", "corrupted"))
+    facts["faithfulness"] = f"{_number(metrics['faithfulness'])} by {name} (1: full model, 0: every edge removed)"
+    facts["time"] = _time(record)
+    claims = [
+        f"{claim.replace('_', ' ')}: {'yes' if holds else 'no'}" for claim, holds in record.get("claims", {}).items()
+    ]
+    return facts | ({"claims": ", ".join(claims)} if claims else {})
+
+
+def _time(record: Mapping[str, Any]) -> str:
+    cost, seconds = record["cost"], record["seconds"]
+    counted = [f"{cost[key]:,} {key.replace('_', ' ')}" for key in ("candidates", "forward_passes") if key in cost]
+    resumed = ["continued from an interrupted run"] if record.get("resumed") else []
+    return ", ".join([f"{seconds['total']:.1f} s (search {seconds['search']:.1f} s)", *counted, *resumed])
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}" if digits == 2 else f"{value:.{digits}g}"

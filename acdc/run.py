@@ -1,0 +1,232 @@
+"""One discovery from its arguments to a saved, resumable result."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acdc.circuit import Circuit, write_atomically
+from acdc.discovery import Found, Journal, Progress
+from acdc.errors import ACDCError, ModelError
+from acdc.evaluation import measure
+from acdc.identity import fingerprint, model_identity, versions
+from acdc.metrics import Metric
+from acdc.models import PatchableModel
+from acdc.patching.problem import Problem
+from acdc.plan import Plan, load_model
+from acdc.prompts import PromptBatch
+from acdc.result import CIRCUIT, METRICS, RunResult, load_run
+from acdc.store import RECORD, Workspace, check_writable, discard, open_workspace, runs_folder, write_json
+from acdc.task import Task
+
+__all__ = ["RunResult", "discover", "load_run"]
+
+logger = logging.getLogger(__name__)
+
+# how far our logits may be from Hugging Face's, in units of the largest logit (of 1, where all are smaller)
+TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.2}
+
+
+def discover(
+    model: str | Path | PatchableModel | None,
+    task: str | Task | type[Task],
+    *,
+    method: str = "acdc",
+    metric: str | Metric | None = None,
+    ablation: str = "corrupt",
+    n: int = 50,
+    seed: int = 0,
+    out: str | Path | None = "outputs",
+    resume: bool = True,
+    dtype: str | torch.dtype = "float32",
+    device: str = "cpu",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    task_options: Mapping[str, Any] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> RunResult:
+    """Find the circuit of a task in a model, measure it, and save it with all that made it.
+
+    Args:
+        model: A bundled model's name, a hub name, a local folder, or a loaded `PatchableModel`; the task's default
+            model if None.
+        task: A registered name, `path/to/file.py:Class`, `module:Class`, a `Task` class or a task.
+        method: A name in `acdc.discovery.METHODS`.
+        metric: What decides about edges: kl, logit_diff, prob_diff, nll, or a `Metric`; the task's own if None.
+        ablation: What a removed edge carries: corrupt, zero, mean, noise or resample.
+        n: Number of prompt pairs.
+        seed: Seed of the prompts and of whatever is drawn.
+        out: Where runs are kept, as `<out>/<task>/<model>/<method>/<run id>/`; None writes nothing.
+        resume: Go on with an unfinished run of the same arguments, prompts, weights and versions, if there is one.
+        dtype, device, revision, trust_remote_code: How to load the model: see `PatchableModel.from_pretrained`.
+        task_options: Keyword arguments of the task's class.
+        progress: Called with a `Progress` as the run goes on; in stages of unknown length `total` is 0.
+        options: The method's own options, like `tau`: see `acdc methods`.
+
+    Returns:
+        The circuit, its metrics, and where they are.
+
+    Raises:
+        ACDCError: An argument can't be used. Names, numbers and the output folder are checked before the model is
+            loaded.
+
+    >>> result = discover("acdc-small", "ioi", tau=0.01)  # doctest: +SKIP
+    >>> result.circuit.n_edges, result.metrics["accuracy"]["circuit"]  # doctest: +SKIP
+    """
+    clock = _Clock()
+    loading = {"dtype": dtype, "device": device, "revision": revision, "trust_remote_code": trust_remote_code}
+    plan = Plan.make(model, task, method, metric, ablation, n, seed, loading, task_options or {}, options)
+    runs = None if out is None else runs_folder(out, plan.task.name, plan.model_name, plan.method.name)
+    if runs is not None:
+        check_writable(runs)
+    _tell(progress, f"loading {plan.model_name}")
+    patchable = load_model(plan)
+    _tell(progress, "making prompts")
+    batch = plan.task.batch(patchable.tokenizer, n, seed)
+    problem = Problem.make(patchable, batch, metric=plan.metric, ablation=ablation, seed=seed)
+    run = _Run(plan, problem, clock, progress)
+    if runs is None:
+        return run.finish(run.search(None), None)
+    return run.saved_in(runs, resume)
+
+
+def _tell(progress: Callable[[Progress], None] | None, stage: str) -> None:
+    if progress is not None:
+        progress(Progress(0, 0, 0, stage))
+
+
+class _Clock:
+    """When the run started, and how long its parts took."""
+
+    def __init__(self) -> None:
+        self.started, self._start, self.seconds = datetime.now(UTC), time.monotonic(), dict[str, float]()
+
+    def lap(self, name: str) -> None:
+        """Note the time since the last lap under this name."""
+        self.seconds[name] = round(time.monotonic() - self._start - sum(self.seconds.values()), 3)
+
+    def read(self) -> dict[str, float]:
+        return self.seconds | {"total": round(time.monotonic() - self._start, 3)}
+
+
+class _Run:
+    """A search that is about to be made, and what identifies it."""
+
+    def __init__(
+        self, plan: Plan, problem: Problem, clock: _Clock, progress: Callable[[Progress], None] | None
+    ) -> None:
+        self.plan, self.problem, self.clock, self.progress = plan, problem, clock, progress
+        self.parity = _parity(problem)
+        self.arguments = plan.arguments(problem.model)
+        self.identity = {
+            "arguments": self.arguments,
+            "model": model_identity(problem.model),
+            "prompts_sha256": problem.batch.fingerprint,
+            "versions": versions(),
+        }
+        self.fingerprint = fingerprint(self.identity)
+        clock.lap("loading")
+
+    def saved_in(self, runs: Path, resume: bool) -> RunResult:
+        """Search in a workspace below `runs`; whatever stops it, a later call goes on from there."""
+        workspace = open_workspace(runs, self.fingerprint, resume=resume)
+        with workspace.journal:
+            try:
+                found = self.search(workspace.journal)
+            except ACDCError:  # it would fail again in the same place
+                discard(workspace)
+                raise
+            result = self.finish(found, workspace)
+            workspace.journal.discard()
+        return result
+
+    def search(self, journal: Journal | None) -> Found:
+        """The method's work."""
+        method, options = self.plan.method, self.plan.options
+        found = method.search(self.problem, journal=journal, progress=self.progress, **options)
+        self.clock.lap("search")
+        return found
+
+    def finish(self, found: Found, workspace: Workspace | None) -> RunResult:
+        """Measure the circuit and write everything; the record comes last, as the sign of a finished run."""
+        _tell(self.progress, "measuring the circuit")
+        circuit = Circuit(self.problem.model.graph, found.mask, found.scores, self.provenance(found))
+        metrics = measure(self.problem, found.mask)
+        self.clock.lap("measuring")
+        if workspace is None:
+            return RunResult(circuit, metrics, self.record(found, None))
+        files = _write_results(workspace.path, circuit, metrics)
+        record = self.record(found, workspace) | {"files": [*(file.name for file in files), RECORD]}
+        files = (*files, write_json(workspace.path / RECORD, record))
+        return RunResult(circuit, metrics, record, workspace.path, files)
+
+    def provenance(self, found: Found) -> dict[str, Any]:
+        """What the circuit itself carries: nothing that differs between two equal runs."""
+        model = self.identity["model"]
+        hashes = {key: model[key] for key in ("revision", "weights_sha256", "tokenizer_sha256")}
+        options = self.arguments["options"]
+        flat = {key: value for key, value in self.arguments.items() if key != "options"}
+        return {
+            **flat,
+            **options,
+            **hashes,
+            "prompts_sha256": self.identity["prompts_sha256"],
+            "claims": dict(found.claims),
+        }
+
+    def record(self, found: Found, workspace: Workspace | None) -> dict[str, Any]:
+        """What `run.json` holds."""
+        return {
+            "id": None if workspace is None else workspace.path.name,
+            "fingerprint": self.fingerprint,
+            "started": self.clock.started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": self.clock.read(),
+            "resumed": workspace is not None and workspace.journal.recorded > 0,
+            **self.identity,
+            "task": {"name": self.plan.task.name, "summary": self.plan.task.summary, "source": self.plan.task.source},
+            "parity": self.parity,
+            "cost": dict(found.cost),
+            "claims": dict(found.claims),
+        }
+
+
+def _write_results(folder: Path, circuit: Circuit, metrics: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Write everything but the record; a picture that fails is told of and left out."""
+    files = [circuit.save(folder / CIRCUIT), write_json(folder / METRICS, metrics)]
+    files.append(write_atomically(folder / "edges.csv", circuit.to_frame().to_csv(index=False).encode()))
+    for name in ("circuit.dot", "circuit.svg"):
+        try:
+            files += circuit.draw(folder / name)
+        except Exception as error:  # hours of search are not lost for a picture
+            logger.warning("%s could not be drawn: %s", name, error)
+    return tuple(dict.fromkeys(files))
+
+
+def _parity(problem: Problem) -> dict[str, float]:
+    """How far our clean logits are from those of the unmodified Hugging Face model.
+
+    Raises:
+        ModelError: Too far for rounding: this model isn't computed as its family says.
+    """
+    ours = problem.clean.logits.double()
+    theirs = torch.cat([problem.model.reference_logits(part) for part in _parts(problem.batch, ours.shape[1])]).double()
+    scale = max(1.0, float(theirs.abs().max()))
+    difference, allowed = float((ours - theirs).abs().max()), TOLERANCE[problem.model.dtype] * scale
+    if not difference <= allowed:
+        raise ModelError(
+            f"the logits of {problem.model.name!r} differ from Hugging Face's by {difference:.3g} (allowed: {allowed:.3g}), "
+            "so its circuit would not be this model's; please report the model"
+        )
+    return {"max_abs_difference": difference, "allowed": allowed}
+
+
+def _parts(batch: PromptBatch, vocab: int, memory: int = 256 * 2**20) -> list[PromptBatch]:
+    """The batch in pieces whose logits at all positions fit into about `memory` bytes."""
+    size = max(1, memory // (4 * vocab * batch.n_pos))
+    return [batch.select(list(range(start, min(start + size, batch.n)))) for start in range(0, batch.n, size)]

@@ -1,0 +1,201 @@
+"""ACDC's speed: the exact engine against one masked forward per edge, and its cost at GPT-2 small's full shape.
+
+    python benchmarks/acdc_speed.py             # both parts
+    python benchmarks/acdc_speed.py --only ioi  # the bundled model, IOI
+    python benchmarks/acdc_speed.py --only gpt2 # GPT-2 small's shape, random weights
+
+The naive engine is the same ACDC with a whole masked forward (`acdc.patching.masked`) for every edge; both run in this
+process, one after the other, and must keep the same edges. Times are medians over `--repeats` runs.
+"""
+
+import argparse
+import contextlib
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from acdc.discovery.acdc import acdc, edge_order
+from acdc.discovery.method import Found, Progress
+from acdc.models import PatchableModel
+from acdc.patching.problem import Problem
+from acdc.patching.reach import reach, reading
+from acdc.prompts import PromptBatch
+from acdc.task import load_task
+
+console = Console()
+
+
+def naive_acdc(problem: Problem, tau: float) -> torch.Tensor:
+    """ACDC with one masked forward for every edge."""
+    mask = problem.model.graph.edges_mask
+    loss = problem.objective.loss(problem.logits(mask)).item()
+    for edge in edge_order(problem.model.graph):
+        mask[edge] = False
+        new = problem.objective.loss(problem.logits(mask)).item()
+        mask[edge] = not new - loss < tau
+        loss = loss if mask[edge] else new
+    return mask
+
+
+def timed(call: Callable[[], torch.Tensor | Found]) -> tuple[float, torch.Tensor | Found]:
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def bundled_ioi(repeats: int, taus: list[float]) -> None:
+    """The bundled model's IOI with 50 prompts, in float64 for the comparison of edges and float32 for the times."""
+    table = Table(
+        "tau", "edges kept", "same edges (float64)", "naive s", "engine s", "ratio", title="acdc-small, IOI, n=50"
+    )
+    for tau in taus:
+        exact, fast = (ioi_problem(dtype) for dtype in ("float64", "float32"))
+        same = torch.equal(naive_acdc(exact, tau), acdc(exact, tau=tau, prune=False).mask)
+        slow = statistics.median(timed(lambda p=fast, t=tau: naive_acdc(p, t))[0] for _ in range(repeats))
+        times, found = zip(*(timed(lambda p=fast, t=tau: acdc(p, tau=t)) for _ in range(5 * repeats)), strict=True)
+        quick = statistics.median(times)
+        n_kept = int(found[-1].mask.sum())
+        table.add_row(f"{tau:g}", str(n_kept), str(same), f"{slow:.2f}", f"{quick:.3f}", f"{slow / quick:.0f}x")
+    console.print(table)
+    savings(ioi_problem("float32"), taus[0])
+
+
+def ioi_problem(dtype: str) -> Problem:
+    model = PatchableModel.from_pretrained("acdc-small", dtype=dtype)
+    return Problem.make(model, load_task("ioi").batch(model.tokenizer, 50, 0), metric="kl")
+
+
+def savings(problem: Problem, tau: float) -> None:
+    """What each fact saves, counted along the search: forward passes, then node-positions within a pass."""
+    graph, batch = problem.model.graph, problem.batch
+    found = acdc(problem, tau=tau, prune=False)
+    whole = downstream = reached = wide = windowed = 0
+    mask, width = graph.edges_mask.numpy().copy(), batch.n_pos - problem.ablated.first
+    for src, dst in edge_order(graph):
+        node = graph.src_of_dst[dst]
+        if node is None or mask[node].any():
+            read = reading(graph, mask)
+            change = reach(graph, mask, read, [dst])
+            full = graph.n_src - 1
+            whole += full * batch.n_pos
+            downstream += (0 if node is None else full - node + 1) * batch.n_pos
+            reached += change.n_changed * batch.n_pos
+            wide += change.n_everywhere * batch.n_pos + change.n_changed - change.n_everywhere
+            windowed += change.n_everywhere * width + change.n_changed - change.n_everywhere
+        mask[src, dst] = bool(found.mask[src, dst])
+    cost, tokens = found.cost, problem.objective.tokens
+    passes = Table("what is left of the work", "count", "of the line above", title=f"forward passes, tau {tau:g}")
+    lines = [
+        ("naive: one forward per edge", graph.n_edges),
+        ("fact 3: edges into dead nodes go free", cost["candidates"]),
+        ("fact 6: tried several at a time (propagations)", cost["propagations"]),
+    ]
+    add_shares(passes, lines)
+    passes.add_row("fact 6: copies of the batch propagated, wasted ones included", f"{cost['forward_passes']:,}", "")
+    console.print(passes)
+    nodes = Table(
+        "what is left of the work", "node-positions", "of the line above", title="within the candidates' passes"
+    )
+    lines = [
+        ("naive: every node, every position", whole),
+        ("fact 1: from the destination on", downstream),
+        ("fact 2: reached through kept edges", reached),
+        ("fact 4: read at the target only: computed there", wide),
+        ("fact 5: from the first difference on", windowed),
+    ]
+    add_shares(nodes, lines)
+    console.print(nodes)
+    vocab, d_model, d_head = len(problem.model.parts.unembed), graph.d_model, graph.d_model // graph.n_heads
+    logits = vocab if tokens is None else len(tokens)
+    console.print(
+        f"fact 7: {logits:,} logits a prompt where all positions have {vocab * batch.n_pos:,}\n"
+        f"fact 8: {graph.n_layers * (graph.n_heads * d_head + d_model) + d_model:,} numbers a token for all sources "
+        f"where residual streams take {graph.n_src * d_model:,}"
+    )
+
+
+def add_shares(table: Table, lines: list[tuple[str, float]]) -> None:
+    before = None
+    for name, count in lines:
+        table.add_row(name, f"{count:,}", "" if not before else f"{count / before:.1%}")
+        before = count
+
+
+class Stopwatch:
+    """A journal that notes when each measurement was done, and stops the search after a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.start, self.last = seconds, time.perf_counter(), time.perf_counter()
+        self.each: list[float] = []
+
+    def next(self) -> None:
+        return None
+
+    def append(self, values: list[float]) -> None:
+        now = time.perf_counter()
+        self.each += [(now - self.last) / len(values)] * len(values)
+        self.last = now
+        if now - self.start > self.seconds:
+            raise TimeoutError
+
+
+def gpt2_shape(seconds: float, taus: list[float]) -> None:
+    """GPT-2 small's full shape with random weights, 50 prompts of 16 tokens, float32, KL over 50,257 tokens."""
+    import transformers
+
+    torch.manual_seed(0)
+    hf = transformers.GPT2LMHeadModel(transformers.GPT2Config()).eval()
+    model = PatchableModel(hf, None, name="gpt2-shape")
+    generator = np.random.default_rng(0)
+    sides = [generator.integers(0, 50257, (50, 16)) for _ in range(2)]
+    sides[1][:, :2] = sides[0][:, :2]
+    rows = [torch.from_numpy(side) for side in sides]
+    answers = torch.full((50, 1), 5)
+    batch = PromptBatch(*rows, torch.ones(50, 16, dtype=torch.bool), answers, answers[:, :0], "random")
+    title = "GPT-2 small's shape, n=50, 16 tokens, float32, KL"
+    table = Table(
+        "tau", "candidates measured", "edges decided", "median ms", "mean ms", "90% ms", "peak GB", title=title
+    )
+    forward = statistics.median(timed(lambda: model.reference_logits(batch))[0] for _ in range(3))
+    for tau in taus:
+        watch, reached = Stopwatch(seconds), [0, 0]
+
+        def note(progress: Progress, reached: list[int] = reached) -> None:
+            reached[:] = progress.done, progress.total
+
+        with contextlib.suppress(TimeoutError):
+            acdc(Problem.make(model, batch), tau=tau, journal=watch, progress=note)
+        each = np.array(watch.each) * 1000
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        table.add_row(
+            f"{tau:g}",
+            f"{len(each):,}",
+            f"{reached[0]:,} of {reached[1]:,}",
+            *(f"{value:.1f}" for value in (np.median(each), each.mean(), np.quantile(each, 0.9))),
+            f"{peak:.2f}",
+        )
+    console.print(table)
+    console.print(f"one forward of the unmodified Hugging Face model, all logits: {1000 * forward:.0f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["ioi", "gpt2"])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=120, help="for each tau at GPT-2 small's shape")
+    options = parser.parse_args()
+    console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    if options.only != "gpt2":
+        bundled_ioi(options.repeats, [0.01, 0.003])
+    if options.only != "ioi":
+        gpt2_shape(options.seconds, [1e-6, 1e-5, 1e-4])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Indirect object identification (Wang et al. 2022): "When Mary and John went out, John gave a drink to" -> " Mary"."""
+
+import random
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from acdc import PromptPair, Task, TaskError, single_token
+
+from .words import IOI_TEMPLATES, NAMES, OBJECTS, PLACES
+
+MIN_NAMES = 5  # two of the prompt, three of its "abc" twin
+
+
+class Names(NamedTuple):
+    """Who is named first, who second, and who then acts."""
+
+    first: str
+    second: str
+    subject: str
+
+
+def abc(names: Names, others: list[str], rng: random.Random) -> Names:
+    """Three different names, none of the clean prompt's: no name repeats, so nobody is the indirect object (Wang et al.
+    2022, section 2; ACDC's own choice)."""
+    return Names(*rng.sample(others, 3))
+
+
+def s2_io_flip(names: Names, others: list[str], rng: random.Random) -> Names:
+    """The other of the two acts, so the answer flips and all else stays (MIB's `s2_io_flip`)."""
+    return names._replace(subject=names.second if names.subject == names.first else names.first)
+
+
+def random_names(names: Names, others: list[str], rng: random.Random) -> Names:
+    """Two other names in the same places: the structure stays, the answer's identity goes."""
+    one, other = rng.sample(others, 2)
+    return Names(one, other, one if names.subject == names.first else other)
+
+
+CORRUPTIONS: dict[str, Callable[[Names, list[str], random.Random], Names]] = {
+    "abc": abc,
+    "s2-io-flip": s2_io_flip,
+    "random-names": random_names,
+}
+
+
+class IOI(Task):
+    """Indirect object identification in ABBA and BABA order, with names that are single tokens.
+
+    Args:
+        corruption: `abc`, `s2-io-flip` or `random-names`.
+        order: `ABBA` (the indirect object is named first), `BABA` or `both`, in turn.
+    """
+
+    name = "ioi"
+    summary = "who receives the gift: the name that occurs only once"
+    source = "Wang et al. 2022, Interpretability in the Wild (arXiv 2211.00593)"
+
+    def __init__(self, corruption: str = "abc", order: str = "both") -> None:
+        if corruption not in CORRUPTIONS:
+            raise TaskError(f"ioi has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
+        if order not in ("both", "ABBA", "BABA"):
+            raise TaskError(f"ioi's order must be ABBA, BABA or both, not {order!r}")
+        self.corruption, self.order = corruption, order
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs; the right answer is the indirect object, the wrong one the subject."""
+        names = [name for name in NAMES if single_token(tokenizer, f" {name}") is not None]
+        if len(names) < MIN_NAMES:
+            raise TaskError(
+                f"ioi needs {MIN_NAMES} first names that are single tokens with their leading space; the tokenizer of "
+                f"{tokenizer.name_or_path!r} has {len(names)}"
+            )
+        places, objects = (known(tokenizer, words) for words in (PLACES, OBJECTS))
+        orders = ("ABBA", "BABA") if self.order == "both" else (self.order,)
+        return [self.pair(names, places, objects, orders[i % len(orders)], rng) for i in range(n)]
+
+    def pair(
+        self, names: list[str], places: list[str], objects: list[str], order: str, rng: random.Random
+    ) -> PromptPair:
+        """One pair; the two sides differ only in names."""
+        io, subject = rng.sample(names, 2)
+        clean = Names(io, subject, subject) if order == "ABBA" else Names(subject, io, subject)
+        others = [name for name in names if name not in (io, subject)]
+        corrupt = CORRUPTIONS[self.corruption](clean, others, rng)
+        words = {"place": rng.choice(places), "object": rng.choice(objects)}
+        template = rng.choice(IOI_TEMPLATES)
+        sides = (template.format(**side._asdict(), **words) for side in (clean, corrupt))
+        return PromptPair(*sides, correct=[f" {io}"], wrong=[f" {subject}"])
+
+
+def known(tokenizer: Any, words: tuple[str, ...]) -> list[str]:
+    """The words that the tokenizer can spell; all of them, unless it is made of whole words."""
+    spelled = [
+        word
+        for word in words
+        if tokenizer.unk_token_id is None or tokenizer.unk_token_id not in tokenizer.encode(f" {word}")
+    ]
+    if not spelled:
+        raise TaskError(f"the tokenizer of {tokenizer.name_or_path!r} knows none of the words {', '.join(words[:5])}…")
+    return spelled

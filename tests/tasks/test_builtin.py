@@ -1,0 +1,138 @@
+"""The built-in tasks: what their prompts look like, and that equal seeds give equal ones."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from acdc.errors import ACDCError, TaskError
+from acdc.task import Task, load_task, registered_tasks
+from tests.tiny import NumberTokenizer
+
+GPT2 = Path(__file__).parents[2].parent / "shared" / "models" / "gpt2-tokenizer"
+NAMES = ["ioi", "greater-than", "induction"]
+
+
+@pytest.fixture(scope="session", params=["acdc-small", "gpt2"])
+def tokenizer(request):
+    from transformers import AutoTokenizer
+
+    from acdc.zoo import zoo_path
+
+    place = GPT2 if request.param == "gpt2" else zoo_path("acdc-small")
+    if not place.is_dir():
+        pytest.skip(f"no {place}")
+    return AutoTokenizer.from_pretrained(place)
+
+
+def pairs_of(task: Task, tokenizer, n: int = 40, seed: int = 0):
+    return task.pairs(tokenizer, n, random.Random(seed))
+
+
+def test_the_built_in_tasks_are_found_by_their_entry_points() -> None:
+    tasks = registered_tasks()
+    assert set(NAMES) <= set(tasks)
+    for name in NAMES:
+        assert tasks[name].name == name
+        assert tasks[name].summary
+        assert "arXiv" in tasks[name].source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_seeds_give_equal_batches_of_the_asked_size(name: str, tokenizer) -> None:
+    task = load_task(name)
+    batches = [task.batch(tokenizer, 30, seed) for seed in (1, 1, 2)]
+    assert batches[0].n == 30
+    assert batches[0].fingerprint == batches[1].fingerprint != batches[2].fingerprint
+
+
+@pytest.mark.parametrize("name", ["ioi", "induction"])
+def test_prompts_of_one_batch_have_several_lengths(name: str, tokenizer) -> None:
+    assert len(load_task(name).batch(tokenizer, 30).lengths.unique()) > 1
+
+
+def names_in(text: str) -> list[str]:
+    from acdc_tasks.words import NAMES as known
+
+    return [word for word in re.findall(r"[A-Za-z]+", text) if word in known]
+
+
+@pytest.mark.parametrize("order", ["ABBA", "BABA"])
+def test_ioi_names_stand_in_the_order_that_is_asked_for(order: str, tokenizer) -> None:
+    for pair in pairs_of(load_task("ioi", order=order), tokenizer):
+        first, second, subject = names_in(pair.clean)
+        answer, wrong = (side[0].strip() for side in (pair.correct, pair.wrong))
+        assert (first, second, subject) == ((answer, wrong, wrong) if order == "ABBA" else (wrong, answer, wrong))
+
+
+def test_ioi_corruptions_change_what_they_say(tokenizer) -> None:
+    for pair in pairs_of(load_task("ioi"), tokenizer):
+        assert len({*names_in(pair.clean), *names_in(pair.corrupt)}) == 5, "abc: three other names, all different"
+    for pair in pairs_of(load_task("ioi", corruption="s2-io-flip"), tokenizer):
+        clean, corrupt = names_in(pair.clean), names_in(pair.corrupt)
+        assert clean[:2] == corrupt[:2]
+        assert {clean[2], corrupt[2]} == set(clean[:2])
+    for pair in pairs_of(load_task("ioi", corruption="random-names"), tokenizer):
+        clean, corrupt = names_in(pair.clean), names_in(pair.corrupt)
+        assert not set(clean) & set(corrupt)
+        assert clean.index(clean[2]) == corrupt.index(corrupt[2])
+
+
+def test_greater_than_counts_later_years_as_right(tokenizer) -> None:
+    for pair in pairs_of(load_task("greater-than"), tokenizer):
+        century, start, again = re.search(r"year (\d\d)(\d\d) to the year (\d\d)$", pair.clean).groups()
+        assert century == again
+        assert pair.corrupt == pair.clean.replace(century + start, century + "01")
+        assert [int(year) for year in pair.correct] == list(range(int(start) + 1, 100))
+        assert [int(year) for year in pair.wrong] == list(range(int(start) + 1))
+
+
+@pytest.mark.parametrize("corruption", ["random", "first-half"])
+def test_induction_repeats_and_its_corruption_does_not(corruption: str, tokenizer) -> None:
+    for pair in pairs_of(load_task("induction", corruption=corruption, length=6), tokenizer):
+        clean, corrupt, repeated = list(pair.clean), list(pair.corrupt), len(pair.clean) - 6
+        assert clean[6:] == clean[:repeated]
+        assert list(pair.correct) == [clean[repeated]]
+        assert len(set(corrupt)) == len(corrupt)
+        assert not set(corrupt[:6]) & set(clean)
+        assert (corrupt[6:] == clean[6:]) == (corruption == "first-half")
+
+
+class DigitTokenizer(NumberTokenizer):
+    """Every character is a token."""
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        return [ord(c) % 50 for c in text]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(chr(i) for i in ids)
+
+    all_special_ids: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "message"),
+    [
+        ("ioi", {}, "needs 5 first names that are single tokens .* 'numbers' has 0"),
+        ("greater-than", {}, r"splits a year into two two-digit tokens .* ' 1732' into \["),
+        ("induction", {"length": 40}, "needs 120 tokens to draw from"),
+    ],
+)
+def test_a_tokenizer_that_can_t_express_a_task_is_told(spec: str, options: dict, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        load_task(spec, **options).batch(DigitTokenizer(), 3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options"),
+    [
+        ("ioi", {"corruption": "none"}),
+        ("ioi", {"order": "AABB"}),
+        ("induction", {"corruption": "abc"}),
+        ("induction", {"length": 1}),
+    ],
+)
+def test_options_out_of_range_are_refused(spec: str, options: dict) -> None:
+    with pytest.raises(ACDCError, match=f"{spec}"):
+        load_task(spec, **options)
