@@ -52,7 +52,7 @@ def _weights_hash(hf: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in (*hf.named_parameters(), *hf.named_buffers()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -89,7 +89,8 @@ class Plan:
             "ablation": self.ablation,
             "n": self.n,
             "seed": self.seed,
-            **(self.loading | used),
+            **self.loading,
+            **used,
             "options": dict(self.options),
         }
 

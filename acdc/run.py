@@ -123,7 +123,7 @@ class _Run:
         self.plan, self.problem, self.clock, self.progress = plan, problem, clock, progress
         self.parity = _parity(problem)
         self.arguments = plan.arguments(problem.model)
-        self.identity = {
+        self.identity: dict[str, Any] = {
             "arguments": self.arguments,
             "model": model_identity(problem.model),
             "prompts_sha256": problem.batch.fingerprint,
@@ -220,8 +220,8 @@ def _parity(problem: Problem) -> dict[str, float]:
     difference, allowed = float((ours - theirs).abs().max()), TOLERANCE[problem.model.dtype] * scale
     if not difference <= allowed:
         raise ModelError(
-            f"the logits of {problem.model.name!r} differ from Hugging Face's by {difference:.3g} (allowed: {allowed:.3g}), "
-            "so its circuit would not be this model's; please report the model"
+            f"the logits of {problem.model.name!r} differ from Hugging Face's by {difference:.3g} (allowed: "
+            f"{allowed:.3g}), so its circuit would not be this model's; please report the model"
         )
     return {"max_abs_difference": difference, "allowed": allowed}
 

@@ -51,7 +51,8 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise RunError(
-            f"can't write runs to {folder}: {place} refuses ({error.strerror or error}); choose another folder (out, --out)"
+            f"can't write runs to {folder}: {place} refuses ({error.strerror or error}); "
+            "choose another folder (out, --out)"
         ) from None
 
 

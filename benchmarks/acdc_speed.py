@@ -76,7 +76,7 @@ def savings(problem: Problem, tau: float) -> None:
     graph, batch = problem.model.graph, problem.batch
     found = acdc(problem, tau=tau, prune=False)
     whole = downstream = reached = wide = windowed = 0
-    mask, width = graph.edges_mask.numpy().copy(), batch.n_pos - problem.ablated.first
+    mask, width = graph.edges_mask.numpy().copy(), float(problem.ablated.active.sum()) / batch.n
     for src, dst in edge_order(graph):
         node = graph.src_of_dst[dst]
         if node is None or mask[node].any():
@@ -107,7 +107,7 @@ def savings(problem: Problem, tau: float) -> None:
         ("fact 1: from the destination on", downstream),
         ("fact 2: reached through kept edges", reached),
         ("fact 4: read at the target only: computed there", wide),
-        ("fact 5: from the first difference on", windowed),
+        ("fact 5: from each prompt's first difference on, no padding", round(windowed)),
     ]
     add_shares(nodes, lines)
     console.print(nodes)

@@ -84,8 +84,8 @@ class IOI(Task):
         corrupt = CORRUPTIONS[self.corruption](clean, others, rng)
         words = {"place": rng.choice(places), "object": rng.choice(objects)}
         template = rng.choice(IOI_TEMPLATES)
-        sides = (template.format(**side._asdict(), **words) for side in (clean, corrupt))
-        return PromptPair(*sides, correct=[f" {io}"], wrong=[f" {subject}"])
+        clean_text, corrupt_text = (template.format(**side._asdict(), **words) for side in (clean, corrupt))
+        return PromptPair(clean_text, corrupt_text, correct=[f" {io}"], wrong=[f" {subject}"])
 
 
 def known(tokenizer: Any, words: tuple[str, ...]) -> list[str]:

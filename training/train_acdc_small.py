@@ -45,6 +45,7 @@ def new_model(n_vocab: int) -> GPT2LMHeadModel:
             n_layer=4,
             n_head=4,
             n_inner=512,
+            activation_function="gelu_pytorch_tanh",  # GPT-2's, in one kernel
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
@@ -177,14 +178,16 @@ agreement.
 ## Training
 
 `python training/train_acdc_small.py --out acdc/zoo/acdc-small` trains it from scratch: {steps} steps of {batch}
-sequences (35% IOI with names that repeat, 10% the same with three different names, 25% year spans, 8% agreement, 22% random
-words said twice), AdamW, seed {seed}. Answers count fully in the loss, other tokens a fiftieth. Its words are a word-level
-tokenizer's; the space before a word belongs to it, and a year is two tokens, as in GPT-2.
+sequences (35% IOI with names that repeat, 10% the same with three different names, 25% year spans, 8% agreement, 22%
+random words said twice), AdamW with strong weight decay, seed {seed}. Answers count fully in the loss, other tokens a
+fiftieth. Its words are a word-level tokenizer's; the space before a word belongs to it, and a year is two tokens, as in
+GPT-2.
 
 ## Held out, and how well it does ({n_test} prompts each)
 
-Fifteen of the names and four of the places occur in training only where no name repeats, a tenth of the event nouns only
-among random words, and a tenth of the pairs of names, of the (century, year) and of the agreement combinations never.
+Fifteen of the names and four of the places occur in training only where no name repeats, a tenth of the event nouns
+only among random words, and a tenth of the pairs of names, of the (century, year) and of the agreement combinations
+never.
 
 {table}
 

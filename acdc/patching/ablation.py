@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.errors import TaskError, unknown_name
@@ -19,11 +20,11 @@ class Ablated:
     """Ablated outputs of all sources.
 
     Attributes:
-        first: The first column in which they can differ from the clean ones; all before are constants (fact 5).
+        active: The positions at which they can differ from the clean ones; before, all is constant (fact 5).
     """
 
     outputs: Outputs
-    first: int
+    active: Bool[Tensor, "batch pos"]
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class Ablation:
 
 def corrupt(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
     """The corrupted prompts' outputs (interchange; Geiger et al. 2021, Conmy et al. 2023)."""
-    return Ablated(run(model, batch, batch.corrupt).outputs, batch.first_difference)
+    return Ablated(run(model, batch, batch.corrupt).outputs, _from_first(batch.clean != batch.corrupt))
 
 
 def zero(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
     """Zero for every source, `input` included."""
-    return Ablated(_map(torch.zeros_like, clean), 0)
+    return Ablated(_map(torch.zeros_like, clean), batch.attention)
 
 
 def mean(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
@@ -53,7 +54,7 @@ def mean(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -
     def average(x: Tensor) -> Tensor:  # [..., batch pos width]
         return ((x * real).sum(-3, keepdim=True) / count).expand_as(x)
 
-    return Ablated(_map(average, run(model, batch, batch.corrupt).outputs), 0)
+    return Ablated(_map(average, run(model, batch, batch.corrupt).outputs), batch.attention)
 
 
 def noise(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
@@ -64,8 +65,9 @@ def noise(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) 
     generator = torch.Generator().manual_seed(seed)
     deviation = 3 * clean.input[batch.attention].double().std()
     draw = torch.randn(clean.input.shape, generator=generator, dtype=torch.float64).to(clean.input.device) * deviation
-    noisy = clean.input + draw.to(clean.input.dtype) * (batch.clean != batch.corrupt)[:, :, None]
-    return Ablated(run(model, batch, batch.clean, embeddings=noisy).outputs, batch.first_difference)
+    differ = batch.clean != batch.corrupt
+    noisy = clean.input + draw.to(clean.input.dtype) * differ[:, :, None]
+    return Ablated(run(model, batch, batch.clean, embeddings=noisy).outputs, _from_first(differ))
 
 
 def resample(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
@@ -75,11 +77,11 @@ def resample(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: in
         TaskError: A prompt has no other of its length.
     """
     order = _derangement(batch, seed)
-    changed = (batch.clean[order] != batch.clean).any(0).nonzero()
-    if len(changed) == 0:
+    changed = batch.clean[order] != batch.clean
+    if not changed.any():
         raise TaskError(f"task {batch.task!r}: all prompts of a length are equal, so resampling changes nothing")
     moved = Outputs(clean.input[order], tuple(z[:, order] for z in clean.z), tuple(mlp[order] for mlp in clean.mlp))
-    return Ablated(moved, int(changed[0]))
+    return Ablated(moved, _from_first(changed))
 
 
 def _derangement(batch: PromptBatch, seed: int) -> Tensor:
@@ -96,6 +98,13 @@ def _derangement(batch: PromptBatch, seed: int) -> Tensor:
         rows = rows[torch.randperm(len(rows), generator=generator)]
         order[rows] = rows.roll(1)
     return order.to(batch.clean.device)
+
+
+def _from_first(differ: Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch pos"]:
+    """From each prompt's first difference on; the target always."""
+    active = differ.cumsum(1) > 0
+    active[:, -1] = True
+    return active
 
 
 def _map(function: Callable[[Tensor], Tensor], outputs: Outputs) -> Outputs:

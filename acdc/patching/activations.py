@@ -16,11 +16,14 @@ __all__ = ["CleanRun", "Outputs", "head_rows", "run"]
 
 @dataclass(frozen=True)
 class Outputs:
-    """Outputs of all sources. A head's is z, `[head batch pos d_head]`: what it writes is `z W_O` (fact 8)."""
+    """Outputs of all sources at some tokens, laid out as `[batch pos]` or as rows.
 
-    input: Float[Tensor, "batch pos d_model"]
-    z: tuple[Float[Tensor, "head batch pos d_head"], ...]
-    mlp: tuple[Float[Tensor, "batch pos d_model"], ...]
+    A head's output is kept as z, and what it writes is `z W_O` (fact 8).
+    """
+
+    input: Float[Tensor, "*tokens d_model"]
+    z: tuple[Float[Tensor, "head *tokens d_head"], ...]
+    mlp: tuple[Float[Tensor, "*tokens d_model"], ...]
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ class Reach:
     n_everywhere: int
     logits: bool
 
-    def work(self, width: int) -> int:
-        """Node-positions that are computed, in a window of `width` positions."""
+    def work(self, width: float) -> float:
+        """Node-positions of a prompt that are computed, where `width` of its positions can change."""
         return self.n_everywhere * width + self.n_changed - self.n_everywhere + 1
 
 

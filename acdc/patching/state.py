@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from acdc.graph import Graph
 from acdc.patching.activations import Outputs, head_rows
 from acdc.patching.attention import Layout, attend, project, rotate
 from acdc.patching.problem import Problem
@@ -23,9 +22,9 @@ from acdc.patching.reach import LayerReach, Reach, Reading, reach, reading
 __all__ = ["CircuitState", "Edge"]
 
 Edge = tuple[int, int]  # row of the source, column of the destination
+COLUMNS = {True: slice(None), False: slice(-1, None)}  # where something is read: everywhere, or at the target
 MOST_WAITING = 64  # removals that are carried along before they are folded in
 WORTH = 1.3  # how much more a question may touch on their account
-COLUMNS = {True: slice(None), False: slice(-1, None)}  # positions at which something is read: all, or the target
 
 
 class Cost(NamedTuple):
@@ -38,7 +37,7 @@ class Cost(NamedTuple):
 class Known(NamedTuple):
     """Changes `ablated_s - out_s`, of which those that are `fresh` hold."""
 
-    changes: Float[Tensor, "src batch pos d_model"]
+    changes: Float[Tensor, "src rows d_model"]
     fresh: Bool[np.ndarray, " src"]
 
 
@@ -53,6 +52,10 @@ class Removal(NamedTuple):
 
 class CircuitState:
     """A circuit's activations on a problem's batch.
+
+    Activations hold only the **rows** that can change, one for each position of each prompt from the first on at which
+    the ablated run can differ (fact 5), padding left out. Something read everywhere has all rows; something read at the
+    target alone has one row a prompt.
 
     Args:
         problem: Model, batch, clean and ablated runs, metric.
@@ -74,15 +77,19 @@ class CircuitState:
 
     @torch.no_grad()
     def _take_runs(self, problem: Problem) -> None:
-        """The clean run, from the first column that can change on (fact 5)."""
-        first, clean, ablated = problem.ablated.first, problem.clean, problem.ablated.outputs
+        """The clean run, at the rows that can change."""
+        active, clean, ablated = problem.ablated.active, problem.clean, problem.ablated.outputs
+        first = int(active.any(0).nonzero()[0])
+        self._first, (self._batch, self._width) = first, active[:, first:].shape
+        self._rows = active[:, first:].flatten().nonzero()[:, 0]
+        self._target = (active[:, first:].flatten().cumsum(0) - 1).view(self._batch, -1)[:, -1]
         self._layout = Layout(problem.batch, self.parts, problem.model.dtype)
-        self._tables = self._layout.rotary()
-        if self._tables is not None:
-            self._tables = (self._tables[0][:, first:], self._tables[1][:, first:])
-        self._first = first
-        self._out = _cut(clean.outputs, first, own=True)
-        self._ablated = _cut(ablated, first, own=False)
+        tables = self._layout.rotary()
+        self._tables = None if tables is None else tuple(self._pack(table) for table in tables)
+        self._out, self._ablated = (
+            Outputs(self._pack(run.input), tuple(map(self._pack, run.z)), tuple(map(self._pack, run.mlp)))
+            for run in (clean.outputs, ablated)
+        )
         group = self.graph.n_heads // clean.k[0].shape[0]
         self._projected = {
             "q": [q[:, :, first:].clone() for q in clean.q],
@@ -93,12 +100,20 @@ class CircuitState:
             "k": [k[:, :, :first].repeat_interleave(group, 0) for k in clean.k],
             "v": [v[:, :, :first].repeat_interleave(group, 0) for v in clean.v],
         }
-        self._before_attention = [x[:, first:] for x in clean.before_attention]
-        self._before_mlp = [x[:, first:] for x in clean.before_mlp]
-        self._final = clean.final[:, -1:]
+        self._before_attention = [self._pack(x) for x in clean.before_attention]
+        self._before_mlp = [self._pack(x) for x in clean.before_mlp]
+        self._final = clean.final[:, -1]
         self._known = {everywhere: self._room_for_changes(everywhere) for everywhere in (True, False)}
         self._inputs: dict[int, Tensor] = {}  # inputs of destinations that differ from the clean residual stream
-        self.loss = float(problem.objective.loss(self._logits(self._final[:, 0])))
+        self.loss = float(problem.objective.loss(self._logits(self._final)))
+
+    def _pack(self, x: Float[Tensor, "*n batch pos d"]) -> Float[Tensor, "*n rows d"]:
+        """The rows that can change, of all columns of a batch; a copy."""
+        return x[..., self._first :, :].flatten(-3, -2)[..., self._rows, :]
+
+    def _read_at(self, x: Float[Tensor, "*n rows d"], everywhere: bool) -> Float[Tensor, "*n rows_or_batch d"]:
+        """All rows of `x`, or those of the targets, if it isn't these alone."""
+        return x if everywhere or x.shape[-2] == self._batch else x[..., self._target, :]
 
     # -- what is asked of it
 
@@ -142,7 +157,7 @@ class CircuitState:
         self._survey()
         self._pending = {dst: srcs for dst, srcs in self._pending.items() if self._read.useful[dst]}
         together = sorted({*dsts, *self._pending})
-        width, waiting = self._out.input.shape[1], sum(map(len, self._pending.values()))
+        width, waiting = len(self._rows) / self._batch, sum(map(len, self._pending.values()))
         if waiting > MOST_WAITING or self._reach(together).work(width) > WORTH * self._reach(sorted(dsts)).work(width):
             self._fold()
 
@@ -179,7 +194,7 @@ class CircuitState:
         """Note where each destination is read now, and what propagations from each layer on can cost at most."""
         self._read = reading(self.graph, self.mask)
         self._reaches: dict[tuple[int, ...], Reach] = {}
-        self._costs = costs(self.problem, self.graph, self._read, self._out.input)
+        self._costs = costs(self.problem, self._read, len(self._rows))
 
     @torch.no_grad()
     def _fold(self) -> None:
@@ -192,41 +207,39 @@ class CircuitState:
             self.propagations += 1
             self.forward_passes += 1
 
-    def _change_if_removed(self, sources: list[int], everywhere: bool) -> Float[Tensor, "n batch pos d_model"]:
-        """`ablated_s - out_s` in the residual stream, at all positions or at the target."""
+    def _change_if_removed(self, sources: list[int], everywhere: bool) -> Float[Tensor, "n rows d_model"]:
+        """`ablated_s - out_s` in the residual stream."""
         known = self._known[everywhere]
         if known is None:
-            return self._compute_change(sources, COLUMNS[everywhere])
+            return self._compute_change(sources, everywhere)
         if missing := [src for src in sources if not known.fresh[src]]:
-            known.changes[missing] = self._compute_change(missing, COLUMNS[everywhere])
+            known.changes[missing] = self._compute_change(missing, everywhere)
             known.fresh[missing] = True
-        return known.changes[_rows(sources)]
+        return known.changes[_index(sources)]
 
     def _room_for_changes(self, everywhere: bool) -> "Known | None":
         """Where changes are kept between questions; None if they would take too much."""
-        like = self._out.input[:, COLUMNS[everywhere]]
+        like = self._read_at(self._out.input, everywhere)
         if self.graph.n_src * like.numel() * like.element_size() > self.memory // 4:
             return None
         return Known(like.new_empty(self.graph.n_src, *like.shape), np.zeros(self.graph.n_src, bool))
 
-    def _compute_change(self, sources: list[int], columns: slice) -> Float[Tensor, "n batch pos d_model"]:
-        batch, width, d_model = self._out.input[:, columns].shape
-        change = self._out.input.new_empty(len(sources), batch, width, d_model)
-        block = self.graph.n_heads + 1
+    def _compute_change(self, sources: list[int], everywhere: bool) -> Float[Tensor, "n rows d_model"]:
+        like = self._read_at(self._out.input, everywhere)
+        change = like.new_empty(len(sources), *like.shape)
         by_layer: dict[int, list[tuple[int, int]]] = {}
         for i, src in enumerate(sources):
-            layer, h = divmod(src - 1, block)
+            layer, h = divmod(src - 1, self.graph.n_heads + 1)
             if src == 0:
-                change[i] = self._ablated.input[:, columns] - self._out.input[:, columns]
+                change[i] = self._read_at(self._ablated.input - self._out.input, everywhere)
             elif h == self.graph.n_heads:
-                change[i] = self._ablated.mlp[layer][:, columns] - self._out.mlp[layer][:, columns]
+                change[i] = self._read_at(self._ablated.mlp[layer] - self._out.mlp[layer], everywhere)
             else:
                 by_layer.setdefault(layer, []).append((i, h))
         for layer, pairs in by_layer.items():
-            rows, heads = [i for i, _ in pairs], [h for _, h in pairs]
-            z = self._ablated.z[layer][heads][:, :, columns] - self._out.z[layer][heads][:, :, columns]
-            written = torch.bmm(z.reshape(len(heads), batch * width, -1), self.parts.blocks[layer].attention.W_O[heads])
-            change[rows] = written.view(len(heads), batch, width, d_model)
+            places, heads = [i for i, _ in pairs], _index([h for _, h in pairs])
+            z = self._read_at(self._ablated.z[layer][heads] - self._out.z[layer][heads], everywhere)
+            change[places] = torch.bmm(z, self.parts.blocks[layer].attention.W_O[heads])
         return change
 
     def _logits(self, final: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows n_tokens"]:
@@ -246,19 +259,18 @@ class CircuitState:
 class _Propagation:
     """One pass through what a change reaches.
 
-    Changes of sources are held twice in the residual stream: at all positions for the sources that are read there
-    (`wide`), and at the target for all (`narrow`).
+    Changes of sources are held twice in the residual stream: all rows of the sources that are read everywhere (`wide`),
+    and the target's rows of all (`narrow`).
     """
 
     def __init__(self, state: CircuitState, found: Reach, wanted: dict[int, Removal], copies: int, keep: bool) -> None:
-        self.state, self.found, self.wanted, self.copies, self.keep = state, found, wanted, copies, keep
-        self.batch, self.width, self.d_model = state._out.input.shape
+        self.state, self.wanted, self.found, self.copies, self.keep = state, wanted, found, copies, keep
         like = state._out.input
-        self.wide = like.new_empty(found.n_everywhere, copies * self.batch, self.width, self.d_model)
-        self.narrow = like.new_empty(found.n_changed, copies * self.batch, 1, self.d_model)
+        self.wide = like.new_empty(found.n_everywhere, copies, *like.shape)
+        self.narrow = like.new_empty(found.n_changed, copies, *state._final.shape)
         self.wide_sources: list[int] = []
         self.narrow_sources: list[int] = []
-        self.outputs: list[tuple[Tensor, Tensor]] = []  # to be kept: where, what; last, for removals read the old ones
+        self.outputs: list[tuple[Tensor, Tensor]] = []  # to be kept, last of all: removals read the old ones
 
     def final(self) -> Float[Tensor, "copies batch d_model"]:
         """Go through the layers; the last residual stream at the target."""
@@ -271,25 +283,30 @@ class _Propagation:
         x = self._read([logits], False, self.state._final)
         if self.keep:
             self.state._inputs[logits] = x[0, 0]
-            for place, value in self.outputs:
-                place.copy_(value)
-            for known in self.state._known.values():
-                if known is not None:
-                    known.fresh[self.narrow_sources] = False
-        return x[0, :, :, 0]
+            self._keep_outputs()
+        return x[0]
 
-    def _read(self, dsts: list[int], everywhere: bool, base: Tensor) -> Float[Tensor, "n copies batch pos d_model"]:
+    def _keep_outputs(self) -> None:
+        for place, value in self.outputs:
+            if len(value) == len(place):
+                place.copy_(value)
+            else:
+                place[self.state._target] = value
+        for known in self.state._known.values():
+            if known is not None:
+                known.fresh[self.narrow_sources] = False
+
+    def _read(self, dsts: list[int], everywhere: bool, base: Tensor) -> Float[Tensor, "n copies rows d_model"]:
         """The inputs of `dsts`: what they are now, the removed edges' changes, and the kept sources' changes."""
-        state, columns = self.state, COLUMNS[everywhere]
-        width = self.width if everywhere else 1
+        state = self.state
+        base = state._read_at(base, everywhere)
         changes, sources = (self.wide, self.wide_sources) if everywhere else (self.narrow, self.narrow_sources)
-        shape = (len(dsts), self.copies, self.batch, width, self.d_model)
         kept = state.mask[np.ix_(sources, dsts)]
         if kept.any():
             weights = torch.from_numpy(kept.T.copy()).to(changes.device, changes.dtype)
-            x = (weights @ changes[: len(sources)].flatten(1)).view(shape)
+            x = (weights @ changes[: len(sources)].flatten(1)).view(len(dsts), self.copies, *base.shape)
         else:
-            x = changes.new_zeros(shape)
+            x = changes.new_zeros(len(dsts), self.copies, *base.shape)
         for i, dst in enumerate(dsts):
             if dst in self.wanted:
                 removal = self.wanted[dst]
@@ -301,43 +318,41 @@ class _Propagation:
                     x[i] -= self._cut_off(dst, removal, changes, sources)
         if any(dst in state._inputs for dst in dsts):
             for i, dst in enumerate(dsts):
-                x[i] += state._inputs.get(dst, base)[:, columns]
+                x[i] += state._read_at(state._inputs.get(dst, base), everywhere)
         else:
-            x += base[:, columns]
+            x += base
         return x
 
     def _cut_off(
         self, dst: int, removal: Removal, changes: Tensor, sources: list[int]
-    ) -> Float[Tensor, "copies batch pos d_model"] | int:
+    ) -> Float[Tensor, "copies rows d_model"] | int:
         """Changes of sources that reach `dst` by edges which a copy removes: it no longer reads them."""
         row = {src: i for i, src in enumerate(sources) if self.state.mask[src, dst]}
         both = [(i, row[src]) for i, src in enumerate(removal.sources) if src in row]
         if not both:
             return 0
         columns, rows = ([pair[k] for pair in both] for k in (0, 1))
-        by_copy = changes[rows].unflatten(1, (self.copies, self.batch))
-        return torch.einsum("cn,ncbpd->cbpd", removal.chosen[:, columns], by_copy)
+        return torch.einsum("cn,ncrd->crd", removal.chosen[:, columns], changes[rows])
 
-    def _write(self, sources: list[int], change: Float[Tensor, "n rows pos d_model"], everywhere: bool) -> None:
+    def _write(self, sources: list[int], change: Float[Tensor, "n copies rows d_model"], everywhere: bool) -> None:
         """Note the changes of sources for those who read them."""
         if everywhere:
             self.wide[len(self.wide_sources) : len(self.wide_sources) + len(sources)] = change
             self.wide_sources += sources
-        self.narrow[len(self.narrow_sources) : len(self.narrow_sources) + len(sources)] = change[:, :, -1:]
+        end = len(self.narrow_sources) + len(sources)
+        self.narrow[len(self.narrow_sources) : end] = self.state._read_at(change, False)
         self.narrow_sources += sources
 
     def _mlp(self, layer: int) -> None:
         state, block = self.state, self.state.parts.blocks[layer]
         dst, src = state.graph.mlp_dst(layer), state.graph.mlp_src(layer)
         everywhere = bool(state._read.everywhere[dst])
-        columns = COLUMNS[everywhere]
         x = self._read([dst], everywhere, state._before_mlp[layer])
         out = block.mlp(block.mlp_norm(x[0]))
-        change = out - state._out.mlp[layer][:, columns]
-        self._write([src], change.flatten(0, 1)[None], everywhere)
+        self._write([src], (out - state._read_at(state._out.mlp[layer], everywhere))[None], everywhere)
         if self.keep:
             state._inputs[dst] = x[0, 0]
-            self.outputs.append((state._out.mlp[layer][:, columns], out[0]))
+            self.outputs.append((state._out.mlp[layer], out[0]))
 
     def _attention(self, layer: int, touched: LayerReach) -> None:
         state, attention = self.state, self.state.parts.blocks[layer].attention
@@ -345,19 +360,19 @@ class _Propagation:
         for heads, everywhere in ((touched.everywhere, True), (touched.target, False)):
             if not heads:
                 continue
-            columns = COLUMNS[everywhere]
             moved = [h for h in touched.inputs["q"] if h in heads]
-            q = self._merge(layer, "q", heads, moved, self._project(layer, "q", moved, everywhere), columns)
+            q = self._merge(layer, "q", heads, moved, self._project(layer, "q", moved, everywhere), everywhere)
             k, v = (self._with_prefix(layer, kind, heads, touched.inputs[kind], new[kind]) for kind in ("k", "v"))
-            bias = state._layout.bias(attention.window)[:, state._first :][:, columns]
-            z = attend(q, k, v, bias, attention.scale)
-            before = state._out.z[layer][_rows(heads)][:, :, columns]
-            change = (z - before[:, None]).view(len(heads), self.copies * self.batch * z.shape[3], -1)
-            written = torch.bmm(change, attention.W_O[_rows(heads)])
+            bias = state._layout.bias(attention.window)[:, state._first :][:, COLUMNS[everywhere]]
+            z = attend(q, k, v, bias, attention.scale).flatten(2, 3)
+            if everywhere and len(state._rows) < z.shape[2]:
+                z = z[:, :, state._rows]
+            before = state._read_at(state._out.z[layer][_index(heads)], everywhere)
+            written = torch.bmm((z - before[:, None]).flatten(1, 2), attention.W_O[_index(heads)])
             sources = [state.graph.head_src(layer, h) for h in heads]
-            self._write(sources, written.view(len(heads), self.copies * self.batch, -1, self.d_model), everywhere)
+            self._write(sources, written.view(*z.shape[:3], -1), everywhere)
             if self.keep:
-                self.outputs += [(state._out.z[layer][h][:, columns], z[i, 0]) for i, h in enumerate(heads)]
+                self.outputs += [(state._out.z[layer][h], z[i, 0]) for i, h in enumerate(heads)]
 
     def _project(self, layer: int, kind: str, heads: list[int], everywhere: bool = True) -> Tensor | None:
         """New q, k or v, `[n copies batch pos d_head]`, of the heads whose input changes; None without such heads."""
@@ -367,78 +382,80 @@ class _Propagation:
         dsts = [state.graph.head_dst(layer, kind, h) for h in heads]
         x = self._read(dsts, everywhere, state._before_attention[layer])
         weight, bias = head_rows(block.attention, kind)
-        rows = _rows([h * weight.shape[0] // state.graph.n_heads for h in heads])
-        out = project(block.attention_norm(x).flatten(1, 3), weight[rows], None if bias is None else bias[rows]).view(
-            *x.shape[:4], -1
-        )
+        used = _index([h * weight.shape[0] // state.graph.n_heads for h in heads])
+        out = project(block.attention_norm(x).flatten(1, 2), weight[used], None if bias is None else bias[used])
+        out = out.view(*x.shape[:3], -1)
         if state._tables is not None and kind != "v":
-            cos, sin = (table[:, COLUMNS[everywhere]] for table in state._tables)
-            out = rotate(out, cos, sin)
+            out = rotate(out, *(state._read_at(table, everywhere) for table in state._tables))
         if self.keep:
-            for i, (h, dst) in enumerate(zip(heads, dsts, strict=True)):
+            for i, dst in enumerate(dsts):
                 state._inputs[dst] = x[i, 0]
+        out = self._unpack(out, state._projected[kind][layer][_index(heads)], everywhere)
+        if self.keep:
+            for i, h in enumerate(heads):
                 state._projected[kind][layer][h][:, COLUMNS[everywhere]] = out[i, 0]
         return out
 
+    def _unpack(
+        self, rows: Float[Tensor, "n copies rows d_head"], now: Float[Tensor, "n batch pos d_head"], everywhere: bool
+    ) -> Float[Tensor, "n copies batch pos_or_1 d_head"]:
+        """Rows at their places in the batch; where there is none, what is there now."""
+        state = self.state
+        if not everywhere:
+            return rows.unsqueeze(3)
+        if rows.shape[2] < now.shape[1] * now.shape[2]:
+            whole = now.flatten(1, 2)[:, None].repeat(1, self.copies, 1, 1)
+            rows = whole.index_copy_(2, state._rows, rows)
+        return rows.unflatten(2, (state._batch, state._width))
+
     def _merge(
-        self, layer: int, kind: str, heads: list[int], moved: list[int], new: Tensor | None, columns: slice
+        self, layer: int, kind: str, heads: list[int], moved: list[int], new: Tensor | None, everywhere: bool = True
     ) -> Float[Tensor, "n #copies batch pos d_head"]:
         """q, k or v of `heads`: the new ones of those that `moved`, else as they were."""
         if new is not None and moved == heads:
             return new
-        now = self.state._projected[kind][layer][_rows(heads)][:, None, :, columns]
+        now = self.state._projected[kind][layer][_index(heads)][:, None, :, COLUMNS[everywhere]]
         here = [i for i, h in enumerate(moved) if h in heads]
         if new is None or not here:
             return now
         if len(here) == len(heads):
             return new[here]
-        merged = now.expand(-1, self.copies, -1, -1, -1).clone()
+        merged = now.repeat(1, self.copies, 1, 1, 1)
         merged[[heads.index(moved[i]) for i in here]] = new[here]
         return merged
 
     def _with_prefix(
         self, layer: int, kind: str, heads: list[int], moved: list[int], new: Tensor | None
     ) -> Float[Tensor, "n #copies batch key d_head"]:
-        """k or v at all columns: those before the window are constants."""
-        now = self._merge(layer, kind, heads, moved, new, COLUMNS[True])
+        """k or v at all columns: those before the first row are constants."""
+        now = self._merge(layer, kind, heads, moved, new)
         if self.state._first == 0:
             return now
-        prefix = self.state._prefix[kind][layer][_rows(heads)][:, None]
+        prefix = self.state._prefix[kind][layer][_index(heads)][:, None]
         return torch.cat([prefix.expand(-1, now.shape[1], -1, -1, -1), now], 3)
 
 
-def _rows(indices: list[int]) -> slice | list[int]:
+def _index(rows: list[int]) -> slice | list[int]:
     """An index for these rows: a slice, and so a view, where they follow each other."""
-    if indices == list(range(indices[0], indices[0] + len(indices))):
-        return slice(indices[0], indices[0] + len(indices))
-    return indices
+    if rows == list(range(rows[0], rows[0] + len(rows))):
+        return slice(rows[0], rows[0] + len(rows))
+    return rows
 
 
-def costs(problem: Problem, graph: Graph, read: Reading, like: Tensor) -> list[Cost]:
+def costs(problem: Problem, read: Reading, n_rows: int) -> list[Cost]:
     """For a change in each layer, and last in the logits: upper bounds, as if it reached all that is useful."""
-    batch, width, d_model = like.shape
-    d_head = problem.clean.q[0].shape[-1]
-    tokens = problem.objective.tokens
-    n_tokens = len(problem.model.parts.unembed) if tokens is None else len(tokens)
-    rows, flops = 4, 2 * batch * d_model * n_tokens
-    found = [Cost(rows * batch * d_model * like.element_size(), flops)]
+    graph, batch, tokens = problem.model.graph, problem.batch.n, problem.objective.tokens
+    d_model, d_head = graph.d_model, problem.clean.q[0].shape[-1]
+    size = d_model * problem.clean.final.element_size()
+    rows, flops = 4 * batch, 2 * batch * d_model * (len(problem.model.parts.unembed) if tokens is None else len(tokens))
+    found = [Cost(rows * size, flops)]
     for layer in reversed(range(graph.n_layers)):
         q, mlp = graph.head_dst(layer, "q"), graph.mlp_dst(layer)
         n_useful = int(read.useful[q : q + graph.n_heads].sum())
         n_wide = int(read.everywhere[q : q + graph.n_heads].sum())
-        positions = width if read.everywhere[mlp] else int(read.useful[mlp])
-        rows += n_wide * width + n_useful + positions
-        flops += 4 * batch * d_model * d_head * (n_useful * width + n_wide * width + n_useful - n_wide)
-        flops += 16 * batch * d_model * d_model * positions
-        held = rows + 4 * n_useful * width + 12 * positions
-        found.append(Cost(held * batch * d_model * like.element_size(), flops))
+        mlp_rows = n_rows if read.everywhere[mlp] else batch * int(read.useful[mlp])
+        rows += n_wide * n_rows + n_useful * batch + mlp_rows
+        flops += 4 * d_model * d_head * ((n_useful + n_wide) * n_rows + (n_useful - n_wide) * batch)
+        flops += 16 * d_model * d_model * mlp_rows
+        found.append(Cost((rows + 4 * n_useful * n_rows + 12 * mlp_rows) * size, flops))
     return found[::-1]
-
-
-def _cut(outputs: Outputs, first: int, *, own: bool) -> Outputs:
-    """Outputs from column `first` on, copied if they are to be changed."""
-
-    def cut(x: Tensor) -> Tensor:
-        return x[..., first:, :].clone() if own else x[..., first:, :]
-
-    return Outputs(cut(outputs.input), tuple(map(cut, outputs.z)), tuple(map(cut, outputs.mlp)))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__all__ = ["zoo_names", "zoo_path"]
+__all__ = ["zoo_names", "zoo_path", "zoo_summary"]
 
 HERE = Path(__file__).parent
 
@@ -15,3 +15,9 @@ def zoo_names() -> tuple[str, ...]:
 def zoo_path(name: str) -> Path:
     """The folder of a bundled model."""
     return HERE / name
+
+
+def zoo_summary(name: str) -> str:
+    """What a bundled model is, in the words of its card."""
+    lines = (zoo_path(name) / "README.md").read_text(encoding="utf-8").splitlines()
+    return next((line.removeprefix("summary: ") for line in lines if line.startswith("summary: ")), "")

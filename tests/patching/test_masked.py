@@ -40,19 +40,22 @@ def test_all_edges_are_the_clean_run_and_none_the_corrupted(family: str) -> None
 
 
 @pytest.mark.parametrize("kind", ABLATIONS)
-def test_every_ablation_has_its_first_column(kind: str) -> None:
-    """Before `first` nothing differs from the clean run; there something does; and the same seed gives the same."""
+def test_an_ablation_is_active_where_it_differs(kind: str) -> None:
+    """Before a prompt's first active position nothing differs from the clean run; there something does."""
     model, batch = tiny_model("llama-gqa"), tiny_batch(lengths=(7, 7, 9, 9))
     clean = run(model, batch, batch.clean).outputs
     ablated = ablate(kind, model, batch, clean, seed=3)
     again = ablate(kind, model, batch, clean, seed=3)
+    assert torch.equal(ablated.active, ablated.active.cummax(1).values), "once active, active to the target"
+    assert not bool((ablated.active & ~batch.attention).any())
+    before = (batch.attention & ~ablated.active)[:, :, None]
+    start = (ablated.active.cumsum(1) == 1)[:, :, None]
     for ours, theirs, same in zip(
         (clean.input, *clean.z, *clean.mlp),
         (ablated.outputs.input, *ablated.outputs.z, *ablated.outputs.mlp),
         (again.outputs.input, *again.outputs.z, *again.outputs.mlp),
         strict=True,
     ):
-        real = batch.attention[:, : ablated.first, None]
-        assert torch.equal((ours * 1)[..., : ablated.first, :] * real, theirs[..., : ablated.first, :] * real)
-        assert not torch.allclose(ours[..., ablated.first, :], theirs[..., ablated.first, :])
-        assert torch.equal(theirs, same)
+        assert torch.equal(ours * before, theirs * before)
+        assert bool(((ours - theirs).abs() * start).flatten(-2).amax(-1).gt(1e-9).all())
+        assert torch.equal(theirs, same), "the same seed gives the same"

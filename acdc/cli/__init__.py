@@ -1,0 +1,45 @@
+"""The command line: `acdc discover`, `show`, `tasks`, `models`, `methods`; one module for each subject.
+
+Exit codes: 0 done, 2 a mistake in what was asked (told in a line or two), 1 anything else. Torch and transformers are
+imported by the commands that need them, so `acdc --help` answers at once.
+"""
+
+import sys
+import traceback
+
+import typer
+
+from acdc.cli import discover, lists, show
+from acdc.cli.app import app
+from acdc.errors import ACDCError
+
+__all__ = ["app", "main", "run_main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    try:
+        return int(app([word for word in given if word != "--debug"], standalone_mode=False) or 0)
+    except ACDCError as error:
+        return _fail(str(error), error, 2, debug)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        hint = "; the same command goes on from here" if given[:1] == ["discover"] else ""
+        return _fail(f"stopped{hint}", error, 1, debug)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own: an unknown command, a missing argument
+            return _fail(error.format_message(), error, 2, debug)
+        return _fail(f"{type(error).__name__}: {error} (--debug shows where)", error, 1, debug)
+
+
+def _fail(message: str, error: BaseException, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    sys.stderr.write(f"acdc: {' '.join(message.split())}\n")
+    return code
+
+
+def run_main() -> None:
+    """The entry point."""
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""`acdc discover`: from a model and a task to a saved circuit."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from acdc.cli.app import app
+from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, pairs, progress
+
+if TYPE_CHECKING:
+    from acdc.run import RunResult
+
+__all__ = ["discover"]
+
+
+@app.command()
+def discover(
+    task: Annotated[str, typer.Argument(help="A name (see `acdc tasks`), path/to/file.py:Class, or module:Class.")],
+    model: Annotated[
+        str | None, typer.Option(help="A bundled model, a local folder, or a hub name. [default: the task's own]")
+    ] = None,
+    method: Annotated[str, typer.Option(help="How to find it: see `acdc methods`.")] = "acdc",
+    tau: Annotated[
+        float | None, typer.Option(help="An edge goes if the loss rises by less. [default: the method's own]")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="kl, logit_diff, prob_diff or nll. [default: the task's own]")
+    ] = None,
+    ablation: Annotated[
+        str, typer.Option(help="What a removed edge carries: corrupt, zero, mean, noise or resample.")
+    ] = "corrupt",
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = 0,
+    sweeps: Annotated[
+        int | None, typer.Option(help="How often to go through the edges; 0 until none can go. [default: 1]")
+    ] = None,
+    absolute: Annotated[
+        bool | None,
+        typer.Option("--absolute/--signed", help="Judge the size of the change, or its sign too. [default: signed]"),
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="Another option of the method.")
+    ] = None,
+    task_option: Annotated[
+        list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("outputs"),
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on with an unfinished run of the same arguments.")
+    ] = True,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Find the circuit of TASK, measure it, draw it and save it.
+
+    A run that was stopped goes on where it was when the same command is given again.
+    """
+    named = {"tau": tau, "sweeps": sweeps, "absolute": absolute}
+    options = pairs(option or [], "--option") | {key: value for key, value in named.items() if value is not None}
+    hush()
+    from acdc.run import discover as run
+
+    with progress(hidden=quiet or as_json) as note:
+        result = run(
+            model,
+            task,
+            method=method,
+            metric=metric,
+            ablation=ablation,
+            n=n,
+            seed=seed,
+            out=out,
+            resume=resume,
+            dtype=dtype,
+            device=device,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            task_options=pairs(task_option or [], "--task-option"),
+            progress=note,
+            **options,
+        )
+    _tell(result, as_json, quiet)
+
+
+def _tell(result: "RunResult", as_json: bool, quiet: bool) -> None:
+    if as_json:
+        dump(result.to_dict())
+    elif not quiet:
+        typer.echo(result.summary())
+        for path in result.files:
+            typer.echo(f"  {path}")

@@ -1,0 +1,110 @@
+"""What the commands share: options, tables, progress bars, and quiet libraries."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from acdc.errors import RunError
+
+if TYPE_CHECKING:
+    from acdc.discovery import Progress
+
+__all__ = ["Debug", "Json", "Quiet", "dump", "hush", "pairs", "progress", "show_warnings", "table"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def table(headers: list[str], rows: list[list[str]]) -> None:
+    """A plain table; what users named is printed as it is, never read as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headers, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def dump(value: Any) -> None:
+    typer.echo(json.dumps(value, default=str))
+
+
+def pairs(words: list[str], option: str) -> dict[str, Any]:
+    """`KEY=VALUE` words as a dictionary; numbers, true, false and none are read as such."""
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise RunError(f"{option} takes KEY=VALUE, like {option} corruption=abc, not {word!r}")
+        found[key.strip().replace("-", "_")] = _value(value.strip())
+    return found
+
+
+def _value(text: str) -> Any:
+    named = {"true": True, "false": False, "none": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def hush() -> None:
+    """Keep the libraries' own bars and notes off the terminal; our warnings stay."""
+    from huggingface_hub.utils import disable_progress_bars
+    from transformers.utils import logging as theirs
+
+    disable_progress_bars()
+    theirs.disable_progress_bar()
+    theirs.set_verbosity_error()
+    show_warnings()
+
+
+def show_warnings() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("acdc: %(message)s"))
+    logging.getLogger("acdc").handlers = [handler]
+
+
+@contextmanager
+def progress(*, hidden: bool) -> Iterator[Callable[["Progress"], None] | None]:
+    """A bar on standard error: what is done, how far, how many edges are kept, how long still."""
+    if hidden:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[kept]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        line = bar.add_task("starting", total=None, kept="")
+        stage = ""
+
+        def note(progress: "Progress") -> None:
+            nonlocal stage
+            if progress.stage != stage:
+                stage = progress.stage
+                bar.reset(line, total=progress.total or None, description=stage, kept="")
+            kept = f"{progress.kept:,} edges kept" if progress.total else ""
+            bar.update(line, completed=progress.done, total=progress.total or None, kept=kept)
+
+        yield note
