@@ -52,8 +52,16 @@ class Task(ABC):
             TaskError: This tokenizer can't express the task.
         """
 
-    def batch(self, tokenizer: Any, n: int, seed: int = 0) -> PromptBatch:
+    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """Make `n` pairs on which a circuit is judged; a task with words or templates to spare overrides this, so that
+        discovery and evaluation share none. By default `pairs`, from another seed."""
+        return self.pairs(tokenizer, n, rng)
+
+    def batch(self, tokenizer: Any, n: int, seed: int = 0, *, held_out: bool = False) -> PromptBatch:
         """`n` checked and tokenised pairs; equal for equal seeds.
+
+        Args:
+            held_out: Whether they are to judge a circuit, not to find it: drawn from a seed that no discovery has.
 
         Raises:
             TaskError: `n` isn't positive, the task's own code fails or gives another number of pairs, or the pairs
@@ -61,8 +69,11 @@ class Task(ABC):
         """
         if not isinstance(n, int) or n < 1:
             raise TaskError(f"n must be a positive number of prompt pairs, not {n!r}")
+        make, rng = (
+            (self.held_out_pairs, random.Random(f"held out {seed}")) if held_out else (self.pairs, random.Random(seed))
+        )
         try:
-            pairs = list(self.pairs(tokenizer, n, random.Random(seed)))
+            pairs = list(make(tokenizer, n, rng))
         except ACDCError:
             raise
         except Exception as error:
