@@ -81,8 +81,8 @@ def _checked(option: Option, value: Any) -> Any:
 
 def _check_range(name: str, value: Any) -> None:
     """What holds of an option in every method: numbers are numbers, and a threshold isn't negative."""
-    if isinstance(value, float) and math.isnan(value):
-        raise RunError(f"{name} must be a number, not nan")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RunError(f"{name} must be a finite number, not {value}")
     if name == "tau" and value < 0:
         raise RunError(f"tau must be a number of at least 0 (an edge goes if the loss rises by less), not {value!r}")
 

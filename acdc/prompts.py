@@ -138,6 +138,16 @@ class PromptBatch:
             digest.update(tensor.cpu().numpy().tobytes())
         return digest.hexdigest()
 
+    def n_shared(self, other: "PromptBatch") -> int:
+        """How many of these pairs are also in the other batch, whatever either is padded with."""
+        theirs = set(other._pairs())
+        return sum(pair in theirs for pair in self._pairs())
+
+    def _pairs(self) -> list[tuple[tuple[int, ...], ...]]:
+        """Each pair's tokens up to its target."""
+        rows = zip(self.clean.tolist(), self.corrupt.tolist(), self.lengths.tolist(), strict=True)
+        return [(tuple(clean[-length:]), tuple(corrupt[-length:])) for clean, corrupt, length in rows]
+
     def select(self, rows: Sequence[int] | Tensor) -> "PromptBatch":
         """The batch of the given rows, in that order, without columns that are padding in all of them."""
         index = torch.as_tensor(rows, device=self.clean.device)

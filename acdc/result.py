@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from acdc.circuit import Circuit
 from acdc.errors import RunError
@@ -22,7 +22,7 @@ class RunResult:
     Attributes:
         circuit: The circuit, with the effect of each measured edge.
         metrics: What the circuit does on the prompts, beside the full model and the corrupted run: see
-            `acdc.evaluation.measure`.
+            `acdc.evaluation.measure`; under `held_out` the same on prompts that the search did not see.
         record: What `run.json` holds: arguments, model, prompts, versions, times, cost.
         path: The run's folder; None if nothing was written.
         files: What was written.
@@ -35,7 +35,7 @@ class RunResult:
     files: tuple[Path, ...] = ()
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> "RunResult":
         """Read a run's folder: see `load_run`."""
         folder = Path(path).expanduser()
         if not folder.is_dir():
@@ -149,11 +149,26 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
     if name != "kl":
         facts[name] = ", ".join(f"{who} {_number(metrics[name][who])}" for who in ("model", "circuit", "corrupted"))
     facts["faithfulness"] = f"{_number(metrics['faithfulness'])} by {name} (1: full model, 0: every edge removed)"
+    facts["held out"] = _held_out(metrics.get("held_out"))
     facts["time"] = _time(record)
     claims = [
         f"{claim.replace('_', ' ')}: {'yes' if holds else 'no'}" for claim, holds in record.get("claims", {}).items()
     ]
     return facts | ({"claims": ", ".join(claims)} if claims else {})
+
+
+def _held_out(metrics: Mapping[str, Any] | None) -> str:
+    """The same on prompts that the search did not see."""
+    if metrics is None:
+        return "not measured"
+    n, seen = metrics["n_prompts"], metrics["n_seen"]
+    if seen == n:
+        return "none: the task gives the same prompts for every seed"
+    accuracy = ", ".join(f"{who} {_number(metrics['accuracy'][who], 2)}" for who in ("model", "circuit"))
+    numbers = (
+        f"KL {_number(metrics['kl']['circuit'])}, accuracy {accuracy}, faithfulness {_number(metrics['faithfulness'])}"
+    )
+    return f"{numbers} ({n} other prompts" + (f", {seen} of them seen in the search)" if seen else ")")
 
 
 def _time(record: Mapping[str, Any]) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from acdc.circuit import Circuit, write_atomically
 from acdc.discovery import Found, Journal, Progress
@@ -156,7 +158,7 @@ class _Run:
         """Measure the circuit and write everything; the record comes last, as the sign of a finished run."""
         _tell(self.progress, "measuring the circuit")
         circuit = Circuit(self.problem.model.graph, found.mask, found.scores, self.provenance(found))
-        metrics = measure(self.problem, found.mask)
+        metrics = {**measure(self.problem, found.mask), "held_out": self.measure_held_out(found.mask)}
         self.clock.lap("measuring")
         if workspace is None:
             return RunResult(circuit, metrics, self.record(found, None))
@@ -164,6 +166,20 @@ class _Run:
         record = self.record(found, workspace) | {"files": [*(file.name for file in files), RECORD]}
         files = (*files, write_json(workspace.path / RECORD, record))
         return RunResult(circuit, metrics, record, workspace.path, files)
+
+    def measure_held_out(self, mask: Bool[Tensor, "src dst"]) -> dict[str, Any] | None:
+        """The circuit's metrics on as many prompts that the search did not see; None where the task has none to give.
+
+        `n_seen` counts those that it did see after all, because the task gave them again.
+        """
+        plan, problem = self.plan, self.problem
+        try:
+            batch = plan.task.batch(problem.model.tokenizer, plan.n, plan.seed, held_out=True)
+            held_out = Problem.make(problem.model, batch, metric=plan.metric, ablation=plan.ablation, seed=plan.seed)
+        except ACDCError as error:
+            logger.warning("the circuit was not measured on held-out prompts: %s", error)
+            return None
+        return {**measure(held_out, mask), "n_seen": held_out.batch.n_shared(problem.batch)}
 
     def provenance(self, found: Found) -> dict[str, Any]:
         """What the circuit itself carries: nothing that differs between two equal runs."""

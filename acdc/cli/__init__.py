@@ -15,13 +15,18 @@ from acdc.errors import ACDCError
 
 __all__ = ["app", "main", "run_main"]
 
+STOPPED = 130  # typer's answer to Ctrl-C
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     try:
-        return int(app([word for word in given if word != "--debug"], standalone_mode=False) or 0)
+        code = int(app([word for word in given if word != "--debug"], standalone_mode=False) or 0)
+        if code == STOPPED:
+            raise KeyboardInterrupt
+        return code
     except ACDCError as error:
         return _fail(str(error), error, 2, debug)
     except (KeyboardInterrupt, typer.Abort) as error:

@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool | None) -> None:
     if wanted:
         typer.echo(f"acdc {__version__}")
         raise typer.Exit
@@ -26,7 +26,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
-    ] = False,
+        bool | None, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = None,
 ) -> None:
     pass

@@ -110,8 +110,10 @@ def _ordered(items: Sequence[int], order: str, rng: random.Random) -> list[int]:
 
 
 def _check(tau: float, sweeps: int, speculation: int | None, memory: int, **orders: str) -> None:
-    if not isinstance(tau, (int, float)) or math.isnan(tau) or tau < 0:
-        raise RunError(f"tau must be a number of at least 0 (an edge goes if the loss rises by less), not {tau!r}")
+    if not isinstance(tau, (int, float)) or not math.isfinite(tau) or tau < 0:
+        raise RunError(
+            f"tau must be a finite number of at least 0 (an edge goes if the loss rises by less), not {tau!r}"
+        )
     if not isinstance(sweeps, int) or sweeps < 0:
         raise RunError(f"sweeps must be 0 (until no edge can go) or a positive number, not {sweeps!r}")
     if speculation is not None and (not isinstance(speculation, int) or speculation < 1):

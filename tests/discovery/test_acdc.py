@@ -153,8 +153,9 @@ def test_a_stopped_search_goes_on_to_the_same_circuit(stop: int) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tau": -0.1}, "tau must be a number of at least 0"),
-        ({"tau": math.nan}, "tau must be a number of at least 0"),
+        ({"tau": -0.1}, "tau must be a finite number of at least 0"),
+        ({"tau": math.inf}, "tau must be a finite number of at least 0"),
+        ({"tau": math.nan}, "tau must be a finite number of at least 0"),
         ({"sweeps": -1}, "sweeps must be 0"),
         ({"speculation": 0}, "speculation must be at least 1"),
         ({"memory": 0}, "memory must be a positive number"),

@@ -1,0 +1,79 @@
+"""A module imports only from floors below its own, and siblings never import each other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "acdc"
+FLOORS = [  # from the ground up; names in one group are siblings
+    ["errors"],
+    ["graph", "zoo"],
+    ["prompts"],
+    ["metrics"],
+    ["models"],
+    ["task", "patching"],
+    ["circuit"],
+    ["discovery", "evaluation"],
+    ["drawing"],
+    ["journal", "options", "identity"],
+    ["store"],
+    ["plan", "result"],
+    ["run"],
+    ["cli"],
+    ["__main__"],
+]
+FLOOR = {name: floor for floor, group in enumerate(FLOORS) for name in group}
+UPWARD = {("circuit", "drawing")}  # `Circuit.draw` asks for a picture when it is called
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def part_of(path: Path) -> str:
+    """The module or package under `acdc` that a file belongs to."""
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def imported(path: Path) -> set[str]:
+    """The parts of `acdc` that a file imports, at its top or inside a function; not those for type checkers only."""
+    found, tree = set(), ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        node
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and isinstance(branch.test, ast.Name) and branch.test.id == "TYPE_CHECKING"
+        for statement in branch.body
+        for node in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module == "acdc":
+            found |= {alias.name for alias in node.names if alias.name != "__version__"}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found |= {node.module.split(".")[1]} if (node.module or "").startswith("acdc.") else set()
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("acdc.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_imports_go_down(path: Path) -> None:
+    here = part_of(path)
+    assert here in FLOOR, f"{here} has no floor yet"
+    for there in imported(path) - {here}:
+        assert there in FLOOR, f"{there} has no floor yet"
+        assert FLOOR[there] < FLOOR[here] or (here, there) in UPWARD, f"{here} imports {there}, which is not below it"
+
+
+def test_the_engine_never_imports_the_built_in_tasks() -> None:
+    assert not [path for path in ROOT.rglob("*.py") if "acdc_tasks" in path.read_text(encoding="utf-8")]
+
+
+def test_tasks_use_the_public_names_only() -> None:
+    import acdc
+
+    for path in (ROOT.parent / "tasks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "acdc":
+                assert node.module == "acdc", f"{path.name} imports from {node.module}"
+                assert {alias.name for alias in node.names} <= set(acdc.__all__)
