@@ -38,11 +38,12 @@ def masked_logits(
         memory: About how many bytes the kept sources' outputs may take; prompts are taken in groups that fit.
     """
     model.graph.check_mask(mask)
-    kept = int(mask.any(1).sum()) + 2 * model.graph.n_heads + 2
+    needed = mask.any(1).tolist()
+    kept = sum(needed) + 2 * model.graph.n_heads + 2
     per_prompt = kept * batch.n_pos * model.graph.d_model * ablated.input.element_size()
     size = max(1, memory // per_prompt)
     rows = torch.arange(batch.n, device=batch.clean.device).split(size)
-    return torch.cat([_Pass(model, batch, ablated, mask, part).logits() for part in rows])
+    return torch.cat([_Pass(model, batch, ablated, mask, part, needed).logits() for part in rows])
 
 
 def weighted_logits(
@@ -52,6 +53,7 @@ def weighted_logits(
     weights: Float[Tensor, "src dst"],
     *,
     rows: Int[Tensor, " n"] | None = None,
+    live: Bool[Tensor, " src"] | None = None,
     memory: int = 2**30,
 ) -> Float[Tensor, "n vocab"]:
     """Target logits where each edge carries a share of its source's output, differentiable in the shares.
@@ -65,6 +67,7 @@ def weighted_logits(
         weights: The shares; usually within 0 and 1, which are an edge that is removed and one that is kept. Pairs that
             are no edges count as 0.
         rows: Prompts to take; all if None.
+        live: Sources to compute; all if None. The others count as ablated, and their weights get no gradient.
         memory: About how many bytes what is kept for the backward pass may take. Prompts that don't fit are taken in
             groups that do, each of which is computed once more in the backward pass.
 
@@ -78,11 +81,12 @@ def weighted_logits(
         )
     weights = (weights * graph.edges_mask.to(weights.device)).to(batch.clean.device, model.dtype)
     rows = torch.arange(batch.n) if rows is None else rows
+    needed = [True] * graph.n_src if live is None else live.tolist()
     parts = rows.to(batch.clean.device).split(prompts_that_fit(model, batch, memory))
 
     def logits(part: Tensor, weights: Tensor) -> Tensor:
         with _frozen(model):
-            return _Pass(model, batch, ablated, weights, part).logits()
+            return _Pass(model, batch, ablated, weights, part, needed).logits()
 
     if len(parts) == 1:
         return logits(parts[0], weights)
@@ -117,10 +121,17 @@ def _frozen(model: PatchableModel) -> Iterator[None]:
 
 
 class _Pass:
-    """One forward of some prompts with a mask, or with weights; changes are `out_s - ablated_s` of the sources that
-    someone may read."""
+    """One forward of some prompts with a mask or with weights; changes are `out_s - ablated_s` of the `needed` sources."""
 
-    def __init__(self, model: PatchableModel, batch: PromptBatch, ablated: Outputs, mask: Tensor, rows: Tensor) -> None:
+    def __init__(
+        self,
+        model: PatchableModel,
+        batch: PromptBatch,
+        ablated: Outputs,
+        mask: Tensor,
+        rows: Tensor,
+        needed: list[bool],
+    ) -> None:
         self.model, self.mask = model, mask.to(batch.clean.device)
         self.batch = PromptBatch(
             batch.clean[rows], batch.corrupt[rows], batch.attention[rows], batch.correct[rows], batch.wrong[rows]
@@ -130,7 +141,7 @@ class _Pass:
         )
         self.layout = Layout(self.batch, model.parts, model.dtype)
         self.tables = self.layout.rotary()
-        self.needed = self.mask.any(1).tolist() if mask.dtype == torch.bool else [True] * model.graph.n_src
+        self.needed = needed
         self.changes: list[tuple[list[int], Tensor]] = []  # sources, and what they change, stacked
         self.fresh: list[tuple[int, Tensor]] = []  # not stacked yet
 
