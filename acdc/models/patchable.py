@@ -48,7 +48,8 @@ class PatchableModel:
         self.hf, self.tokenizer = hf, tokenizer
         self.name = name or hf.config.name_or_path or self.family.name
         self.revision: str | None = getattr(hf.config, "_commit_hash", None)
-        self.parts: Parts = self.family.read(hf)
+        with torch.no_grad():  # views of weights that need no gradient, whatever the model's parameters do
+            self.parts: Parts = self.family.read(hf)
         n_heads, d_model, _ = self.parts.blocks[0].attention.W_Q.shape
         self.graph = Graph(len(self.parts.blocks), n_heads, d_model, self.parts.parallel)
 

@@ -1,15 +1,24 @@
-"""A circuit's forward pass: every destination reads the kept sources live and the removed ones ablated."""
+"""A circuit's forward pass: every destination reads the kept sources live and the removed ones ablated.
+
+An edge is kept whole or not at all (`masked_logits`), or with a weight that the logits are differentiable in
+(`weighted_logits`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from acdc.errors import CircuitError
 from acdc.models import PatchableModel
 from acdc.patching.activations import Outputs, head_rows
 from acdc.patching.attention import Layout, attend, project, rotate
 from acdc.prompts import PromptBatch
 
-__all__ = ["masked_logits"]
+__all__ = ["masked_logits", "prompts_that_fit", "weighted_logits"]
 
 
 @torch.no_grad()
@@ -29,17 +38,100 @@ def masked_logits(
         memory: About how many bytes the kept sources' outputs may take; prompts are taken in groups that fit.
     """
     model.graph.check_mask(mask)
-    kept = int(mask.any(1).sum()) + 2 * model.graph.n_heads + 2
+    needed = mask.any(1).tolist()
+    kept = sum(needed) + 2 * model.graph.n_heads + 2
     per_prompt = kept * batch.n_pos * model.graph.d_model * ablated.input.element_size()
     size = max(1, memory // per_prompt)
     rows = torch.arange(batch.n, device=batch.clean.device).split(size)
-    return torch.cat([_Pass(model, batch, ablated, mask, part).logits() for part in rows])
+    return torch.cat([_Pass(model, batch, ablated, mask, part, needed).logits() for part in rows])
+
+
+def weighted_logits(
+    model: PatchableModel,
+    batch: PromptBatch,
+    ablated: Outputs,
+    weights: Float[Tensor, "src dst"],
+    *,
+    rows: Int[Tensor, " n"] | None = None,
+    live: Bool[Tensor, " src"] | None = None,
+    memory: int = 2**30,
+) -> Float[Tensor, "n vocab"]:
+    """Target logits where each edge carries a share of its source's output, differentiable in the shares.
+
+    `x_d = Σ_{all s} ablated_s + constants + Σ_s w[s,d] (out_s - ablated_s)`.
+
+    The gradient in `w[s,d]` is `(out_s - ablated_s) · ∂/∂x_d`, summed over prompts and positions. The model's own weights
+    get none.
+
+    Args:
+        weights: The shares; usually within 0 and 1, which are an edge that is removed and one that is kept. Pairs that
+            are no edges count as 0.
+        rows: Prompts to take; all if None.
+        live: Sources to compute; all if None. The others count as ablated, and their weights get no gradient.
+        memory: About how many bytes what is kept for the backward pass may take. Prompts that don't fit are taken in
+            groups that do, each of which is computed once more in the backward pass.
+
+    Raises:
+        CircuitError: The weights have another shape.
+    """
+    graph = model.graph
+    if tuple(weights.shape) != (graph.n_src, graph.n_dst):
+        raise CircuitError(
+            f"weights for {graph.shape} must be [{graph.n_src}, {graph.n_dst}], not {list(weights.shape)}"
+        )
+    weights = (weights * graph.edges_mask.to(weights.device)).to(batch.clean.device, model.dtype)
+    rows = torch.arange(batch.n) if rows is None else rows
+    needed = [True] * graph.n_src if live is None else live.tolist()
+    parts = rows.to(batch.clean.device).split(prompts_that_fit(model, batch, memory))
+
+    def logits(part: Tensor, weights: Tensor) -> Tensor:
+        with _frozen(model):
+            return _Pass(model, batch, ablated, weights, part, needed).logits()
+
+    if len(parts) == 1:
+        return logits(parts[0], weights)
+    return torch.cat(
+        [checkpoint(logits, part, weights, use_reentrant=False, preserve_rng_state=False) for part in parts]
+    )
+
+
+def prompts_that_fit(model: PatchableModel, batch: PromptBatch, memory: int) -> int:
+    """How many prompts' forward passes `weighted_logits` can keep in about `memory` bytes, at least one.
+
+    Kept are, at each position: every source's change, every destination's input about twice (read and normed), the
+    attention probabilities, and the insides of the MLPs.
+    """
+    graph = model.graph
+    streams = graph.n_src + 2 * graph.n_dst + 16 * graph.n_layers
+    numbers = batch.n_pos * (streams * graph.d_model + 2 * graph.n_layers * graph.n_heads * batch.n_pos)
+    return max(1, memory // (numbers * torch.finfo(model.dtype).bits // 8))
+
+
+@contextmanager
+def _frozen(model: PatchableModel) -> Iterator[None]:
+    """The model's parameters need no gradient for a while."""
+    trained = [parameter for parameter in model.hf.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 class _Pass:
-    """One masked forward of some prompts; `kept` holds `out_s - ablated_s` of the sources that someone reads."""
+    """One forward of some prompts with a mask or with weights; changes are `out_s - ablated_s` of the `needed` sources."""
 
-    def __init__(self, model: PatchableModel, batch: PromptBatch, ablated: Outputs, mask: Tensor, rows: Tensor) -> None:
+    def __init__(
+        self,
+        model: PatchableModel,
+        batch: PromptBatch,
+        ablated: Outputs,
+        mask: Tensor,
+        rows: Tensor,
+        needed: list[bool],
+    ) -> None:
         self.model, self.mask = model, mask.to(batch.clean.device)
         self.batch = PromptBatch(
             batch.clean[rows], batch.corrupt[rows], batch.attention[rows], batch.correct[rows], batch.wrong[rows]
@@ -49,9 +141,9 @@ class _Pass:
         )
         self.layout = Layout(self.batch, model.parts, model.dtype)
         self.tables = self.layout.rotary()
-        self.needed = self.mask.any(1).tolist()
-        self.sources: list[int] = []
-        self.kept: list[Tensor] = []
+        self.needed = needed
+        self.changes: list[tuple[list[int], Tensor]] = []  # sources, and what they change, stacked
+        self.fresh: list[tuple[int, Tensor]] = []  # not stacked yet
 
     def logits(self) -> Tensor:
         graph, parts = self.model.graph, self.model.parts
@@ -74,15 +166,18 @@ class _Pass:
 
     def _add(self, src: int, change: Tensor) -> None:
         if self.needed[src]:
-            self.sources.append(src)
-            self.kept.append(change)
+            self.fresh.append((src, change))
 
     def _read(self, dsts: list[int], base: Tensor) -> Float[Tensor, "n batch pos d_model"]:
         """The inputs of `dsts`: the ablated residual stream and the kept sources' changes."""
-        if not self.kept:
-            return base.expand(len(dsts), *base.shape)
-        weights = self.mask[self.sources][:, dsts].to(base.dtype)
-        return base + torch.einsum("sn,sbpd->nbpd", weights, torch.stack(self.kept))
+        if self.fresh:
+            self.changes.append(([src for src, _ in self.fresh], torch.stack([change for _, change in self.fresh])))
+            self.fresh = []
+        x = base.expand(len(dsts), *base.shape)
+        columns = self.mask[:, dsts].to(base.dtype)
+        for sources, change in self.changes:
+            x = x + torch.einsum("sn,sbpd->nbpd", columns[sources], change)
+        return x
 
     def _z(self, layer: int, heads: list[int], base: Tensor) -> Float[Tensor, "n batch pos d_head"]:
         block = self.model.parts.blocks[layer]

@@ -1,0 +1,229 @@
+"""Edge pruning: a mask over all edges, learned by gradient descent (Bhaskar et al. 2024).
+
+Every edge has a hard-concrete gate. The circuit's loss is minimised over the gates while multipliers press the expected
+share of closed ones towards a target that rises from what it is at the start. Afterwards the edges are ranked by their
+gates' log odds, and exactly as many as wanted are kept.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from acdc.discovery.mask_training import Schedule, Target, train
+from acdc.discovery.method import Found, Journal, Progress
+from acdc.discovery.scores import EdgeScores
+from acdc.errors import RunError, unknown_name
+from acdc.graph import Graph
+from acdc.patching.problem import Problem
+
+__all__ = ["EdgeGates", "edge_pruning", "initial_log_odds", "take"]
+
+SPARSITY = 0.95  # where no target is given
+OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
+SPREAD = 2.0  # how far a warm start moves them, up for the highest score and down for the lowest
+
+
+def edge_pruning(
+    problem: Problem,
+    *,
+    sparsity: float | None = None,
+    n_edges: int | None = None,
+    node_sparsity: float | None = None,
+    steps: int = 1000,
+    warmup: float = 0.8,
+    lr: float = 0.8,
+    multiplier_lr: float = 0.8,
+    batch_size: int = 16,
+    patience: int | None = 100,
+    warm_start: str = "none",
+    prune: bool = True,
+    memory: int = 2**30,
+    journal: Journal | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Found:
+    """Find a circuit of a given size by edge pruning.
+
+    Args:
+        sparsity: Share of the model's edges to remove; 0.95 if neither this nor `n_edges` is given.
+        n_edges: Number of edges to keep, instead of `sparsity`.
+        node_sparsity: Share of the nodes to close by gates of their own, which an edge's gate is multiplied with (the
+            paper used 0.72); none for no gates of nodes.
+        steps: Most steps (the paper took 3000).
+        warmup: Share of the steps in which the target rises (in the paper 5/6).
+        lr: Adam's learning rate of the gates.
+        multiplier_lr: Adam's learning rate of the multipliers.
+        batch_size: Prompts a step (the paper took 32).
+        patience: Stop when the target is met and the loss hasn't fallen for so many steps; none for never.
+        warm_start: The scorer whose ranking the gates start from, or none for all alike.
+        prune: Keep only edges on a path from the input to the logits; the budget goes to those of the highest rank.
+        memory: About how many bytes a step may keep for its backward pass.
+
+    Returns:
+        As many edges as wanted; fewer only where fewer lie on paths. Scores are the learned log odds: positive where the
+        gate is rather open, which is where the loss at this size speaks for the edge. They rank; they are no effects in
+        the metric's unit. Claims: `target_met` (the expected share of closed gates came within 0.01 of the target),
+        `n_open`, the number of edges with positive log odds, which the target would have left without the ranking.
+
+    Raises:
+        RunError: An option is out of range, or the loss becomes NaN.
+        UnknownNameError: There is no such scorer.
+
+    Reference:
+        Bhaskar et al. 2024, Finding Transformer Circuits with Edge Pruning (arXiv 2406.16778), section 3.
+    """
+    graph = problem.model.graph
+    wanted = _wanted(graph, sparsity, n_edges)
+    _check_share("warmup", warmup)
+    schedule = Schedule(steps, lr, multiplier_lr, batch_size, patience, memory)
+    targets = [1 - wanted / graph.n_edges]
+    if node_sparsity is not None:
+        _check_share("node_sparsity", node_sparsity)
+        targets.append(node_sparsity)
+    gates = EdgeGates(graph, with_nodes=node_sparsity is not None)
+    start = initial_log_odds(gates, _warm_scores(problem, warm_start))
+    pressure = Target(targets, warmup=int(warmup * steps))
+    trained = train(problem, gates, start, pressure, schedule, journal=journal, progress=progress)
+    scores = gates.scores(trained.log_alpha)
+    return Found(
+        mask=take(graph, scores, wanted, prune=prune),
+        scores=scores,
+        cost=trained.cost,
+        claims={"target_met": trained.met, "n_open": int((scores > 0).sum())},
+    )
+
+
+def _wanted(graph: Graph, sparsity: float | None, n_edges: int | None) -> int:
+    """The number of edges to keep.
+
+    Raises:
+        RunError: Both are given, or one is out of range.
+    """
+    if sparsity is not None and n_edges is not None:
+        raise RunError("give sparsity or n_edges, not both: each says how many edges to keep")
+    if n_edges is not None:
+        if not 1 <= n_edges <= graph.n_edges:
+            raise RunError(f"n_edges must be between 1 and the model's {graph.n_edges:,} edges, not {n_edges!r}")
+        return n_edges
+    sparsity = SPARSITY if sparsity is None else sparsity
+    _check_share("sparsity", sparsity)
+    return max(1, round((1 - sparsity) * graph.n_edges))
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise RunError(f"{name} must be a share of at least 0 and less than 1, not {value!r}")
+
+
+def _warm_scores(problem: Problem, name: str) -> EdgeScores | None:
+    """The scores that the gates start from.
+
+    Raises:
+        UnknownNameError: There is no such scorer.
+    """
+    if name != "none":
+        raise unknown_name("scorer", name, ["none"])
+    return None
+
+
+@dataclass(frozen=True)
+class EdgeGates:
+    """A gate for each edge, in the order of the mask's rows, and, if `with_nodes`, one for each source.
+
+    An edge's weight is its gate, times its source's.
+    """
+
+    graph: Graph
+    with_nodes: bool = False
+
+    @property
+    def n(self) -> int:
+        """Number of gates."""
+        return self.graph.n_edges + (self.graph.n_src if self.with_nodes else 0)
+
+    @property
+    def totals(self) -> Float64[Tensor, " kinds"]:
+        """Numbers of edges and, if they have gates, of sources."""
+        numbers = [self.graph.n_edges, self.graph.n_src] if self.with_nodes else [self.graph.n_edges]
+        return torch.tensor(numbers, dtype=torch.float64)
+
+    def weights(self, gates: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
+        """The gates as weights; 0 where there is no edge."""
+        edges, nodes = self._split(gates)
+        return edges if nodes is None else edges * nodes[:, None]
+
+    def open(self, p: Float64[Tensor, " gates"]) -> Float64[Tensor, " kinds"]:
+        """Expected numbers of open edges and, if they have gates, of open sources."""
+        edges, nodes = self._split(p)
+        return edges.sum()[None] if nodes is None else torch.stack([(edges * nodes[:, None]).sum(), nodes.sum()])
+
+    def scores(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
+        """Log odds that an edge's gate, and its source's, are open: positive where more likely than not."""
+        edges, nodes = self._split(log_alpha)
+        if nodes is not None:
+            log_p = logsigmoid(edges) + logsigmoid(nodes)[:, None]
+            edges = log_p - torch.log(-torch.expm1(log_p))
+        return edges.masked_fill(~self.graph.edges_mask, torch.nan)
+
+    def _split(self, gates: Float64[Tensor, " gates"]) -> tuple[Float64[Tensor, "src dst"], Float64[Tensor, " src"] | None]:
+        """The edges' as a matrix, and the sources'."""
+        mask = self.graph.edges_mask
+        edges = torch.zeros(mask.shape, dtype=gates.dtype).masked_scatter(mask, gates[: self.graph.n_edges])
+        return edges, gates[self.graph.n_edges :] if self.with_nodes else None
+
+
+def initial_log_odds(gates: EdgeGates, warm: EdgeScores | None) -> Float64[Tensor, " gates"]:
+    """Where the gates start: all open alike, or, with scores, spread evenly by the rank of their size.
+
+    The size, not the sign: an edge whose removal is thought to help matters too while others are removed.
+    """
+    start = torch.full((gates.n,), OPEN, dtype=torch.float64)
+    if warm is not None:
+        n = gates.graph.n_edges
+        sizes = warm.scores.cpu()[gates.graph.edges_mask].abs().nan_to_num(0.0)
+        ranks = sizes.argsort(stable=True).argsort().double()
+        start[:n] += SPREAD * (2 * ranks / max(1, n - 1) - 1)
+    return start
+
+
+def take(
+    graph: Graph, scores: Float[Tensor, "src dst"], n_edges: int, *, prune: bool = True
+) -> Bool[Tensor, "src dst"]:
+    """The `n_edges` edges of the highest scores; with `prune`, of those that lie on paths from the input to the logits.
+
+    With `prune` it is the longest start of the ranking whose edges on paths are not too many, and then the next edges
+    that join two of its nodes, until the number is reached or there are none.
+    """
+    ranking = torch.where(graph.edges_mask, scores.cpu().double().nan_to_num(-math.inf), -math.inf).flatten()
+    ranking = ranking.argsort(descending=True, stable=True)[: graph.n_edges]
+
+    def first(n: int) -> Bool[Tensor, "src dst"]:
+        mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
+        mask[ranking[:n]] = True
+        return mask.view(graph.n_src, graph.n_dst)
+
+    if not prune:
+        return first(n_edges)
+    low, high = 0, graph.n_edges  # the pruned start grows with its length
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if int(graph.prune(first(middle)).sum()) <= n_edges else (low, middle - 1)
+    return _fill_up(graph, graph.prune(first(low)), ranking, n_edges)
+
+
+def _fill_up(
+    graph: Graph, mask: Bool[Tensor, "src dst"], ranking: Tensor, n_edges: int
+) -> Bool[Tensor, "src dst"]:
+    """The mask and the highest edges between its nodes, up to `n_edges` in all."""
+    writes = mask.any(1)
+    if not bool(writes.any()):
+        writes[0] = True  # the shortest circuit of all, from the input to the logits
+    reads = torch.tensor([src is None or bool(mask[src].any()) for src in graph.src_of_dst])
+    fitting = (graph.edges_mask & ~mask & writes[:, None] & reads[None, :]).flatten()
+    filled = mask.flatten().clone()
+    filled[ranking[fitting[ranking]][: n_edges - int(mask.sum())]] = True
+    return filled.view_as(mask)
