@@ -131,9 +131,7 @@ def _piece(problem: Problem, rows: Tensor, heads: int, group: int, source_bytes:
     )
     active = problem.ablated.active[rows, start:].flatten().nonzero()[:, 0]
     part = Part(problem.model, batch, problem.objective.select(rows), active, heads)
-    return Piece(
-        part, Streams.of(problem.clean, rows, start), clean.input[rows, start:], change, group, source_bytes
-    )
+    return Piece(part, Streams.of(problem.clean, rows, start), clean.input[rows, start:], change, group, source_bytes)
 
 
 @torch.no_grad()
@@ -225,7 +223,9 @@ def node_effects(
 
             def wrote(first: int, g: Tensor, point: Point = point) -> None:
                 there = sources(first, len(g))
-                product = torch.einsum("nbpe,nbpe->bn", there.to(accumulator(piece.part)), g.to(accumulator(piece.part)))
+                product = torch.einsum(
+                    "nbpe,nbpe->bn", there.to(accumulator(piece.part)), g.to(accumulator(piece.part))
+                )
                 effects[:, first : first + len(g)] += point.weight * product.double().cpu()
 
             backward(piece.part, point.streams, wrote=wrote)

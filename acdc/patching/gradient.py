@@ -185,7 +185,9 @@ def _through_heads(
     return pull_back(block.attention_norm, x, total)
 
 
-def pull_back(function: Callable[[Tensor], Tensor], x: Float[Tensor, "*n"], g: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+def pull_back(
+    function: Callable[[Tensor], Tensor], x: Float[Tensor, "*n"], g: Float[Tensor, "*n"]
+) -> Float[Tensor, "*n"]:
     """`gᵀ ∂function/∂x` at x; no other gradient is computed."""
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
