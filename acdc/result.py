@@ -163,7 +163,10 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
         f"{claim.replace('_', ' ')}: {'yes' if holds else 'no'}" for claim, holds in record.get("claims", {}).items()
     ]
     facts |= {"claims": ", ".join(claims)} if claims else {}
-    evidence = [f"{name.replace('_', ' ')} {_number(value)}" for name, value in record.get("evidence", {}).items()]
+    evidence = [
+        f"{name.replace('_', ' ')} {value if isinstance(value, str) else _number(value)}"
+        for name, value in record.get("evidence", {}).items()
+    ]
     return facts | ({"evidence": ", ".join(evidence)} if evidence else {})
 
 

@@ -3,10 +3,10 @@
     score[s, d] = Σ_{b,p} (ablated_s - clean_s) · ∂loss/∂x_d    at the clean run
 
 It costs two runs and one backward pass for all edges together. It fails where a straight line does: at saturated
-softmaxes and norms (the gradient is flat though the effect is large), for edges that back each other up, and for metrics
-that are flat at the clean run, like KL.
+softmaxes and norms (the gradient is flat though the effect is large), for edges that back each other up, and for
+metrics that are flat at the clean run, like KL.
 
-Reference: Syed, Rager, Conmy 2023, Attribution Patching Outperforms Automated Circuit Discovery (arXiv 2310.10348), eq. 2.
+Reference: Syed, Rager, Conmy 2023, Attribution Patching Outperforms Automated Circuit Discovery (arXiv 2310.10348).
 """
 
 from collections.abc import Callable

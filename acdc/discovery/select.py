@@ -4,7 +4,7 @@
 |---|---|
 | `retention` | the fewest best edges that keep a given share of the metric, measured |
 | `top-n` | the n best edges |
-| `greedy` | n edges, from the logits back: always the best edge into a node that the circuit holds (EAP-IG's `greedy`) |
+| `greedy` | n edges, from the logits back: always the best one into a node that the circuit holds, as EAP-IG's greedy |
 | `threshold` | the edges of at least a given score |
 
 The best edges are those of the largest scores in size or, if `signed`, in sign too; with `positive_share`, so many of
@@ -230,7 +230,7 @@ def retain(
         cut: Done to every circuit before it is measured, like `Graph.prune`.
 
     Raises:
-        RunError: The metric doesn't tell the model from all edges removed, or not even all edges of `order` keep enough.
+        RunError: The metric doesn't tell the model from all edges removed, or all edges of `order` don't keep enough.
     """
     graph, objective = problem.model.graph, problem.objective
     full, empty = problem.loss(problem.clean.logits), problem.loss(problem.logits(graph.edges_mask & False))
@@ -258,8 +258,8 @@ def retain(
     while not kept(high) >= share:
         if high == len(order):
             raise RunError(
-                f"all {len(order)} edges that may be chosen keep {measured.get(high, 0.0):.3g} of {objective.metric.name}, "
-                f"not {share:g}; ask for less, or filter less"
+                f"all {len(order)} edges that may be chosen keep {measured.get(high, 0.0):.3g} of "
+                f"{objective.metric.name}, not {share:g}; ask for less, or filter less"
             )
         low, high = high, min(2 * high, len(order))
     while high - low > 1:

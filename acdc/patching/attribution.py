@@ -11,17 +11,18 @@ ablated run can't differ add nothing and are left out.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.patching.activations import Outputs
 from acdc.patching.gradient import Part, Streams, backward
 from acdc.patching.problem import Problem
 
-__all__ = ["MEMORY", "Piece", "Point", "edge_effects", "node_effects", "pieces"]
+__all__ = ["MEMORY", "Piece", "Point", "edge_effects", "n_pieces", "node_effects", "pieces"]
 
 MEMORY = 256 * 2**20
 Note = Callable[[int, int], None]  # parts done, of all
@@ -47,7 +48,7 @@ class Piece:
     Attributes:
         part: What runs need.
         clean: The clean run's streams.
-        input: What the source `input` writes.
+        clean_outputs: What every source writes in the clean run.
         change: `ablated_s - clean_s` of every source at every token, heads in head space.
         group: The group of prompts that it belongs to.
         source_bytes: Memory for sources' changes in the residual stream.
@@ -55,26 +56,37 @@ class Piece:
 
     part: Part
     clean: Streams
-    input: Float[Tensor, "batch pos d_model"]
+    clean_outputs: Outputs
     change: Outputs
     group: int
     source_bytes: int
 
-    def written(self, first: int, stop: int) -> Float[Tensor, "src rows d_model"]:
-        """The changes of sources `first` to `stop` in the residual stream, at the part's rows."""
+    @property
+    def input(self) -> Float[Tensor, "batch pos d_model"]:
+        """What the source `input` writes in the clean run."""
+        return self.clean_outputs.input
+
+    def written(
+        self, first: int, stop: int, outputs: Outputs | None = None, rows: Int[Tensor, " rows"] | None = None
+    ) -> Float[Tensor, "src rows d_model"]:
+        """Sources' outputs in the residual stream.
+
+        Args:
+            first, stop: The first source, and the one after the last.
+            outputs: `change` if None.
+            rows: Flat `[batch pos]` indices of tokens; the part's rows if None.
+        """
         graph, blocks = self.part.model.graph, self.part.model.parts.blocks
-        found = [self._at_rows(self.change.input[None])] if first == 0 else []
+        what, where = self.change if outputs is None else outputs, self.part.rows if rows is None else rows
+        found = [what.input.flatten(0, 1)[None, where]] if first == 0 else []
         for layer, block in enumerate(blocks):
             start = graph.head_src(layer)
             heads = slice(max(first - start, 0), min(max(stop - start, 0), graph.n_heads))
             if heads.start < heads.stop:
-                found.append(torch.bmm(self._at_rows(self.change.z[layer][heads]), block.attention.W_O[heads]))
+                found.append(torch.bmm(what.z[layer][heads].flatten(1, 2)[:, where], block.attention.W_O[heads]))
             if first <= graph.mlp_src(layer) < stop:
-                found.append(self._at_rows(self.change.mlp[layer][None]))
+                found.append(what.mlp[layer].flatten(0, 1)[None, where])
         return torch.cat(found).to(accumulator(self.part))
-
-    def _at_rows(self, x: Float[Tensor, "n batch pos d"]) -> Float[Tensor, "n rows d"]:
-        return x.flatten(1, 2)[:, self.part.rows]
 
     @property
     def source_block(self) -> int:
@@ -123,15 +135,21 @@ def _plan(problem: Problem, memory: int) -> tuple[int, int, int]:
 def _piece(problem: Problem, rows: Tensor, heads: int, group: int, source_bytes: int) -> Piece:
     batch = problem.batch.select(rows)
     start = problem.batch.n_pos - batch.n_pos
-    clean, ablated = problem.clean.outputs, problem.ablated.outputs
+    clean, ablated = (_some(outputs, rows, start) for outputs in (problem.clean.outputs, problem.ablated.outputs))
     change = Outputs(
-        ablated.input[rows, start:] - clean.input[rows, start:],
-        tuple(new[:, rows, start:] - old[:, rows, start:] for new, old in zip(ablated.z, clean.z, strict=True)),
-        tuple(new[rows, start:] - old[rows, start:] for new, old in zip(ablated.mlp, clean.mlp, strict=True)),
+        ablated.input - clean.input,
+        tuple(new - old for new, old in zip(ablated.z, clean.z, strict=True)),
+        tuple(new - old for new, old in zip(ablated.mlp, clean.mlp, strict=True)),
     )
     active = problem.ablated.active[rows, start:].flatten().nonzero()[:, 0]
     part = Part(problem.model, batch, problem.objective.select(rows), active, heads)
-    return Piece(part, Streams.of(problem.clean, rows, start), clean.input[rows, start:], change, group, source_bytes)
+    return Piece(part, Streams.of(problem.clean, rows, start), clean, change, group, source_bytes)
+
+
+def _some(outputs: Outputs, rows: Tensor, start: int) -> Outputs:
+    """Those of some prompts, from a column on."""
+    z, mlp = (tuple(x[..., rows, start:, :] for x in xs) for xs in (outputs.z, outputs.mlp))
+    return Outputs(outputs.input[rows, start:], z, mlp)
 
 
 @torch.no_grad()
@@ -201,7 +219,7 @@ def node_effects(
     problem: Problem,
     points: Callable[[Piece], Iterable[Point]],
     *,
-    change: Callable[[Piece], Outputs] = lambda piece: piece.change,
+    change: Callable[[Piece], Outputs] = attrgetter("change"),
     memory: int = MEMORY,
     note: Note | None = None,
 ) -> Float[Tensor, "batch src"]:
@@ -214,34 +232,34 @@ def node_effects(
     Returns:
         Positive where ablating the source makes the prompt's loss worse. On the CPU, in float64.
     """
-    found, count = [], n_pieces(problem, memory, 1)
+    found, count = list[Tensor](), n_pieces(problem, memory, 1)
     for piece in pieces(problem, memory=memory):
-        graph, moved = piece.part.model.graph, change(piece)
-        effects = torch.zeros(piece.part.batch.n, graph.n_src, dtype=torch.float64)
-        sources = _by_source(moved, graph.n_heads)
+        product = _NodeProduct(piece, change(piece))
         for point in points(piece):
-
-            def wrote(first: int, g: Tensor, point: Point = point) -> None:
-                there = sources(first, len(g))
-                product = torch.einsum(
-                    "nbpe,nbpe->bn", there.to(accumulator(piece.part)), g.to(accumulator(piece.part))
-                )
-                effects[:, first : first + len(g)] += point.weight * product.double().cpu()
-
-            backward(piece.part, point.streams, wrote=wrote)
-        found.append(effects)
+            product.weight = point.weight
+            backward(piece.part, point.streams, wrote=product.wrote)
+        found.append(product.effects.double().cpu())
         if note is not None:
             note(len(found), count)
     return torch.cat(found)
 
 
-def _by_source(outputs: Outputs, n_heads: int) -> Callable[[int, int], Tensor]:
-    """Finds `n` sources' outputs, from a first one of the same component on."""
+class _NodeProduct:
+    """Sums `Δ_s · ∂loss/∂out_s` of one piece over its points, prompt by prompt."""
 
-    def find(first: int, n: int) -> Tensor:
+    def __init__(self, piece: Piece, change: Outputs) -> None:
+        graph, self.dtype = piece.part.model.graph, accumulator(piece.part)
+        self.change, self.n_heads, self.weight = change, graph.n_heads, 1.0
+        self.effects = torch.zeros(piece.part.batch.n, graph.n_src, dtype=self.dtype, device=piece.input.device)
+
+    def wrote(self, first: int, gradient: Float[Tensor, "n batch pos d"]) -> None:
+        """Take in the gradients of sources of one component that follow each other."""
+        n = len(gradient)
+        product = torch.einsum("nbpe,nbpe->bn", self._of(first, n).to(self.dtype), gradient.to(self.dtype))
+        self.effects[:, first : first + n].add_(product, alpha=self.weight)
+
+    def _of(self, first: int, n: int) -> Float[Tensor, "n batch pos d"]:
         if first == 0:
-            return outputs.input[None]
-        layer, head = divmod(first - 1, n_heads + 1)
-        return outputs.mlp[layer][None] if head == n_heads else outputs.z[layer][head : head + n]
-
-    return find
+            return self.change.input[None]
+        layer, head = divmod(first - 1, self.n_heads + 1)
+        return self.change.mlp[layer][None] if head == self.n_heads else self.change.z[layer][head : head + n]

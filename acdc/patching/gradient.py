@@ -8,6 +8,7 @@ No gradient of a weight is computed.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -96,7 +97,7 @@ def forward(part: Part, x: Float[Tensor, "batch pos d_model"], layer: int = 0, *
             x = x + _attention(block, x, layout, tables)
             read_by_mlp = attention[i] if parts.parallel else x
         mlp[i] = read_by_mlp
-        x = x + block.mlp(block.mlp_norm(read_by_mlp))
+        x = x + _mlp(block, read_by_mlp)
     return Streams(attention, mlp, x)
 
 
@@ -137,7 +138,7 @@ def backward(part: Part, streams: Streams, *, read: Read | None = None, wrote: W
             wrote(graph.mlp_src(layer), g[None])
         if layer in streams.mlp and streams.cut != ("mlp", layer):
             x = streams.mlp[layer]
-            change = pull_back(lambda leaf, block=block: block.mlp(block.mlp_norm(leaf)), x, g)
+            change = pull_back(partial(_mlp, block), x, g)
             if read is not None:
                 read(graph.mlp_dst(layer), change.flatten(0, 1)[None, part.rows])
             g = g + change
@@ -192,6 +193,11 @@ def pull_back(
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         return torch.autograd.grad(function(leaf), leaf, g)[0]
+
+
+def _mlp(block: Block, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+    """What a layer's MLP writes."""
+    return block.mlp(block.mlp_norm(x))
 
 
 # -- attention, from the residual stream to z: what a family does between them is only here
