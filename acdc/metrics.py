@@ -10,6 +10,7 @@
 Discovery minimises the **loss**: the mean value where lower is better, minus the mean value where higher is better.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ class Metric:
         higher_is_better: The sign.
         answers_only: It reads no other logits than those of the answers, so only these need to be computed.
         needs_wrong: It is defined only for tasks that list wrong answers.
+        flat_at_clean: Its gradient is zero where the circuit is the full model.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Metric:
     higher_is_better: bool
     answers_only: bool = False
     needs_wrong: bool = False
+    flat_at_clean: bool = False
 
 
 def kl(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
@@ -94,7 +97,7 @@ def _mean_at(logits: Logits, ids: Ids) -> Values:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("kl", "KL divergence from the full model, in nats", kl, higher_is_better=False),
+        Metric("kl", "KL divergence from the full model, in nats", kl, higher_is_better=False, flat_at_clean=True),
         Metric(
             "logit_diff",
             "mean logit of the correct answers minus that of the wrong ones",
@@ -161,6 +164,12 @@ class Objective:
         """Answers as columns of the logits that are computed; -1 stays."""
         assert self.tokens is not None
         return torch.where(ids < 0, ids, torch.searchsorted(self.tokens, ids.clamp_min(0)))
+
+    def select(self, rows: Int[Tensor, " n"]) -> "Objective":
+        """The objective of some of the prompts."""
+        part = copy.copy(self)
+        part._correct, part._wrong, part._reference = (x[rows] for x in (self._correct, self._wrong, self._reference))
+        return part
 
     def values(self, logits: Logits) -> Values:
         """One value a row; rows are whole copies of the batch, one after another."""

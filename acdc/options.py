@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from acdc.discovery import Method
 from acdc.errors import RunError, unknown_name
@@ -37,10 +37,10 @@ class Option:
 
 def options_of(method: Method) -> dict[str, Option]:
     """The method's options by name, in the order of its signature."""
-    parameters = inspect.signature(method.search).parameters.values()
-    kinds, meanings = get_type_hints(inspect.unwrap(method.search)), _argument_docs(method.search.__doc__ or "")
+    parameters = inspect.signature(method.search, eval_str=True).parameters.values()
+    meanings = _argument_docs(method.search.__doc__ or "")
     return {
-        p.name: Option(p.name, p.default, kinds.get(p.name, Any), meanings.get(p.name, ""))
+        p.name: Option(p.name, p.default, Any if p.annotation is p.empty else p.annotation, meanings.get(p.name, ""))
         for p in parameters
         if p.kind is p.KEYWORD_ONLY and p.name not in NOT_OPTIONS
     }

@@ -135,8 +135,17 @@ def _read(path: Path) -> dict[str, Any]:
 def _title(arguments: Mapping[str, Any]) -> str:
     options = arguments.get("options", {})
     tau = [f"tau {options['tau']:g}"] if "tau" in options else []
+    tau += [_selection(options)] if "select" in options else []
     settings = [*tau, str(arguments["metric"]), f"ablation {arguments['ablation']}", f"{arguments['n']} prompts"]
     return f"{arguments['task_name']} on {arguments['model']}, by {arguments['method']} ({', '.join(settings)})"
+
+
+def _selection(options: Mapping[str, Any]) -> str:
+    """How the circuit was chosen by its scores."""
+    for name in ("n_edges", "threshold"):
+        if options.get(name) is not None:
+            return f"{name.replace('_', ' ')} {options[name]:g}"
+    return f"retention {options['retention']:g}"
 
 
 def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
@@ -154,7 +163,12 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
     claims = [
         f"{claim.replace('_', ' ')}: {'yes' if holds else 'no'}" for claim, holds in record.get("claims", {}).items()
     ]
-    return facts | ({"claims": ", ".join(claims)} if claims else {})
+    facts |= {"claims": ", ".join(claims)} if claims else {}
+    evidence = [
+        f"{name.replace('_', ' ')} {value if isinstance(value, str) else _number(value)}"
+        for name, value in record.get("evidence", {}).items()
+    ]
+    return facts | ({"evidence": ", ".join(evidence)} if evidence else {})
 
 
 def _held_out(metrics: Mapping[str, Any] | None) -> str:
@@ -173,7 +187,8 @@ def _held_out(metrics: Mapping[str, Any] | None) -> str:
 
 def _time(record: Mapping[str, Any]) -> str:
     cost, seconds = record["cost"], record["seconds"]
-    counted = [f"{cost[key]:,} {key.replace('_', ' ')}" for key in ("candidates", "forward_passes") if key in cost]
+    keys = ("candidates", "forward_passes", "backward_passes")
+    counted = [f"{cost[key]:,} {key.replace('_', ' ')}" for key in keys if cost.get(key)]
     resumed = ["continued from an interrupted run"] if record.get("resumed") else []
     return ", ".join([f"{seconds['total']:.1f} s (search {seconds['search']:.1f} s)", *counted, *resumed])
 

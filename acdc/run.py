@@ -209,6 +209,7 @@ class _Run:
             "parity": self.parity,
             "cost": dict(found.cost),
             "claims": dict(found.claims),
+            "evidence": dict(found.evidence),
         }
 
 

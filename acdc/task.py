@@ -28,6 +28,8 @@ class Task(ABC):
         summary: One line for `acdc tasks`.
         source: Paper or other origin.
         metric: Default metric of discovery: `kl`, `logit_diff`, `prob_diff` or `nll`.
+        gradient_metric: Used instead of `kl` by methods that take gradients at the clean run, where `kl` is flat; `nll`
+            if the task lists no wrong answers.
         default_model: The model used when none is named.
         prepend_bos: Whether prompts start with the tokenizer's BOS token; circuits depend on it, so runs record it.
 
@@ -41,6 +43,7 @@ class Task(ABC):
     summary: ClassVar[str] = ""
     source: ClassVar[str] = ""
     metric: ClassVar[str] = "kl"
+    gradient_metric: ClassVar[str] = "logit_diff"
     default_model: ClassVar[str] = "acdc-small"
     prepend_bos: ClassVar[bool] = False
 

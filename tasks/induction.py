@@ -20,6 +20,7 @@ class Induction(Task):
     name = "induction"
     summary = "continue a repeated sequence of random tokens"
     source = "Olsson et al. 2022, In-context learning and induction heads (arXiv 2209.11895)"
+    gradient_metric = "nll"
 
     def __init__(self, corruption: str = "random", length: int = 10) -> None:
         if corruption not in CORRUPTIONS:

@@ -32,6 +32,9 @@ def discover(
     ] = "corrupt",
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 50,
     seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = 0,
+    n_edges: Annotated[
+        int | None, typer.Option(help="Keep so many of the best edges. [default: as many as the metric needs]")
+    ] = None,
     sweeps: Annotated[
         int | None, typer.Option(help="How often to go through the edges; 0 until none can go. [default: 1]")
     ] = None,
@@ -63,7 +66,7 @@ def discover(
 
     A run that was stopped goes on where it was when the same command is given again.
     """
-    named = {"tau": tau, "sweeps": sweeps, "absolute": absolute}
+    named = {"tau": tau, "n_edges": n_edges, "sweeps": sweeps, "absolute": absolute}
     options = pairs(option or [], "--option") | {key: value for key, value in named.items() if value is not None}
     hush()
     from acdc.run import discover as run

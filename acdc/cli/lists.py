@@ -59,7 +59,7 @@ def methods(as_json: Json = False, debug: Debug = False) -> None:
     _list(
         rows,
         as_json,
-        "Options are given as --option KEY=VALUE; --tau, --sweeps and --absolute have names of their own.",
+        "Options are given as --option KEY=VALUE; --tau, --n-edges, --sweeps and --absolute have names of their own.",
     )
 
 

@@ -104,7 +104,7 @@ def progress(*, hidden: bool) -> Iterator[Callable[["Progress"], None] | None]:
             if progress.stage != stage:
                 stage = progress.stage
                 bar.reset(line, total=progress.total or None, description=stage, kept="")
-            kept = f"{progress.kept:,} edges kept" if progress.total else ""
+            kept = f"{progress.kept:,} edges kept" if progress.kept else ""
             bar.update(line, completed=progress.done, total=progress.total or None, kept=kept)
 
         yield note

@@ -1,15 +1,55 @@
 """Discovery methods: each takes a `Problem` and finds a circuit."""
 
 from acdc.discovery.acdc import acdc
+from acdc.discovery.controls import random_scores
+from acdc.discovery.eap import eap
+from acdc.discovery.eap_ig import eap_ig_inputs
+from acdc.discovery.eap_ig_activations import eap_ig_activations
+from acdc.discovery.ensemble import Scorer, degree_matched_of, ensemble_of
+from acdc.discovery.exact import exact
+from acdc.discovery.hisp import hisp
+from acdc.discovery.ifr import ifr
 from acdc.discovery.method import Found, Journal, Method, Progress
+from acdc.discovery.nap import nap, nap_ig
+from acdc.discovery.scored import scored
+from acdc.discovery.scores import EdgeScores
 from acdc.errors import unknown_name
 
-__all__ = ["METHODS", "Found", "Journal", "Method", "Progress", "get_method"]
+__all__ = ["METHODS", "SCORERS", "EdgeScores", "Found", "Journal", "Method", "Progress", "get_method", "get_scorer"]
+
+_ALONE: dict[str, Scorer] = {
+    "exact": exact,
+    "eap": eap,
+    "eap-ig-inputs": eap_ig_inputs,
+    "eap-ig-activations": eap_ig_activations,
+    "hisp": hisp,
+    "nap": nap,
+    "nap-ig": nap_ig,
+    "ifr": ifr,
+    "random": random_scores,
+}
+SCORERS: dict[str, Scorer] = _ALONE | {"ensemble": ensemble_of(_ALONE), "degree-matched": degree_matched_of(_ALONE)}
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("acdc", "greedy removal of edges by exact patching, from the logits back", "Conmy et al. 2023", acdc),
+        *(
+            Method(name, summary, source, scored(SCORERS[name]), at_clean)
+            for name, summary, source, at_clean in (
+                ("exact", "each edge's own effect, measured by patching it alone", "leave-one-out", False),
+                ("eap", "each edge's effect to first order at the clean run", "Syed et al. 2023", True),
+                ("eap-ig-inputs", "the same, averaged over inputs between the worlds", "Hanna et al. 2024", False),
+                ("eap-ig-activations", "the same, averaged over a source's own outputs", "Hanna et al. 2024", False),
+                ("hisp", "gradient times activation of nodes", "Michel et al. 2019", True),
+                ("nap", "each node's effect to first order at the clean run", "Nanda 2023", True),
+                ("nap-ig", "the same, averaged over inputs between the worlds", "Mueller et al. 2025", False),
+                ("ifr", "each source's share in what a destination reads", "Ferrando & Voita 2024", False),
+                ("ensemble", "the mean of several scorers", "Mondorf et al. 2025", True),
+                ("random", "a control: scores that are drawn", "control", False),
+                ("degree-matched", "a control: a scorer's scores, shuffled within layers", "control", True),
+            )
+        ),
     )
 }
 
@@ -23,3 +63,14 @@ def get_method(name: str) -> Method:
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
     return METHODS[name]
+
+
+def get_scorer(name: str) -> Scorer:
+    """The scorer of this name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    if name not in SCORERS:
+        raise unknown_name("scorer", name, SCORERS)
+    return SCORERS[name]

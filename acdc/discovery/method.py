@@ -19,12 +19,14 @@ class Found:
         scores: Each edge's effect, positive where removing it hurts; NaN where it wasn't measured.
         cost: What it took, like `forward_passes` (whole batches), `candidates` (edges tried).
         claims: What holds of the result by construction, like `minimal_at_tau`.
+        evidence: What was measured on the way, like `completeness_error`.
     """
 
     mask: Bool[Tensor, "src dst"]
     scores: Float[Tensor, "src dst"]
     cost: Mapping[str, int | float]
     claims: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ class Method:
     Attributes:
         search: `search(problem, *, journal=None, progress=None, **options) -> Found`; its other keyword-only
             parameters are the method's options.
+        at_clean: It takes gradients at the clean run, so it can't use a metric that is flat there.
     """
 
     name: str
     summary: str
     source: str
     search: Callable[..., Found]
+    at_clean: bool = False

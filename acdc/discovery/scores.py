@@ -7,7 +7,10 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["EdgeScores"]
+from acdc.errors import RunError
+from acdc.patching.problem import Problem
+
+__all__ = ["EdgeScores", "check_gradient"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,19 @@ class EdgeScores:
         scores: Positive where removing the edge makes the loss worse; NaN where there is no edge.
         cost: What it took: `forward_passes` and `backward_passes`, in whole batches.
         evidence: What the scorer says of its own accuracy, like `completeness_error`.
+        groups: The same from groups of prompts apart, adding up to `scores`; for resampling. None if not asked for.
     """
 
     scores: Float[Tensor, "src dst"]
     cost: Mapping[str, int | float]
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    groups: Float[Tensor, "groups src dst"] | None = None
+
+
+def check_gradient(problem: Problem, method: str) -> None:
+    """Raise `RunError` where the metric has no gradient at the clean point, so that `method` would score nothing."""
+    if (metric := problem.objective.metric).flat_at_clean:
+        raise RunError(
+            f"method {method!r} takes gradients at the clean run, where metric {metric.name!r} is flat, so every score "
+            "would be 0; use logit_diff, nll or prob_diff, or a method like eap-ig-inputs"
+        )

@@ -68,3 +68,8 @@ class Problem:
     def logits(self, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:
         """Target logits of the circuit `mask`."""
         return masked_logits(self.model, self.batch, self.ablated.outputs, mask)
+
+    def loss(self, logits: Float[Tensor, "batch vocab"]) -> float:
+        """The mean loss of whole target logits; lower is better."""
+        tokens = self.objective.tokens
+        return float(self.objective.loss(logits if tokens is None else logits[:, tokens]))

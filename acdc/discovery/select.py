@@ -1,0 +1,290 @@
+"""From scores to a circuit: which edges to keep.
+
+| way | keeps |
+|---|---|
+| `retention` | the fewest best edges that keep a given share of the metric, measured |
+| `top-n` | the n best edges |
+| `greedy` | n edges, from the logits back: always the best one into a node that the circuit holds, as EAP-IG's greedy |
+| `threshold` | the edges of at least a given score |
+
+The best edges are those of the largest scores in size or, if `signed`, in sign too; with `positive_share`, so many of
+them are positive and the others negative, each side by size.
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from acdc.discovery.method import Progress
+from acdc.discovery.scores import EdgeScores
+from acdc.errors import RunError
+from acdc.graph import Graph
+from acdc.patching.problem import Problem
+
+__all__ = ["Selected", "consistent", "greedy_order", "ranked", "retain", "select"]
+
+Scores = Float[Tensor, "src dst"]
+Mask = Bool[Tensor, "src dst"]
+Way = Literal["retention", "top-n", "greedy", "threshold"]
+
+
+class Selected(NamedTuple):
+    """A circuit, the masked forward passes that it took, and what was measured of it."""
+
+    mask: Mask
+    forward_passes: int
+    evidence: dict[str, Any]
+
+
+def select(
+    problem: Problem,
+    found: EdgeScores,
+    *,
+    select: Way = "retention",
+    retention: float = 0.9,
+    n_edges: int | None = None,
+    threshold: float | None = None,
+    signed: bool = False,
+    positive_share: float | None = None,
+    resamples: int = 0,
+    agreement: float = 0.95,
+    prune: bool = True,
+    progress: Callable[[Progress], None] | None = None,
+) -> Selected:
+    """Choose a circuit's edges by their scores.
+
+    Args:
+        select: retention (the fewest best edges that keep a share of the metric), top-n, greedy (from the logits back,
+            connected) or threshold. Without it, n_edges means top-n and threshold means threshold.
+        retention: For retention, the share to keep of the metric's way from all edges removed (0) to none removed (1).
+        n_edges: For top-n and greedy, how many edges to keep before dangling ones go.
+        threshold: For threshold, the least score, in the metric's unit.
+        signed: The best edges are those of the highest score, not of the largest size.
+        positive_share: Of the best edges, so many have positive scores and the others negative ones.
+        resamples: Of the prompts (bootstrap); only edges whose score keeps its sign in nearly all of them can be
+            chosen. 0 for no such filter.
+        agreement: In which share of the resamples the sign must be the same.
+        prune: Take away the edges on no path from the input to the logits.
+
+    Raises:
+        RunError: An option is out of range or doesn't belong to this way, or no choice of edges keeps enough.
+    """
+    way = _way(select, n_edges, threshold)
+    graph = problem.model.graph
+    _check(graph, way, retention, n_edges, threshold, signed, positive_share, resamples, agreement)
+    allowed, evidence = graph.edges_mask, dict[str, Any]()
+    if resamples:
+        assert found.groups is not None, "scores by groups of prompts are needed to resample prompts"
+        allowed = consistent(found.groups, resamples=resamples, agreement=agreement, seed=problem.seed) & allowed
+        evidence["sign_consistent_edges"] = int(allowed.sum())
+    cut = graph.prune if prune else torch.clone
+    if way == "threshold":
+        size = found.scores if signed else found.scores.abs()
+        return Selected(cut(allowed & (size >= (threshold or 0.0))), 0, evidence)
+    if way == "greedy":
+        order = greedy_order(graph, found.scores, signed=signed, allowed=allowed)
+    else:
+        order = ranked(graph, found.scores, signed=signed, positive_share=positive_share, allowed=allowed)
+    if way == "retention":
+        kept = retain(problem, order, retention, cut=cut, progress=progress)
+        return kept._replace(evidence=evidence | kept.evidence)
+    return Selected(cut(_first(graph, order, n_edges or 0)), 0, evidence)
+
+
+def _way(way: Way, n_edges: int | None, threshold: float | None) -> Way:
+    """The way that the other options imply where none is named."""
+    if way == "retention" and n_edges is not None and threshold is None:
+        return "top-n"
+    return "threshold" if way == "retention" and threshold is not None and n_edges is None else way
+
+
+def _check(
+    graph: Graph,
+    way: Way,
+    retention: float,
+    n_edges: int | None,
+    threshold: float | None,
+    signed: bool,
+    positive_share: float | None,
+    resamples: int,
+    agreement: float,
+) -> None:
+    if not 0 < retention <= 1:
+        raise RunError(f"retention must be a share above 0 and up to 1, not {retention!r}")
+    if way in ("top-n", "greedy"):
+        if n_edges is None:
+            raise RunError(f"select={way} needs n_edges: how many edges to keep")
+        if not 1 <= n_edges <= graph.n_edges:
+            raise RunError(f"n_edges must be from 1 to the model's {graph.n_edges} edges, not {n_edges!r}")
+    elif n_edges is not None:
+        raise RunError(f"n_edges can't be given with select={way}; use top-n or greedy")
+    if way == "threshold" and threshold is None:
+        raise RunError("select=threshold needs threshold: the least score of a kept edge")
+    if way != "threshold" and threshold is not None:
+        raise RunError(f"threshold can't be given with select={way}")
+    if positive_share is not None:
+        if way in ("threshold", "greedy") or signed:
+            raise RunError("positive_share goes with select=top-n and select=retention, without signed")
+        if not 0 <= positive_share <= 1:
+            raise RunError(f"positive_share must be a share from 0 to 1, not {positive_share!r}")
+    if resamples < 0 or not 0.5 < agreement <= 1:
+        raise RunError("resamples must be at least 0 and agreement a share above 0.5 and up to 1")
+
+
+# -- orders of edges: a circuit of n edges is the first n
+
+
+def ranked(
+    graph: Graph,
+    scores: Scores,
+    *,
+    signed: bool = False,
+    positive_share: float | None = None,
+    allowed: Mask | None = None,
+) -> list[int]:
+    """The edges as flat indices of `[src, dst]`, best first; equal scores in the order of the graph."""
+    edges = _flat(graph.edges_mask if allowed is None else allowed)
+    values = scores.flatten()[edges].nan_to_num(0.0)
+    if positive_share is None:
+        best = (values if signed else values.abs()).sort(descending=True, stable=True).indices
+        return edges[best].tolist()
+    order = values.abs().sort(descending=True, stable=True).indices
+    positive = [int(edges[i]) for i in order if values[i] > 0]
+    others = [int(edges[i]) for i in order if values[i] <= 0]
+    return list(_mixed(positive, others, positive_share))
+
+
+def _flat(mask: Mask) -> Tensor:
+    return mask.flatten().nonzero()[:, 0]
+
+
+def _mixed(positive: list[int], others: list[int], share: float) -> Iterator[int]:
+    """Both lists in order, so that of the first n about `share · n` are of the first one, as long as both last."""
+    i = j = 0
+    while i < len(positive) or j < len(others):
+        wanted = round(share * (i + j + 1))
+        if i < len(positive) and (i < wanted or j == len(others)):
+            yield positive[i]
+            i += 1
+        else:
+            yield others[j]
+            j += 1
+
+
+def greedy_order(graph: Graph, scores: Scores, *, signed: bool = False, allowed: Mask | None = None) -> list[int]:
+    """The edges in the order in which they are added from the logits back: always the best one into a node that the
+    circuit holds already (Hanna et al. 2024, section 3)."""
+    allowed = graph.edges_mask if allowed is None else allowed
+    values = scores.nan_to_num(0.0)
+    values = values if signed else values.abs()
+    inputs = dict[int | None, list[int]]()  # node: its destinations
+    for dst, node in enumerate(graph.src_of_dst):
+        inputs.setdefault(node, []).append(dst)
+    heap, held, order = list[tuple[float, int]](), set[int | None](), list[int]()
+
+    def hold(node: int | None) -> None:
+        held.add(node)
+        for dst in inputs.get(node, []):
+            for src in allowed[:, dst].nonzero()[:, 0].tolist():
+                heapq.heappush(heap, (-float(values[src, dst]), src * graph.n_dst + dst))
+
+    hold(None)  # the logits
+    while heap:
+        _, edge = heapq.heappop(heap)
+        order.append(edge)
+        if (src := edge // graph.n_dst) not in held:
+            hold(src)
+    return order
+
+
+def _first(graph: Graph, order: list[int], n: int) -> Mask:
+    """The mask of the first n edges of an order."""
+    mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
+    mask[order[:n]] = True
+    return mask.view(graph.n_src, graph.n_dst)
+
+
+# -- measured and resampled
+
+
+def retain(
+    problem: Problem,
+    order: list[int],
+    share: float,
+    *,
+    cut: Callable[[Tensor], Tensor] = torch.clone,
+    progress: Callable[[Progress], None] | None = None,
+) -> Selected:
+    """The smallest circuit of the first edges of `order` that keeps `share` of the metric.
+
+    n is doubled until the circuit of the first n edges keeps enough, and then bisected. The circuit returned was
+    measured and keeps enough, and the one with an edge less of the order was measured too (or is empty) and doesn't. If
+    the share kept doesn't rise steadily with n, a smaller circuit that keeps enough may exist.
+
+    Args:
+        cut: Done to every circuit before it is measured, like `Graph.prune`.
+
+    Raises:
+        RunError: The metric doesn't tell the model from all edges removed, or all edges of `order` don't keep enough.
+    """
+    graph, objective = problem.model.graph, problem.objective
+    full, empty = problem.loss(problem.clean.logits), problem.loss(problem.logits(graph.edges_mask & False))
+    if not abs(empty - full) > 1e-12:
+        raise RunError(
+            f"{objective.metric.name} is the same for the model and with every edge removed, so no share of it can be "
+            "kept; use another metric, ablation or way to select"
+        )
+    passes, measured = 1, dict[int, float]()
+
+    def kept(n: int) -> float:
+        nonlocal passes
+        mask = cut(_first(graph, order, n))
+        if not bool(mask.any()):
+            return 0.0
+        if int(mask.sum()) == graph.n_edges:
+            return 1.0
+        passes += 1
+        measured[n] = (empty - problem.loss(problem.logits(mask))) / (empty - full)
+        if progress is not None:
+            progress(Progress(passes, 2 * len(order).bit_length(), int(mask.sum()), "measuring circuits"))
+        return measured[n]
+
+    low, high = 0, 1
+    while not kept(high) >= share:
+        if high == len(order):
+            raise RunError(
+                f"all {len(order)} edges that may be chosen keep {measured.get(high, 0.0):.3g} of "
+                f"{objective.metric.name}, not {share:g}; ask for less, or filter less"
+            )
+        low, high = high, min(2 * high, len(order))
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if kept(middle) >= share else (middle, high)
+    return Selected(cut(_first(graph, order, high)), passes, {"retained": measured.get(high, 1.0)})
+
+
+def consistent(
+    groups: Float[Tensor, "groups src dst"], *, resamples: int, agreement: float = 0.95, seed: int = 0
+) -> Mask:
+    """Edges whose score keeps its sign when prompts are drawn anew (bootstrap over groups of prompts).
+
+    Args:
+        groups: Scores of groups of prompts, adding up to the whole score.
+        agreement: In which share of the resamples the sign must be that of the whole score.
+
+    Reference:
+        Nikankin et al. 2025 (arXiv 2510.25786).
+    """
+    n = groups.shape[0]
+    flat, whole = groups.flatten(1), groups.sum(0).flatten().sign()
+    same, generator = torch.zeros_like(whole), torch.Generator().manual_seed(seed)
+    for _ in range(resamples):
+        counts = torch.randint(n, (n,), generator=generator).bincount(minlength=n).to(flat.dtype)
+        same += (counts @ flat).sign() == whole
+    needed = math.ceil(agreement * resamples - 1e-9)
+    return ((same >= needed) & (whole != 0) & ~whole.isnan()).view(groups.shape[1:])
