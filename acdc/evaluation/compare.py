@@ -200,8 +200,8 @@ def roc_auc(circuit: Circuit, reference: Bool[Tensor, "src dst"], *, absolute: b
     """The area under the ROC curve of a circuit's ranking of all the graph's edges against a reference.
 
     `P(an edge of the reference ranks above another edge) + P(they tie) / 2`: the share of such pairs of edges. Edges
-    rank by score. Those that weren't measured tie with each other, above all measured ones where they are kept, and below
-    them where they are removed: what a circuit never looked at is no discovery of its.
+    rank by score. Those that weren't measured tie with each other, above all measured ones where they are kept, and
+    below them where they are removed: what a circuit never looked at is no discovery of its.
 
     Args:
         circuit: The circuit; one without scores ranks by its mask alone.
