@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from acdc.drawing import Picture
 
-__all__ = ["FORMAT_VERSION", "Circuit", "write_atomically"]
+__all__ = ["FORMAT_VERSION", "Circuit", "cfg_of", "graph_of_cfg", "write_atomically"]
 
 FORMAT_VERSION = 1
 MAX_DRAWN_EDGES = 500
@@ -290,14 +290,19 @@ def _shape(graph: Graph) -> str:
 # The file: {"cfg", "acdc", "nodes", "edges"}, an edge a line
 
 
-def _encode(circuit: Circuit) -> Iterator[str]:
-    graph, scores, kept = circuit.graph, circuit.scores, set(circuit.nodes)
-    cfg = {
+def cfg_of(graph: Graph) -> dict[str, Any]:
+    """The graph's shape as EAP-IG and MIB write it."""
+    return {
         "n_layers": graph.n_layers,
         "n_heads": graph.n_heads,
         "parallel_attn_mlp": graph.parallel,
         "d_model": graph.d_model,
     }
+
+
+def _encode(circuit: Circuit) -> Iterator[str]:
+    graph, scores, kept = circuit.graph, circuit.scores, set(circuit.nodes)
+    cfg = cfg_of(graph)
     ours = {"version": FORMAT_VERSION, "scores": scores is not None, "provenance": circuit.provenance}
     nodes = {node: {"in_graph": node in kept} for node in (*graph.sources, "logits")}
     yield f'{{\n"cfg": {json.dumps(cfg)},\n"acdc": {json.dumps(ours)},\n"nodes": {json.dumps(nodes)},\n"edges": {{'
@@ -331,7 +336,7 @@ def _read_json(path: Path) -> Any:
 
 def _decode(data: Any, expected: Graph | None) -> tuple[Graph, Tensor, Tensor | None, Any]:
     parts = [_part(data, key) for key in ("cfg", "nodes", "edges")]
-    graph = _decode_graph(parts[0], expected)
+    graph = graph_of_cfg(parts[0], expected)
     _check_nodes(graph, parts[1])
     ours = _part(data, "acdc") if "acdc" in data else {}
     if (version := ours.get("version", FORMAT_VERSION)) != FORMAT_VERSION:
@@ -352,7 +357,12 @@ def _part(data: Any, key: str) -> dict[str, Any]:
     return part
 
 
-def _decode_graph(cfg: dict[str, Any], expected: Graph | None) -> Graph:
+def graph_of_cfg(cfg: Mapping[str, Any], expected: Graph | None) -> Graph:
+    """The graph of a shape as EAP-IG and MIB write it; it must be the expected one, if there is one.
+
+    Raises:
+        CircuitError: A number is missing or is none, or the shape isn't the expected one.
+    """
     cfg = dict(cfg)
     if expected is not None:
         cfg.setdefault("d_model", expected.d_model)  # EAP-IG's first files don't have it

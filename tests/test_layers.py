@@ -15,7 +15,7 @@ FLOORS = [  # from the ground up; names in one group are siblings
     ["task", "patching"],
     ["circuit"],
     ["discovery", "evaluation"],
-    ["drawing"],
+    ["drawing", "exchange"],
     ["journal", "options", "identity"],
     ["store"],
     ["plan", "result"],

@@ -1,4 +1,4 @@
-"""The command line: `acdc discover`, `show`, `tasks`, `models`, `methods`; one module for each subject.
+"""The command line: `acdc discover`, `show`, `convert`, `tasks`, `models`, `methods`; one module for each subject.
 
 Exit codes: 0 done, 2 a mistake in what was asked (told in a line or two), 1 anything else. Torch and transformers are
 imported by the commands that need them, so `acdc --help` answers at once.
@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from acdc.cli import discover, lists, show  # noqa: F401  importing them registers the commands
+from acdc.cli import convert, discover, lists, show  # noqa: F401  importing them registers the commands
 from acdc.cli.app import app
 from acdc.errors import ACDCError
 

@@ -1,7 +1,20 @@
 """Pictures of circuits: Graphviz (SVG, PNG, PDF, DOT), and SVG without it."""
 
+from acdc.drawing.comparison import draw_comparison
 from acdc.drawing.dot import to_dot
 from acdc.drawing.notebook import html_table, mimebundle
 from acdc.drawing.render import FORMATS, INSTALL_GRAPHVIZ, Picture, draw, picture
+from acdc.drawing.scene import Groups
 
-__all__ = ["FORMATS", "INSTALL_GRAPHVIZ", "Picture", "draw", "html_table", "mimebundle", "picture", "to_dot"]
+__all__ = [
+    "FORMATS",
+    "INSTALL_GRAPHVIZ",
+    "Groups",
+    "Picture",
+    "draw",
+    "draw_comparison",
+    "html_table",
+    "mimebundle",
+    "picture",
+    "to_dot",
+]

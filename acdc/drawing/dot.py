@@ -5,7 +5,7 @@ from html import escape
 import graphviz
 
 from acdc.circuit import MAX_DRAWN_EDGES, Circuit
-from acdc.drawing.scene import ARROW_COLORS, Arrow, Scene, scene_of, style_of
+from acdc.drawing.scene import Arrow, Groups, Scene, scene_of, style_of
 from acdc.graph import kind_of
 
 __all__ = ["dot_of", "to_dot"]
@@ -14,7 +14,13 @@ FONT = "Helvetica"
 SHAPES = {"input": "oval", "mlp": "hexagon", "logits": "doubleoctagon"}
 
 
-def to_dot(circuit: Circuit, *, title: str | None = None, max_edges: int | None = MAX_DRAWN_EDGES) -> graphviz.Digraph:
+def to_dot(
+    circuit: Circuit,
+    *,
+    title: str | None = None,
+    max_edges: int | None = MAX_DRAWN_EDGES,
+    groups: Groups | None = None,
+) -> graphviz.Digraph:
     """The circuit as DOT: an edge of the graph for each kept edge of the circuit, the same text for the same circuit.
 
     A head is a box with a cell for each of its inputs (q, k, v) that an edge enters; an MLP is a hexagon. An edge's
@@ -25,8 +31,9 @@ def to_dot(circuit: Circuit, *, title: str | None = None, max_edges: int | None 
         circuit: What to draw.
         title: Default: the circuit's origin.
         max_edges: Draw only so many edges, those of the largest effect; None draws all.
+        groups: Sorts of edges that colours tell apart, in place of inputs.
     """
-    return dot_of(scene_of(circuit, title=title, max_edges=max_edges))
+    return dot_of(scene_of(circuit, title=title, max_edges=max_edges, groups=groups))
 
 
 def dot_of(scene: Scene) -> graphviz.Digraph:
@@ -55,15 +62,16 @@ def _add_rank(dot: graphviz.Digraph, n: int, label: str, nodes: tuple[str, ...],
         for node in nodes:
             fill, line = style_of(node)
             if kind_of(node) == "head":
-                rank.node(node, _head_label(node, scene.inputs[node], fill, line), shape="plain", style="")
+                rank.node(node, _head_label(node, scene), shape="plain", style="")
             else:
                 rank.node(node, shape=SHAPES[kind_of(node)], fillcolor=fill, color=line)
 
 
-def _head_label(node: str, inputs: tuple[str, ...], fill: str, line: str) -> str:
+def _head_label(node: str, scene: Scene) -> str:
     """A box with the head's name under a cell for each input that is used; edges end at the cells."""
+    (fill, line), inputs = style_of(node), scene.inputs[node]
     cells = "".join(
-        f'<TD PORT="{kind}" BGCOLOR="{ARROW_COLORS[kind]}"><FONT COLOR="white" POINT-SIZE="9">{kind}</FONT></TD>'
+        f'<TD PORT="{kind}" BGCOLOR="{scene.cell_color(kind)}"><FONT COLOR="white" POINT-SIZE="9">{kind}</FONT></TD>'
         for kind in inputs
     )
     top = f"<TR>{cells}</TR>" if cells else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from acdc.circuit import MAX_DRAWN_EDGES, Circuit, write_atomically
 from acdc.drawing.dot import dot_of
-from acdc.drawing.scene import Scene, scene_of
+from acdc.drawing.scene import Groups, Scene, scene_of
 from acdc.drawing.svg import svg_of
 from acdc.errors import CircuitError
 
@@ -46,6 +46,7 @@ def draw(
     *,
     title: str | None = None,
     max_edges: int | None = MAX_DRAWN_EDGES,
+    groups: Groups | None = None,
 ) -> list[Path]:
     """Draw a circuit into a file; the ending chooses among SVG, PNG, PDF and DOT (.dot, .gv).
 
@@ -57,6 +58,7 @@ def draw(
         path: The file; its folder must exist.
         title: Default: the circuit's origin.
         max_edges: Draw only so many edges, those of the largest effect; None draws all.
+        groups: Sorts of edges that colours tell apart, in place of the inputs that edges enter.
 
     Returns:
         The files written.
@@ -68,7 +70,7 @@ def draw(
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise CircuitError(f"can't draw to {path.name!r}: the ending must be one of {', '.join(FORMATS)}")
-    scene = scene_of(circuit, title=title, max_edges=max_edges)
+    scene = scene_of(circuit, title=title, max_edges=max_edges, groups=groups)
     source = dot_of(scene).source
     if suffix in (".dot", ".gv"):
         return [write_atomically(path, source.encode())]

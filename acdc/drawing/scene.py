@@ -1,12 +1,14 @@
 """What a picture of a circuit shows, before any renderer: rows of nodes from input to logits, and styled arrows."""
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from acdc.circuit import Circuit
 from acdc.graph import input_of, kind_of
 
-__all__ = ["ARROW_COLORS", "NODE_COLORS", "Arrow", "Row", "Scene", "scene_of"]
+__all__ = ["ARROW_COLORS", "NODE_COLORS", "Arrow", "Groups", "Row", "Scene", "scene_of"]
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 ARROW_COLORS = {"q": "#0072B2", "k": "#D55E00", "v": "#009E73", "": "#555555"}
@@ -16,6 +18,7 @@ NODE_COLORS = {  # kind: (fill, line)
     "mlp": ("#FFF3CD", "#8A6D00"),
     "logits": ("#EADCF4", "#5E3A87"),
 }
+CELL_COLOR = "#78909C"  # of a head's inputs where colours mean something else
 FEW, MANY = 20, 200  # between these numbers of arrows, lines get thinner
 LONGEST_TITLE = 150
 
@@ -39,6 +42,7 @@ class Arrow:
     strength: float
     width: float
     color: str
+    group: str = ""
 
     @property
     def dashed(self) -> bool:
@@ -52,9 +56,25 @@ class Arrow:
 
     @property
     def text(self) -> str:
-        """The edge's name and score, for a tooltip."""
+        """The edge's name, group and score, for a tooltip."""
         name = f"{self.src}->{self.dst}" + (f"<{self.input}>" if self.input else "")
+        name += f" ({self.group})" if self.group else ""
         return name if self.score is None else f"{name}: {self.score:+.3g}"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Sorts of edges that are told apart by colour, in place of the inputs that edges enter.
+
+    Attributes:
+        of: The group of each kept edge, by the edge's name.
+        colors: The colour of each group, in the legend's order.
+        width: What the legend says of the arrows' widths.
+    """
+
+    of: Mapping[str, str]
+    colors: Mapping[str, str]
+    width: str = "width: size of effect"
 
 
 @dataclass(frozen=True)
@@ -66,6 +86,7 @@ class Scene:
     rows: tuple[Row, ...]
     arrows: tuple[Arrow, ...]
     inputs: dict[str, tuple[str, ...]]
+    groups: Groups | None = field(default=None, repr=False)
 
     @property
     def crowd(self) -> float:
@@ -75,6 +96,10 @@ class Scene:
     @property
     def legend(self) -> tuple[tuple[str, str], ...]:
         """Colour and meaning of each sort of arrow that the picture has."""
+        if self.groups is not None:
+            counts = Counter(arrow.group for arrow in self.arrows)
+            colors = {_line(group): color for group, color in self.groups.colors.items()}
+            return tuple((color, f"{group} ({counts[group]:,})") for group, color in colors.items() if counts[group])
         meaning = {"q": "query input", "k": "key input", "v": "value input", "": "MLP or logits input"}
         present = {arrow.input for arrow in self.arrows}
         return tuple((ARROW_COLORS[kind], meaning[kind]) for kind in ARROW_COLORS if kind in present)
@@ -82,15 +107,20 @@ class Scene:
     @property
     def notes(self) -> tuple[str, ...]:
         """How to read widths and dashes, as far as the picture has them."""
-        notes = ["width: size of effect"] if any(arrow.score is not None for arrow in self.arrows) else []
+        width = "width: size of effect" if self.groups is None else self.groups.width
+        notes = [width] if any(arrow.score is not None for arrow in self.arrows) else []
         return (*notes, *(["dashed: removing it helps"] if any(arrow.dashed for arrow in self.arrows) else []))
 
+    def cell_color(self, kind: str) -> str:
+        """The colour of a head's `q`, `k` or `v` input."""
+        return ARROW_COLORS[kind] if self.groups is None else CELL_COLOR
 
-def scene_of(circuit: Circuit, *, title: str | None, max_edges: int | None) -> Scene:
+
+def scene_of(circuit: Circuit, *, title: str | None, max_edges: int | None, groups: Groups | None = None) -> Scene:
     """Rows and arrows of a circuit; with `max_edges`, those of the largest effect."""
     kept = _strongest(circuit, max_edges)
     shown = {end for src, dst, _ in kept for end in (src, circuit.graph.node_of(dst))} or {"input", "logits"}
-    arrows = _arrows(circuit, kept)
+    arrows = _arrows(circuit, kept, groups)
     inputs = {
         node: tuple(kind for kind in "qkv" if any(a.dst == node and a.input == kind for a in arrows)) for node in shown
     }
@@ -100,6 +130,7 @@ def scene_of(circuit: Circuit, *, title: str | None, max_edges: int | None) -> S
         rows=_rows(circuit, shown),
         arrows=arrows,
         inputs=inputs,
+        groups=groups,
     )
 
 
@@ -116,7 +147,7 @@ def _strongest(circuit: Circuit, max_edges: int | None) -> list[tuple[str, str, 
     return [edges[n] for n in sorted(order[: max(max_edges, 0)])]
 
 
-def _arrows(circuit: Circuit, kept: list[tuple[str, str, float | None]]) -> tuple[Arrow, ...]:
+def _arrows(circuit: Circuit, kept: list[tuple[str, str, float | None]], groups: Groups | None) -> tuple[Arrow, ...]:
     sizes = [abs(score) for _, _, score in kept if score is not None and math.isfinite(score)]
     largest = max(sizes, default=0.0)
     crowd = _crowd(len(kept))
@@ -124,6 +155,7 @@ def _arrows(circuit: Circuit, kept: list[tuple[str, str, float | None]]) -> tupl
     arrows = []
     for src, dst, score in kept:
         strength = _strength(score, largest) if sizes else 0.3
+        group = "" if groups is None else groups.of[f"{src}->{dst}"]
         arrows.append(
             Arrow(
                 src=src,
@@ -132,7 +164,8 @@ def _arrows(circuit: Circuit, kept: list[tuple[str, str, float | None]]) -> tupl
                 score=score,
                 strength=strength,
                 width=round(thin + (thick - thin) * strength, 3),
-                color=ARROW_COLORS[input_of(dst)],
+                color=ARROW_COLORS[input_of(dst)] if groups is None else groups.colors[group],
+                group=_line(group),
             )
         )
     return tuple(arrows)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 
-from acdc.drawing.scene import ARROW_COLORS, Arrow, Scene, style_of
+from acdc.drawing.scene import Arrow, Scene, style_of
 from acdc.graph import kind_of
 
 __all__ = ["svg_of"]
@@ -46,12 +46,12 @@ def svg_of(scene: Scene) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="{FONT}">',
-        _markers(),
+        _markers(scene),
         '<rect width="100%" height="100%" fill="white"/>',
         *_header(scene),
         *(_text(MARGIN, y + 4, row.label, 11, "#90A4AE") for row, y in zip(scene.rows, ys, strict=True)),
         *_arrows(scene, chains, ys),
-        *(_node(name, place.x, ys[place.row], scene.inputs[name]) for name, place in nodes.items()),
+        *(_node(name, place.x, ys[place.row], scene) for name, place in nodes.items()),
         "</svg>\n",
     ]
     return "\n".join(parts)
@@ -186,12 +186,12 @@ def _path(arrow: Arrow, points: list[tuple[float, float]]) -> str:
     dashes = ' stroke-dasharray="5 3"' if arrow.dashed else ""
     return (
         f'<path d="{"".join(curve)}" fill="none" stroke="{arrow.color}" stroke-width="{arrow.width:g}"{dashes} '
-        f'opacity="{arrow.opacity:g}" marker-end="url(#to{arrow.input})"><title>{escape(arrow.text)}</title></path>'
+        f'opacity="{arrow.opacity:g}" marker-end="url(#to{arrow.color[1:]})"><title>{escape(arrow.text)}</title></path>'
     )
 
 
-def _node(name: str, x: float, y: float, inputs: tuple[str, ...]) -> str:
-    fill, line = style_of(name)
+def _node(name: str, x: float, y: float, scene: Scene) -> str:
+    (fill, line), inputs = style_of(name), scene.inputs[name]
     w, h = NODE_WIDTH / 2, NODE_HEIGHT / 2
     style = f'fill="{fill}" stroke="{line}"'
     kind = kind_of(name)
@@ -199,7 +199,7 @@ def _node(name: str, x: float, y: float, inputs: tuple[str, ...]) -> str:
         return f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{w}" ry="{h}" {style}/>' + _label(name, x, y)
     if kind == "head":
         box = f'<rect x="{x - w:.1f}" y="{y - h:.1f}" width="{2 * w}" height="{2 * h}" {style}/>'
-        return box + _cells(x, y, inputs) + _label(name, x, y + (CELL_HEIGHT / 2 if inputs else 0))
+        return box + _cells(x, y, scene, inputs) + _label(name, x, y + (CELL_HEIGHT / 2 if inputs else 0))
     slant = 12 if kind == "mlp" else 6
     corners = [(-w, 0), (slant - w, -h), (w - slant, -h), (w, 0), (w - slant, h), (slant - w, h)]
     if kind == "logits":
@@ -209,14 +209,14 @@ def _node(name: str, x: float, y: float, inputs: tuple[str, ...]) -> str:
     return f'<polygon points="{points}" {style}/>' + _label(name, x, y)
 
 
-def _cells(x: float, y: float, inputs: tuple[str, ...]) -> str:
+def _cells(x: float, y: float, scene: Scene, inputs: tuple[str, ...]) -> str:
     width = NODE_WIDTH / max(1, len(inputs))
     parts = []
     for n, kind in enumerate(inputs):
         left, top = x - NODE_WIDTH / 2 + n * width, y - NODE_HEIGHT / 2
         place = f'x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{CELL_HEIGHT}"'
         parts.append(
-            f'<rect {place} fill="{ARROW_COLORS[kind]}"/>'
+            f'<rect {place} fill="{scene.cell_color(kind)}"/>'
             + _text(left + width / 2, top + 10, kind, 9, "white", "middle")
         )
     return "".join(parts)
@@ -251,10 +251,11 @@ def _header(scene: Scene) -> list[str]:
     return parts
 
 
-def _markers() -> str:
+def _markers(scene: Scene) -> str:
+    """An arrow's head in each colour."""
     heads = "".join(
-        f'<marker id="to{kind}" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" '
+        f'<marker id="to{color[1:]}" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" '
         f'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L8 4L0 8z" fill="{color}"/></marker>'
-        for kind, color in ARROW_COLORS.items()
+        for color in sorted({arrow.color for arrow in scene.arrows})
     )
     return f"<defs>{heads}</defs>"

@@ -1,0 +1,75 @@
+"""`acdc convert`: circuits from one file format into another."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from acdc.cli.app import app
+from acdc.cli.terminal import Debug, Json, dump, show_warnings, table
+from acdc.errors import RunError
+
+if TYPE_CHECKING:
+    from acdc.circuit import Circuit
+    from acdc.graph import Graph
+
+__all__ = ["circuit_at", "convert"]
+
+
+@app.command()
+def convert(
+    source: Annotated[Path | None, typer.Argument(metavar="IN", help="A circuit in any format, or a run.")] = None,
+    target: Annotated[Path | None, typer.Argument(metavar="OUT", help="The file to write.")] = None,
+    to: Annotated[str | None, typer.Option(help="The format to write. [default: by OUT's name]")] = None,
+    origin: Annotated[str | None, typer.Option("--from", help="The format to read. [default: by IN's content]")] = None,
+    graph: Annotated[
+        Path | None, typer.Option(help="A circuit or run of the same model, for files that don't say its shape.")
+    ] = None,
+    lossy: Annotated[bool, typer.Option("--lossy", help="Leave out what a format can't carry.")] = False,
+    formats: Annotated[bool, typer.Option("--formats", help="List the formats.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the circuit IN as OUT, in another format; without loss, unless --lossy allows it."""
+    from acdc.exchange import get_format, write_circuit
+
+    show_warnings()
+    if formats:
+        _list(as_json)
+        return
+    if source is None or target is None:
+        raise RunError("name the circuit to read and the file to write: acdc convert IN OUT (--formats lists formats)")
+    if to is not None:
+        get_format(to)
+    circuit = circuit_at(source, origin=origin, graph=None if graph is None else circuit_at(graph).graph, lossy=lossy)
+    written = write_circuit(circuit, target, format=to, lossy=lossy)
+    if as_json:
+        dump({"written": str(written), "n_edges": circuit.n_edges, "n_edges_of_model": circuit.graph.n_edges})
+    else:
+        typer.echo(f"{written}: {circuit!r}")
+
+
+def circuit_at(
+    path: Path, *, origin: str | None = None, graph: "Graph | None" = None, lossy: bool = False
+) -> "Circuit":
+    """The circuit of a file in any format, or of a run."""
+    from acdc.circuit import Circuit
+    from acdc.exchange import read_circuit
+    from acdc.result import CIRCUIT, find_run
+
+    if path.is_dir():
+        return Circuit.load(find_run(path) / CIRCUIT, graph)
+    return read_circuit(path, format=origin, graph=graph, lossy=lossy)
+
+
+def _list(as_json: bool) -> None:
+    from acdc.exchange import FORMATS
+
+    rows = [
+        {"name": entry.name, "suffix": entry.suffix, "carries": entry.carries, "what": entry.summary}
+        for entry in FORMATS.values()
+    ]
+    if as_json:
+        dump(rows)
+    else:
+        table(["name", "suffix", "carries", "what"], [list(row.values()) for row in rows])
