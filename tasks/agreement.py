@@ -25,10 +25,7 @@ class Agreement(Task):
 
     name = "agreement"
     summary = "the verb agrees with the subject, not with the noun before it"
-    source = (
-        "Linzen et al. 2016, Assessing the Ability of LSTMs to Learn Syntax-Sensitive Dependencies (arXiv 1611.01368); "
-        "causal analysis in Finlayson et al. 2021 (arXiv 2106.06087)"
-    )
+    source = "Linzen et al. 2016 (arXiv 1611.01368), Finlayson et al. 2021 (arXiv 2106.06087)"
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "other-number", distractor: str = "any") -> None:

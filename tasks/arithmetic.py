@@ -80,10 +80,7 @@ class Arithmetic(Task):
 
     name = "arithmetic"
     summary = "sums and differences of two-digit numbers"
-    source = (
-        "Stolfo et al. 2023, A Mechanistic Interpretation of Arithmetic Reasoning (arXiv 2305.15054); as in MIB (arXiv "
-        "2504.13151)"
-    )
+    source = "Stolfo et al. 2023 (arXiv 2305.15054), MIB (arXiv 2504.13151)"
     default_model = "acdc-tasks"
 
     def __init__(

@@ -23,10 +23,7 @@ class Capitals(Task):
 
     name = "capitals"
     summary = "the capital of a country"
-    source = (
-        "Meng et al. 2022, Locating and Editing Factual Associations in GPT (arXiv 2202.05262); capitals as in Merullo "
-        "et al. 2023 (arXiv 2305.16130)"
-    )
+    source = "Meng et al. 2022 (arXiv 2202.05262), Merullo et al. 2023 (arXiv 2305.16130)"
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "other-country") -> None:

@@ -24,10 +24,7 @@ class ColoredObjects(Task):
 
     name = "colored-objects"
     summary = "the colour of one of three objects"
-    source = (
-        "Merullo et al. 2024, Circuit Component Reuse Across Tasks in Transformer Language Models (arXiv 2310.08744); "
-        "after BIG-bench (arXiv 2206.04615)"
-    )
+    source = "Merullo et al. 2024, Circuit Component Reuse Across Tasks (arXiv 2310.08744)"
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "other-object") -> None:

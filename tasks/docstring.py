@@ -47,10 +47,7 @@ class Docstring(Task):
 
     name = "docstring"
     summary = "the argument that a docstring describes next"
-    source = (
-        "Heimersheim and Janiak 2023, A circuit for Python docstrings in a 4-layer attention-only transformer (a task "
-        "of ACDC, arXiv 2304.14997)"
-    )
+    source = "Heimersheim and Janiak 2023; a task of ACDC (arXiv 2304.14997)"
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "random-answer") -> None:

@@ -23,10 +23,7 @@ class GenderedPronoun(Task):
 
     name = "gendered-pronoun"
     summary = "the pronoun of a named person"
-    source = (
-        "Mathwin and Corlouer 2023, Identifying a Preliminary Circuit for Predicting Gendered Pronouns in GPT-2 Small "
-        "(hackathon report; found with ACDC, arXiv 2304.14997)"
-    )
+    source = "Mathwin and Corlouer 2023; found with ACDC (arXiv 2304.14997)"
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "other-gender") -> None:

@@ -35,10 +35,7 @@ class MultipleChoice(Task):
 
     name = "multiple-choice"
     summary = "the letter of the right one of four choices"
-    source = (
-        "Mueller et al. 2025, MIB: A Mechanistic Interpretability Benchmark (arXiv 2504.13151); after Wiegreffe et al. "
-        "2024 (arXiv 2407.15018)"
-    )
+    source = "MIB, Mueller et al. 2025 (arXiv 2504.13151); Wiegreffe et al. 2024"
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "answer-position", letters: str = "in-order") -> None:

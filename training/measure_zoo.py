@@ -49,6 +49,16 @@ def rightly(logits: Tensor, batch: PromptBatch) -> Tensor:
     return accuracy(logits, batch.correct, batch.wrong)
 
 
+def table(scores: dict[str, Any]) -> str:
+    """The scores as they stand in `docs/tasks.md`."""
+    rows = [
+        f"| `{task}` | `{model}` | {found['held_out']:.1%} ({found['discovery']:.1%}) | {found['corrupted']:.1%} |"
+        for model, tasks in scores.items()
+        for task, found in tasks.items()
+    ]
+    return "\n".join(["| task | model | held out (discovery) | corrupted |", "|---|---|---|---|", *sorted(rows)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("acdc/zoo/scores.json"))
@@ -58,8 +68,8 @@ def main() -> None:
         model = PatchableModel.from_pretrained(name)
         found = {task: measure(model, task) for task in registered_tasks()}
         scores[name] = {task: score for task, score in found.items() if score is not None}
-        print(name, json.dumps(scores[name], indent=2), flush=True)
     options.out.write_text(json.dumps({"n": N, "seed": SEED, "scores": scores}, indent=2) + "\n")
+    print(table(scores))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def tasks(as_json: Json = False, debug: Debug = False) -> None:
     from acdc.zoo import zoo_scores
 
     measured = zoo_scores()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "summary": kind.summary,

@@ -48,11 +48,15 @@ def used(items: tuple[str, ...], prompts: list[str]) -> set[str]:
     return {item for item in items if re.search(rf"(?<![A-Za-z]){item}(?![A-Za-z])", text)}
 
 
+def pattern_of(template: str) -> str:
+    """What any prompt of the template matches."""
+    return r"[\w.\n ]+?".join(re.escape(part) for part in re.split(r"\{\w+\}", template))
+
+
 def template_of(prompt: str, templates: tuple[str, ...]) -> str:
     """The one template that the prompt fills."""
     for template in templates:
-        parts = [re.escape(part) for part in re.split(r"\{\w+\}", template)]
-        if re.fullmatch(r"[\w.\n ]+?".join(parts), prompt):
+        if re.fullmatch(pattern_of(template), prompt):
             return template
     raise AssertionError(prompt)
 
