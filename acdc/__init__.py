@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from acdc.models import PatchableModel
     from acdc.prompts import PromptBatch, PromptPair
     from acdc.run import RunResult, discover, load_run
-    from acdc.task import Task, single_token
+    from acdc.task import Task, single_token, single_tokens, spellable, split_words
 
 __version__ = "0.1.0"
 
@@ -25,7 +25,7 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "Task": "task",
     "discover": "run",
     "load_run": "run",
-    "single_token": "task",
+    **dict.fromkeys(("single_token", "single_tokens", "spellable", "split_words"), "task"),
 }
 
 __all__ = [
@@ -46,6 +46,9 @@ __all__ = [
     "discover",
     "load_run",
     "single_token",
+    "single_tokens",
+    "spellable",
+    "split_words",
 ]
 
 

@@ -4,20 +4,32 @@ import importlib
 import importlib.util
 import inspect
 import random
+import re
 import sys
 import traceback
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from acdc.errors import ACDCError, TaskError, unknown_name
-from acdc.prompts import PromptBatch, PromptPair, single_token
+from acdc.prompts import PromptBatch, PromptPair, encode, single_token
 
-__all__ = ["PromptPair", "Task", "load_task", "registered_tasks", "single_token"]
+__all__ = [
+    "PromptPair",
+    "Task",
+    "load_task",
+    "registered_tasks",
+    "single_token",
+    "single_tokens",
+    "spellable",
+    "split_words",
+]
 
 ENTRY_POINTS = "acdc.tasks"
+Item = TypeVar("Item")
 
 
 class Task(ABC):
@@ -84,6 +96,49 @@ class Task(ABC):
         if len(pairs) != n:
             raise TaskError(f"task {self.name!r} gave {len(pairs)} pairs where {n} were asked for")
         return PromptBatch.from_pairs(pairs, tokenizer, task_name=self.name, prepend_bos=self.prepend_bos)
+
+
+def split_words(words: Sequence[Item], *, held_out: bool, every: int = 4) -> list[Item]:
+    """One side of a list: every `every`-th item is for held-out pairs, the others are for discovery.
+
+    Raises:
+        TaskError: There are words, but too few for this side.
+
+    >>> split_words(["a", "b", "c", "d", "e"], held_out=False)
+    ['a', 'b', 'c', 'e']
+    >>> split_words(["a", "b", "c", "d", "e"], held_out=True)
+    ['d']
+    """
+    side = [word for i, word in enumerate(words) if (i % every == every - 1) == held_out]
+    if words and not side:
+        raise TaskError(f"every {every}th is held out, and there are only {len(words)}: {', '.join(map(repr, words))}")
+    return side
+
+
+def single_tokens(tokenizer: Any, words: Iterable[str]) -> list[str]:
+    """The words that are one token with the space before them."""
+    return [word for word in words if single_token(tokenizer, f" {word}") is not None]
+
+
+def spellable(tokenizer: Any, texts: Iterable[str]) -> list[str]:
+    """The texts that the tokenizer can spell; all of them, unless it is made of whole words.
+
+    A template is read as it stands, without its `{slots}`; a word with the space before it.
+
+    Raises:
+        TaskError: It can't spell any of them.
+    """
+    unknown, texts = tokenizer.unk_token_id, list(texts)
+    forms = [re.sub(r" ?\{\w+\}", "", text) if "{" in text else f" {text}" for text in texts]
+    spelled = [
+        text
+        for text, form in zip(texts, forms, strict=True)
+        if unknown is None or unknown not in encode(tokenizer, form)
+    ]
+    if not spelled:
+        names = ", ".join(map(repr, texts[:3])) + ("…" if len(texts) > 3 else "")
+        raise TaskError(f"the tokenizer of {tokenizer.name_or_path!r} lacks words of each of {names}")
+    return spelled
 
 
 def registered_tasks() -> dict[str, type[Task]]:

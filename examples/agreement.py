@@ -17,7 +17,7 @@ LINKS = ("near", "behind", "beside")
 class Agreement(Task):
     """ "The keys near the cabinet" -> " are"; the corrupted prompt has the other number of the first noun."""
 
-    name = "agreement"
+    name = "my-agreement"
     summary = "the verb agrees with the subject, not with the noun before it"
     source = "Linzen et al. 2016 (arXiv 1611.01368)"
     metric = "logit_diff"

@@ -3,13 +3,16 @@
 import random
 from typing import Any
 
-from acdc import PromptPair, Task, TaskError
+from acdc import PromptPair, Task, TaskError, split_words
 
 CORRUPTIONS = ("random", "first-half")
 
 
 class Induction(Task):
     """Different random tokens, then the first of them again, in order; the next one is the answer.
+
+    Discovery and held-out pairs share no token where the tokenizer has twice as many as a prompt draws from, else no
+    sequence.
 
     Args:
         corruption: `random` (other random tokens everywhere, of which none repeats) or `first-half` (only the first
@@ -31,13 +34,23 @@ class Induction(Task):
 
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths, as token ids; the second copy is cut at random before its last token."""
+        return self.draw(tokenizer, n, rng, held_out=False)
+
+    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of other tokens, or of the same ones in other orders if there are too few to split."""
+        return self.draw(tokenizer, n, rng, held_out=True)
+
+    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
+        """`n` pairs of one side of the tokens."""
         special = set(tokenizer.all_special_ids)
-        words = [token for token in range(len(tokenizer)) if token not in special]
-        if len(words) < 3 * self.length:
+        words, least = [token for token in range(len(tokenizer)) if token not in special], 3 * self.length
+        if len(words) < least:
             raise TaskError(
-                f"induction with length {self.length} needs {3 * self.length} tokens to draw from; the tokenizer of "
+                f"induction with length {self.length} needs {least} tokens to draw from; the tokenizer of "
                 f"{tokenizer.name_or_path!r} has {len(words)} ordinary ones"
             )
+        if len(words) >= 2 * least:
+            words = split_words(words, held_out=held_out, every=2)
         return [self.pair(words, rng) for _ in range(n)]
 
     def pair(self, words: list[int], rng: random.Random) -> PromptPair:

@@ -4,11 +4,20 @@ import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from acdc import PromptPair, Task, TaskError, single_token
+from acdc import PromptPair, Task, TaskError, single_tokens, spellable, split_words
 
 from .words import IOI_TEMPLATES, NAMES, OBJECTS, PLACES
 
 MIN_NAMES = 5  # two of the prompt, three of its "abc" twin
+
+
+class Words(NamedTuple):
+    """What the prompts of one side are made of."""
+
+    names: list[str]
+    places: list[str]
+    objects: list[str]
+    templates: list[str]
 
 
 class Names(NamedTuple):
@@ -46,6 +55,8 @@ CORRUPTIONS: dict[str, Callable[[Names, list[str], random.Random], Names]] = {
 class IOI(Task):
     """Indirect object identification in ABBA and BABA order, with names that are single tokens.
 
+    Discovery and held-out pairs share no name, place, object or template.
+
     Args:
         corruption: `abc`, `s2-io-flip` or `random-names`.
         order: `ABBA` (the indirect object is named first), `BABA` or `both`, in turn.
@@ -64,37 +75,34 @@ class IOI(Task):
 
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs; the right answer is the indirect object, the wrong one the subject."""
-        names = [name for name in NAMES if single_token(tokenizer, f" {name}") is not None]
+        return self.draw(tokenizer, n, rng, held_out=False)
+
+    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of other names, places, objects and templates."""
+        return self.draw(tokenizer, n, rng, held_out=True)
+
+    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
+        """`n` pairs of one side of the words."""
+        names = split_words(single_tokens(tokenizer, NAMES), held_out=held_out)
         if len(names) < MIN_NAMES:
             raise TaskError(
-                f"ioi needs {MIN_NAMES} first names that are single tokens with their leading space; the tokenizer of "
-                f"{tokenizer.name_or_path!r} has {len(names)}"
+                f"ioi needs {MIN_NAMES} first names that are single tokens with their leading space"
+                f"{' and held out' if held_out else ''}; the tokenizer of {tokenizer.name_or_path!r} has {len(names)}"
             )
-        places, objects = (known(tokenizer, words) for words in (PLACES, OBJECTS))
+        places, objects, templates = (
+            split_words(spellable(tokenizer, words), held_out=held_out) for words in (PLACES, OBJECTS, IOI_TEMPLATES)
+        )
         orders = ("ABBA", "BABA") if self.order == "both" else (self.order,)
-        return [self.pair(names, places, objects, orders[i % len(orders)], rng) for i in range(n)]
+        words = Words(names, places, objects, templates)
+        return [self.pair(words, orders[i % len(orders)], rng) for i in range(n)]
 
-    def pair(
-        self, names: list[str], places: list[str], objects: list[str], order: str, rng: random.Random
-    ) -> PromptPair:
+    def pair(self, words: Words, order: str, rng: random.Random) -> PromptPair:
         """One pair; the two sides differ only in names."""
-        io, subject = rng.sample(names, 2)
+        io, subject = rng.sample(words.names, 2)
         clean = Names(io, subject, subject) if order == "ABBA" else Names(subject, io, subject)
-        others = [name for name in names if name not in (io, subject)]
+        others = [name for name in words.names if name not in (io, subject)]
         corrupt = CORRUPTIONS[self.corruption](clean, others, rng)
-        words = {"place": rng.choice(places), "object": rng.choice(objects)}
-        template = rng.choice(IOI_TEMPLATES)
-        clean_text, corrupt_text = (template.format(**side._asdict(), **words) for side in (clean, corrupt))
+        scene = {"place": rng.choice(words.places), "object": rng.choice(words.objects)}
+        template = rng.choice(words.templates)
+        clean_text, corrupt_text = (template.format(**side._asdict(), **scene) for side in (clean, corrupt))
         return PromptPair(clean_text, corrupt_text, correct=[f" {io}"], wrong=[f" {subject}"])
-
-
-def known(tokenizer: Any, words: tuple[str, ...]) -> list[str]:
-    """The words that the tokenizer can spell; all of them, unless it is made of whole words."""
-    spelled = [
-        word
-        for word in words
-        if tokenizer.unk_token_id is None or tokenizer.unk_token_id not in tokenizer.encode(f" {word}")
-    ]
-    if not spelled:
-        raise TaskError(f"the tokenizer of {tokenizer.name_or_path!r} knows none of the words {', '.join(words[:5])}…")
-    return spelled

@@ -6,7 +6,7 @@ Every draw gives `Sentence(ids, answers)`: the token ids, and the positions whos
 import random
 from typing import NamedTuple
 
-from acdc_tasks.words import CENTURIES, EVENT_NOUNS, IOI_TEMPLATES, NAMES, OBJECTS, PLACES, YEAR_TEMPLATE
+from acdc_tasks.words import CENTURIES, EVENT_NOUNS, IOI_TEMPLATES, NAMES, NOUNS, OBJECTS, PLACES, YEAR_TEMPLATE
 from tokenizers import Tokenizer
 from word_tokenizer import pieces
 
@@ -17,13 +17,7 @@ TRAIN_PLACES = PLACES[:-4]
 HELD_OUT_NOUNS = EVENT_NOUNS[::10]  # in training only among random tokens
 TRAIN_NOUNS = tuple(noun for noun in EVENT_NOUNS if noun not in HELD_OUT_NOUNS)
 
-AGREEMENT_NOUNS: tuple[tuple[str, str], ...] = tuple(
-    (word, word + "s")
-    for word in """
-    key cabinet book car dog cat boy girl tree picture door table chair horse bird teacher doctor student author farmer
-    window bridge river boat
-    """.split()
-)
+AGREEMENT_NOUNS = NOUNS[:24]
 AGREEMENT_LINKS = ("near", "behind", "beside", "next to", "in front of")
 AGREEMENT_ENDS = ("new", "old", "red", "small", "big")
 MAX_HALF, LONG_HALF = 16, 31

@@ -6,9 +6,7 @@ About 10 minutes on two cores. What is trained on and what is held out stands in
 """
 
 import argparse
-import math
 import random
-import time
 from pathlib import Path
 
 import torch
@@ -26,74 +24,16 @@ from sentences import (
 )
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel
-from word_tokenizer import BOS, PAD, UNK, build_tokenizer, save_tokenizer
+from trainer import Groups, new_model, save, train
+from transformers import GPT2LMHeadModel
+from word_tokenizer import BOS, PAD, UNK, build_tokenizer
 
 N_POSITIONS, BATCH, N_TEST = 64, 128, 1000
-LEARNING_RATE, WARM_UP, LEAST = 1e-3, 200, 0.02
-WEIGHT_DECAY = 0.5  # strong, so that heads and MLPs which a task does not need fade
-CONTEXT_WEIGHT = 0.02  # of tokens that aren't answers, in the loss
 
 
-def new_model(n_vocab: int) -> GPT2LMHeadModel:
-    """An untrained model; without dropout, for the sequences never repeat."""
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=n_vocab,
-            n_positions=N_POSITIONS,
-            n_embd=128,
-            n_layer=4,
-            n_head=4,
-            n_inner=512,
-            activation_function="gelu_pytorch_tanh",  # GPT-2's, in one kernel
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            bos_token_id=0,
-            eos_token_id=0,
-            pad_token_id=1,
-        )
-    )
-
-
-def training_batch(rng: random.Random, tokenizer: Tokenizer, *, long: bool) -> tuple[Tensor, Tensor]:
-    """Token ids, and each token's weight in the loss, `[batch pos]`."""
-    sentences = [training_sentence(rng, tokenizer, long=long) for _ in range(BATCH)]
-    width = max(len(sentence.ids) for sentence in sentences)
-    ids, weight = torch.full((BATCH, width), 1), torch.zeros(BATCH, width)
-    for i, sentence in enumerate(sentences):
-        ids[i, : len(sentence.ids)] = torch.tensor(sentence.ids)
-        weight[i, 1 : len(sentence.ids)] = CONTEXT_WEIGHT
-        weight[i, sentence.answers] = 1.0
-    return ids, weight
-
-
-def rate(step: int, steps: int) -> float:
-    """Warm-up, then a cosine down to a fiftieth."""
-    cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
-    return min(1, (step + 1) / WARM_UP) * (cosine * (1 - LEAST) + LEAST)
-
-
-def train(tokenizer: Tokenizer, steps: int, seed: int) -> GPT2LMHeadModel:
-    """Train from scratch."""
-    torch.manual_seed(seed)
-    rng, start = random.Random(seed), time.monotonic()
-    model = new_model(tokenizer.get_vocab_size())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
-    for step in range(steps):
-        ids, weight = training_batch(rng, tokenizer, long=step % 10 == 0)
-        logits = model(ids).logits[:, :-1]
-        each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-        loss = (each * weight[:, 1:].flatten()).sum() / weight.sum()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 100 == 0:
-            print(f"step {step}: loss {loss.item():.3f}, {time.monotonic() - start:.0f} s", flush=True)
-    return model.eval()
+def draw(rng: random.Random, tokenizer: Tokenizer, step: int) -> Groups:
+    """The sequences of one step; every tenth has long repetitions."""
+    return [[training_sentence(rng, tokenizer, long=step % 10 == 0) for _ in range(BATCH)]]
 
 
 @torch.no_grad()
@@ -198,12 +138,10 @@ found in it say something about discovery methods, and nothing about larger mode
 """
 
 
-def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, out: Path, scores: dict[str, float], **training: int) -> None:
-    """Write an ordinary Hugging Face folder and its card."""
-    model.save_pretrained(out)
-    save_tokenizer(tokenizer, out, n_positions=N_POSITIONS)
+def card(model: GPT2LMHeadModel, tokenizer: Tokenizer, scores: dict[str, float], **training: int) -> str:
+    """What the model is, how it was trained, and how well it does."""
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items())
-    card = CARD.format(
+    return CARD.format(
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         n_vocab=tokenizer.get_vocab_size() - len((BOS, PAD, UNK)),
         batch=BATCH,
@@ -211,7 +149,6 @@ def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, out: Path, scores: dict[s
         table=f"| measure | value |\n|---|---|\n{rows}",
         **training,
     )
-    (out / "README.md").write_text(card)
 
 
 def main() -> None:
@@ -221,9 +158,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tokenizer = build_tokenizer(vocabulary())
-    model = train(tokenizer, options.steps, options.seed)
+    n_vocab = tokenizer.get_vocab_size()
+    model = train(
+        lambda: new_model(n_vocab, N_POSITIONS),
+        lambda rng, step: draw(rng, tokenizer, step),
+        steps=options.steps,
+        seed=options.seed,
+    )
     scores = held_out_scores(model, tokenizer)
-    save(model, tokenizer, options.out, scores, steps=options.steps, seed=options.seed)
+    save(model, tokenizer, options.out)
+    text = card(model, tokenizer, scores, steps=options.steps, seed=options.seed)
+    (options.out / "README.md").write_text(text)
     for name, value in scores.items():
         print(f"{name}: {value:.3f}")
 

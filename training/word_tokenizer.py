@@ -1,7 +1,7 @@
 """A word-level tokenizer in which, as in GPT-2's, the leading space belongs to the word and a year is two tokens.
 
-`" Mary"` and `"When"` are words; `" 1732"` is `" 17"` and `"32"`. Decoding joins the tokens as they are, so text made
-of known words round-trips. Unknown words become `<unk>`.
+`" Mary"` and `"When"` are words; `" 1732"` is `" 17"` and `"32"`; the end of a line and the indent after it are one
+token. Decoding joins the tokens as they are, so text made of known words round-trips. Unknown words become `<unk>`.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-PIECES = r" ?[A-Za-z]+| ?[0-9]{2}|[^A-Za-z0-9]|[0-9]"
+PIECES = r" ?[A-Za-z]+| ?[0-9]{2}|\n *|\"{3}|[^A-Za-z0-9]|[0-9]"
 BOS, PAD, UNK = "<bos>", "<pad>", "<unk>"
 
 

@@ -1,5 +1,9 @@
 """`acdc tasks`, `acdc models` and `acdc methods`: what there is."""
 
+import shutil
+import textwrap
+from typing import Any
+
 import typer
 
 from acdc.cli.app import app
@@ -7,23 +11,55 @@ from acdc.cli.terminal import Debug, Json, dump, table
 
 __all__ = ["methods", "models", "tasks"]
 
+ABLE = 0.9  # accuracy from which on a bundled model is said to do a task
+
 
 @app.command()
 def tasks(as_json: Json = False, debug: Debug = False) -> None:
-    """List the tasks that are installed."""
+    """List the installed tasks, and how well the bundled models do them."""
     from acdc.task import registered_tasks
+    from acdc.zoo import zoo_scores
 
-    rows = [
+    measured = zoo_scores()
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "summary": kind.summary,
             "source": kind.source,
             "metric": kind.metric,
             "default_model": kind.default_model,
+            "bundled": {model: found[name] for model, found in measured["scores"].items() if name in found},
         }
         for name, kind in registered_tasks().items()
     ]
-    _list(rows, as_json, "Your own: path/to/file.py:Class, or an entry point in the group 'acdc.tasks'.")
+    if as_json:
+        dump([row | {"n": measured["n"], "seed": measured["seed"]} for row in rows])
+        return
+    for row in rows:
+        _paragraph(f"{row['name']}: {row['summary']}", indent="")
+        _paragraph(_models(row), indent="    ")
+        _paragraph(row["source"], indent="    ")
+    typer.echo(f"Percentages: held-out prompts that a bundled model answers rightly ({measured['n']} each).")
+    typer.echo("Your own: path/to/file.py:Class, or an entry point in the group 'acdc.tasks'.")
+
+
+def _models(row: dict[str, Any]) -> str:
+    """The default model and other bundled ones that do the task, with their accuracy."""
+    default, bundled = row["default_model"], row["bundled"]
+    shares = {model: f"{model} {scores['held_out']:.1%}" for model, scores in bundled.items()}
+    others = [
+        shares[model]
+        for model, scores in bundled.items()
+        if model != default and scores["held_out"] >= ABLE and scores["discovery"] >= ABLE
+    ]
+    first = shares.get(default, f"{default} (none of the bundled models does it)" if not others else default)
+    return f"{first}{''.join(f', {other}' for other in others)}; metric {row['metric']}"
+
+
+def _paragraph(text: str, indent: str) -> None:
+    """The text, wrapped to the terminal."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    typer.echo(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent or "    "))
 
 
 @app.command()

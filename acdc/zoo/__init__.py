@@ -1,8 +1,10 @@
 """The bundled models: ordinary Hugging Face folders, one each, beside this file."""
 
+import json
 from pathlib import Path
+from typing import Any
 
-__all__ = ["zoo_names", "zoo_path", "zoo_summary"]
+__all__ = ["zoo_names", "zoo_path", "zoo_scores", "zoo_summary"]
 
 HERE = Path(__file__).parent
 
@@ -21,3 +23,15 @@ def zoo_summary(name: str) -> str:
     """What a bundled model is, in the words of its card."""
     lines = (zoo_path(name) / "README.md").read_text(encoding="utf-8").splitlines()
     return next((line.removeprefix("summary: ") for line in lines if line.startswith("summary: ")), "")
+
+
+def zoo_scores() -> dict[str, Any]:
+    """How well each bundled model does each built-in task, as `training/measure_zoo.py` measured it.
+
+    Returns:
+        `n` and `seed` of the prompts, and `scores`: by model and task, the shares of prompts that are answered rightly:
+        of `held_out` and of `discovery` prompts, and of `corrupted` ones by the clean prompt's answers; `top1` counts
+        only answers that are the most probable of all tokens.
+    """
+    found: dict[str, Any] = json.loads((HERE / "scores.json").read_text(encoding="utf-8"))
+    return found

@@ -2,6 +2,7 @@
 
 import random
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,37 @@ from acdc.task import Task, load_task, registered_tasks
 from tests.tiny import NumberTokenizer
 
 GPT2 = Path(__file__).parents[2].parent / "shared" / "models" / "gpt2-tokenizer"
-NAMES = ["ioi", "greater-than", "induction"]
+SMALL = ("ioi", "greater-than", "induction", "agreement")  # what the words of acdc-small can say
+TRAINED = (
+    "docstring",
+    "gendered-pronoun",
+    "capitals",
+    "agreement",
+    "colored-objects",
+    "arithmetic",
+    "multiple-choice",
+    "induction",
+)
+NAMES = tuple(dict.fromkeys(SMALL + TRAINED))
+SAYS = {"acdc-small": SMALL, "acdc-tasks": TRAINED, "gpt2": NAMES}
+CASES = [(place, name) for place, names in SAYS.items() for name in names]
 
 
-@pytest.fixture(scope="session", params=["acdc-small", "gpt2"])
-def tokenizer(request):
+@lru_cache
+def tokenizer_of(place: str):
     from transformers import AutoTokenizer
 
     from acdc.zoo import zoo_path
 
-    place = GPT2 if request.param == "gpt2" else zoo_path("acdc-small")
-    if not place.is_dir():
-        pytest.skip(f"no {place}")
-    return AutoTokenizer.from_pretrained(place)
+    folder = GPT2 if place == "gpt2" else zoo_path(place)
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(params=["acdc-small", "gpt2"])
+def tokenizer(request):
+    return tokenizer_of(request.param)
 
 
 def pairs_of(task: Task, tokenizer, n: int = 40, seed: int = 0):
@@ -39,12 +58,13 @@ def test_the_built_in_tasks_are_found_by_their_entry_points() -> None:
         assert "arXiv" in tasks[name].source
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_equal_seeds_give_equal_batches_of_the_asked_size(name: str, tokenizer) -> None:
-    task = load_task(name)
-    batches = [task.batch(tokenizer, 30, seed) for seed in (1, 1, 2)]
-    assert batches[0].n == 30
-    assert batches[0].fingerprint == batches[1].fingerprint != batches[2].fingerprint
+@pytest.mark.parametrize(("place", "name"), CASES)
+def test_equal_seeds_give_equal_batches_of_the_asked_size(place: str, name: str) -> None:
+    task, tokenizer = load_task(name), tokenizer_of(place)
+    for held_out in (False, True):
+        batches = [task.batch(tokenizer, 30, seed, held_out=held_out) for seed in (1, 1, 2)]
+        assert batches[0].n == 30
+        assert batches[0].fingerprint == batches[1].fingerprint != batches[2].fingerprint
 
 
 @pytest.mark.parametrize("name", ["ioi", "induction"])
@@ -117,6 +137,13 @@ class DigitTokenizer(NumberTokenizer):
         ("ioi", {}, "needs 5 first names that are single tokens .* 'numbers' has 0"),
         ("greater-than", {}, r"splits a year into two two-digit tokens .* ' 1732' into \["),
         ("induction", {"length": 40}, "needs 120 tokens to draw from"),
+        ("docstring", {}, "needs 10 argument names .* has 0 and 18"),
+        ("gendered-pronoun", {}, "needs at least four names of men and four of women"),
+        ("capitals", {}, "needs two countries of equally many tokens"),
+        ("agreement", {}, "needs three nouns and a verb .* has 0 nouns and 0 verbs"),
+        ("colored-objects", {}, "needs 6 colours and 4 objects .* has 0 and 0"),
+        ("arithmetic", {}, r"splits '47\+35=82' into \[.*result=first-token"),
+        ("multiple-choice", {}, "needs 4 colours, an object and 8 capital letters"),
     ],
 )
 def test_a_tokenizer_that_can_t_express_a_task_is_told(spec: str, options: dict, message: str) -> None:
@@ -131,6 +158,17 @@ def test_a_tokenizer_that_can_t_express_a_task_is_told(spec: str, options: dict,
         ("ioi", {"order": "AABB"}),
         ("induction", {"corruption": "abc"}),
         ("induction", {"length": 1}),
+        ("docstring", {"corruption": "abc"}),
+        ("gendered-pronoun", {"corruption": "abc"}),
+        ("capitals", {"corruption": "abc"}),
+        ("agreement", {"corruption": "abc"}),
+        ("agreement", {"distractor": "none"}),
+        ("colored-objects", {"corruption": "abc"}),
+        ("arithmetic", {"corruption": "abc"}),
+        ("arithmetic", {"operation": "division"}),
+        ("arithmetic", {"result": "last-token"}),
+        ("multiple-choice", {"corruption": "abc"}),
+        ("multiple-choice", {"letters": "greek"}),
     ],
 )
 def test_options_out_of_range_are_refused(spec: str, options: dict) -> None:

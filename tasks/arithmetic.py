@@ -1,0 +1,142 @@
+"""Two-digit arithmetic (Stolfo et al. 2023, MIB): "47+35=" -> "82"."""
+
+import random
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+from acdc import PromptPair, Task, TaskError
+
+OPERATIONS = {"addition": "+", "subtraction": "-", "both": "+-"}
+RESULTS = ("one-token", "first-token")
+OPERANDS = range(10, 100)
+MAX_TRIES = 2000
+
+
+class Problem(NamedTuple):
+    """Two operands and the sign between them."""
+
+    first: int
+    sign: str
+    second: int
+
+    @property
+    def value(self) -> int:
+        """Its result."""
+        return self.first + self.second if self.sign == "+" else self.first - self.second
+
+    @property
+    def text(self) -> str:
+        """The prompt."""
+        return f"{self.first}{self.sign}{self.second}="
+
+    @property
+    def is_held_out(self) -> bool:
+        """One in four unordered pairs of operands, evenly over all results."""
+        low, high = sorted((self.first, self.second))
+        return (2 * low + high) % 4 == 3
+
+
+class Answer(NamedTuple):
+    """What the tokenizer makes of a problem."""
+
+    n_prompt: int
+    token: int
+
+
+def random_operands(problem: Problem, rng: random.Random) -> Problem:
+    """Two other operands."""
+    return problem._replace(first=rng.choice(OPERANDS), second=rng.choice(OPERANDS))
+
+
+def other_operand(problem: Problem, rng: random.Random) -> Problem:
+    """Another second operand."""
+    return problem._replace(second=rng.choice(OPERANDS))
+
+
+def other_operator(problem: Problem, rng: random.Random) -> Problem:
+    """The other operation on the same operands."""
+    return problem._replace(sign="-" if problem.sign == "+" else "+")
+
+
+CORRUPTIONS: dict[str, Callable[[Problem, random.Random], Problem]] = {
+    "random-operands": random_operands,
+    "other-operand": other_operand,
+    "other-operator": other_operator,
+}
+
+
+class Arithmetic(Task):
+    """Sums and differences of two two-digit numbers; no result is negative.
+
+    Discovery and held-out pairs share no pair of operands, in either order.
+
+    Args:
+        corruption: `random-operands`, `other-operand` (the second one) or `other-operator`.
+        operation: `addition`, `subtraction` or `both`.
+        result: `one-token` (only problems whose result the tokenizer writes as one token, as GPT-2's does with all) or
+            `first-token` (all problems; the answer is the first token of the result, a digit in many tokenizers).
+    """
+
+    name = "arithmetic"
+    summary = "sums and differences of two-digit numbers"
+    source = "Stolfo et al. 2023 (arXiv 2305.15054), MIB (arXiv 2504.13151)"
+    default_model = "acdc-tasks"
+
+    def __init__(
+        self, corruption: str = "random-operands", operation: str = "addition", result: str = "one-token"
+    ) -> None:
+        if corruption not in CORRUPTIONS:
+            raise TaskError(f"arithmetic has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
+        if operation not in OPERATIONS:
+            raise TaskError(f"arithmetic's operation must be {', '.join(OPERATIONS)}, not {operation!r}")
+        if result not in RESULTS:
+            raise TaskError(f"arithmetic's result must be {' or '.join(RESULTS)}, not {result!r}")
+        self.corruption, self.signs, self.result = corruption, OPERATIONS[operation], result
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs; the wrong answer is the corrupted prompt's."""
+        return self.draw(tokenizer, n, rng, held_out=False)
+
+    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of other operands."""
+        return self.draw(tokenizer, n, rng, held_out=True)
+
+    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
+        """`n` pairs of one side of the operands."""
+        answer, pairs = cache(partial(self.answer, tokenizer)), []
+        for _ in range(n):
+            if (pair := self.pair(answer, rng, held_out=held_out)) is None:
+                pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode("47+35=82", add_special_tokens=False))
+                raise TaskError(
+                    f"arithmetic with result {self.result} can't be written with the tokenizer of "
+                    f"{tokenizer.name_or_path!r}, which splits '47+35=82' into {pieces}; result=first-token takes "
+                    "results of several tokens"
+                )
+            pairs.append(pair)
+        return pairs
+
+    def pair(
+        self, answer: Callable[[Problem], Answer | None], rng: random.Random, *, held_out: bool
+    ) -> PromptPair | None:
+        """One pair, drawn again until both sides can be written, with different answers; None if they never can."""
+        for _ in range(MAX_TRIES):
+            clean = Problem(rng.choice(OPERANDS), rng.choice(self.signs), rng.choice(OPERANDS))
+            corrupt = CORRUPTIONS[self.corruption](clean, rng)
+            if clean.is_held_out != held_out or corrupt.is_held_out != held_out:
+                continue
+            right, wrong = answer(clean), answer(corrupt)
+            if right and wrong and right.n_prompt == wrong.n_prompt and right.token != wrong.token:
+                return PromptPair(clean.text, corrupt.text, correct=[right.token], wrong=[wrong.token])
+        return None
+
+    def answer(self, tokenizer: Any, problem: Problem) -> Answer | None:
+        """The first token after the prompt, or None if this problem can't be used."""
+        if problem.value < 0:
+            return None
+        prompt = tokenizer.encode(problem.text, add_special_tokens=False)
+        whole = tokenizer.encode(f"{problem.text}{problem.value}", add_special_tokens=False)
+        result = whole[len(prompt) :]
+        if whole[: len(prompt)] != prompt or not result or tokenizer.unk_token_id in whole:
+            return None
+        return None if self.result == "one-token" and len(result) > 1 else Answer(len(prompt), result[0])

@@ -1,0 +1,105 @@
+"""Docstring completion (Heimersheim and Janiak 2023): which argument a function's docstring describes next.
+
+def port(self, load, size, files, last):
+    \"\"\"oil column piece
+
+    :param load: crime population
+    :param size: unit dark
+    :param                          -> " files"
+"""
+
+import random
+from typing import Any, NamedTuple
+
+from acdc import PromptPair, Task, TaskError, single_tokens, spellable, split_words
+
+from .words import ARGUMENTS, DOC_WORDS, FUNCTION_NAMES
+
+CORRUPTIONS = ("random-answer", "random-def", "random-def-doc")
+N_ARGUMENTS, N_DESCRIBED = 4, 2
+MIN_ARGUMENTS = 2 * N_ARGUMENTS + N_DESCRIBED  # the clean prompt's, other ones of its twin, and of its docstring
+MIN_DOC_WORDS = 3 + 2 * N_DESCRIBED
+TEMPLATE = '''def {function}(self, {arguments}):
+    """{words}
+
+    {described}
+    :param'''
+
+
+class Function(NamedTuple):
+    """Arguments of the definition, and those that the docstring describes."""
+
+    arguments: list[str]
+    described: list[str]
+
+
+class Docstring(Task):
+    """A function of four arguments whose docstring has described two of them; the third comes next.
+
+    Arguments are single tokens. Discovery and held-out pairs share no argument, no function name and no word of the
+    docstring; the form is always the same.
+
+    Args:
+        corruption: `random-answer` (the third argument has another name in the definition), `random-def` (all arguments
+            of the definition have other names) or `random-def-doc` (those of the docstring too, and none of them occurs
+            in the definition).
+    """
+
+    name = "docstring"
+    summary = "the argument that a docstring describes next"
+    source = "Heimersheim and Janiak 2023; a task of ACDC (arXiv 2304.14997)"
+    default_model = "acdc-tasks"
+
+    def __init__(self, corruption: str = "random-answer") -> None:
+        if corruption not in CORRUPTIONS:
+            raise TaskError(f"docstring has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
+        self.corruption = corruption
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs; the wrong answers are the other arguments of either definition."""
+        return self.draw(tokenizer, n, rng, held_out=False)
+
+    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of other arguments, function names and words."""
+        return self.draw(tokenizer, n, rng, held_out=True)
+
+    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
+        """`n` pairs of one side of the words."""
+        names = split_words(single_tokens(tokenizer, ARGUMENTS), held_out=held_out)
+        words = split_words(spellable(tokenizer, DOC_WORDS), held_out=held_out, every=3)
+        if len(names) < MIN_ARGUMENTS or len(words) < MIN_DOC_WORDS:
+            raise TaskError(
+                f"docstring needs {MIN_ARGUMENTS} argument names that are single tokens with their leading space and "
+                f"{MIN_DOC_WORDS} words; the tokenizer of {tokenizer.name_or_path!r} has {len(names)} and {len(words)}"
+                f"{' that are held out' if held_out else ''}"
+            )
+        spellable(tokenizer, [TEMPLATE])
+        functions = split_words(spellable(tokenizer, FUNCTION_NAMES), held_out=held_out)
+        return [self.pair(names, words, rng.choice(functions), rng) for _ in range(n)]
+
+    def pair(self, names: list[str], words: list[str], function: str, rng: random.Random) -> PromptPair:
+        """One pair; the two sides differ in names of arguments."""
+        drawn, text = rng.sample(names, MIN_ARGUMENTS), rng.sample(words, MIN_DOC_WORDS)
+        arguments, others, strangers = drawn[:N_ARGUMENTS], drawn[N_ARGUMENTS:-N_DESCRIBED], drawn[-N_DESCRIBED:]
+        clean = Function(arguments, arguments[:N_DESCRIBED])
+        answer = arguments[N_DESCRIBED]
+        corrupt = {
+            "random-answer": clean._replace(arguments=[others[0] if name == answer else name for name in arguments]),
+            "random-def": clean._replace(arguments=others),
+            "random-def-doc": Function(others, strangers),
+        }[self.corruption]
+        wrong = [f" {name}" for name in dict.fromkeys([*arguments, *corrupt.arguments]) if name != answer]
+        return PromptPair(
+            written(function, clean, text), written(function, corrupt, text), correct=[f" {answer}"], wrong=wrong
+        )
+
+
+def written(function: str, names: Function, text: list[str]) -> str:
+    """The prompt; `text` gives three words of the summary and two of each description."""
+    lines = [f":param {name}: {text[2 * i + 3]} {text[2 * i + 4]}" for i, name in enumerate(names.described)]
+    return TEMPLATE.format(
+        function=function,
+        arguments=", ".join(names.arguments),
+        words=" ".join(text[:3]),
+        described="\n    ".join(lines),
+    )

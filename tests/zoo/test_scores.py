@@ -1,0 +1,67 @@
+"""The scores that ship with the bundled models are what they reach, and `acdc tasks` tells them readably."""
+
+import json
+
+import pytest
+from measure_zoo import measure
+from typer.testing import CliRunner
+
+from acdc.cli import app
+from acdc.models import PatchableModel
+from acdc.task import load_task, registered_tasks
+from acdc.zoo import zoo_names, zoo_scores
+
+RECOMPUTED = [("acdc-small", "ioi"), ("acdc-tasks", "colored-objects"), ("acdc-tasks", "capitals")]
+
+
+@pytest.mark.parametrize(("model", "task"), RECOMPUTED)
+def test_scores_are_what_the_models_reach(model: str, task: str) -> None:
+    shipped = zoo_scores()
+    again = measure(PatchableModel.from_pretrained(model), task, n=shipped["n"], seed=shipped["seed"])
+    assert again is not None
+    assert again == pytest.approx(shipped["scores"][model][task], abs=2.5 / shipped["n"])  # machines round differently
+
+
+def test_every_bundled_model_is_measured_on_every_task_it_can_read() -> None:
+    scores = zoo_scores()["scores"]
+    assert set(scores) == set(zoo_names())
+    for name in zoo_names():
+        model = PatchableModel.from_pretrained(name)
+        for task in registered_tasks():
+            assert (measure(model, task, n=2, seed=0) is None) == (task not in scores[name]), (name, task)
+
+
+def test_default_models_do_their_tasks() -> None:
+    """Right answers on both sides of the words; and not by the corrupted prompt."""
+    scores = zoo_scores()["scores"]
+    for name, kind in registered_tasks().items():
+        if kind.default_model in scores:
+            found = scores[kind.default_model][name]
+            assert min(found["held_out"], found["discovery"]) >= 0.9, (name, found)
+            assert found["corrupted"] <= 0.6, (name, found)
+
+
+def listed(monkeypatch, columns: int, *arguments: str) -> str:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    result = CliRunner().invoke(app, ["tasks", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_list_of_tasks_fits_the_terminal(monkeypatch, columns: int) -> None:
+    text = listed(monkeypatch, columns)
+    assert max(map(len, text.splitlines())) <= columns
+    for name, kind in registered_tasks().items():
+        assert f"\n{name}: {kind.summary}"[:columns] in f"\n{text}"
+        assert kind.default_model in text
+
+
+def test_the_list_of_tasks_for_machines_has_everything(monkeypatch) -> None:
+    rows = {row["name"]: row for row in json.loads(listed(monkeypatch, 80, "--json"))}
+    assert rows.keys() == registered_tasks().keys()
+    scores = zoo_scores()
+    for name, row in rows.items():
+        assert (row["n"], row["seed"]) == (scores["n"], scores["seed"])
+        assert row["bundled"] == {model: found[name] for model, found in scores["scores"].items() if name in found}
+        assert row["default_model"] == load_task(name).default_model
