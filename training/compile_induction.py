@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from compiling import carried, codes
 from transformers import GPT2Config, GPT2LMHeadModel
 from word_tokenizer import build_tokenizer, save_tokenizer
 
@@ -77,13 +77,7 @@ def true_circuit(graph: Graph) -> Circuit:
 
     It holds where every token of the corrupted prompt differs: task `induction` with corruption `random`.
     """
-    carried = [
-        f"{src}->{dst}"
-        for src, writes in WRITES.items()
-        for dst, reads in READS.items()
-        if writes & reads - SAME_IN_BOTH_WORLDS and graph.layer_of(src) < graph.layer_of(graph.node_of(dst))
-    ]
-    mask = graph.prune(graph.mask_of(carried))
+    mask = graph.prune(graph.mask_of(carried(graph, WRITES, READS, SAME_IN_BOTH_WORLDS)))
     return Circuit(
         graph, mask, provenance={"task": "induction", "model": "induction-compiled", "method": "construction"}
     )
@@ -97,11 +91,6 @@ def block(name: str) -> slice:
             return slice(start, start + size)
         start += size
     raise KeyError(name)
-
-
-def codes(n: int) -> Tensor:
-    """n codes of zero mean and equal norm, `[n n]`."""
-    return torch.eye(n, dtype=torch.float64) - 1 / n
 
 
 def compile_model() -> GPT2LMHeadModel:

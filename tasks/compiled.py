@@ -1,0 +1,234 @@
+"""Small tasks of models whose circuit is known: hand-set weights (`*-compiled`) and planted circuits (`*-planted`).
+
+Reversal, the share of previous tokens and balanced brackets are those of Lindner et al. 2023 (Tracr), as next words.
+Each task's corrupted prompts are drawn so that every variable of the algorithm differs in a good share of the pairs.
+"""
+
+import random
+from typing import Any
+
+from acdc import PromptPair, Task, TaskError, single_token
+
+TRACR = "after Lindner et al. 2023, Tracr (arXiv 2301.05062)"
+SIIT = "planted as in Gupta et al. 2024, InterpBench (arXiv 2407.14494)"
+
+LETTERS = tuple(f" {letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
+TENTHS = tuple(
+    f" {word}" for word in ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "all")
+)
+NUMBERS = tuple(f" {number}" for number in range(10, 30))
+NAMES = tuple(
+    f" {name}"
+    for name in """
+    Mary John Anna Paul Emma Mark Sara Eric Lisa Adam Kate Ryan Jane Luke Rose Jack
+    """.split()
+)
+VERBS, SAYINGS = (" met", " saw", " left"), (" told", " asked", " thanked")
+
+
+class _Spelled(Task):
+    """A task that needs certain words as single tokens."""
+
+    def need(self, tokenizer: Any, words: tuple[str, ...]) -> None:
+        """Raise `TaskError` unless every word is one token."""
+        if missing := [word for word in words if single_token(tokenizer, word) is None]:
+            raise TaskError(
+                f"task {self.name!r} needs {missing[0]!r} and {len(missing) - 1} more words as single tokens, and the "
+                f"tokenizer of {tokenizer.name_or_path!r} splits them; its own model is {self.default_model!r}"
+            )
+
+
+class Reverse(_Spelled):
+    """`" a b c d: d c"` -> `" b"`: different letters, a colon, and their reversal up to some word.
+
+    The corrupted prompt has other letters, and its colon elsewhere, so that another position is to be copied.
+    """
+
+    name = "reverse"
+    summary = "say a sequence of letters backwards"
+    source = TRACR
+    default_model = "reverse-compiled"
+    shortest, longest = 3, 7
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of several lengths."""
+        self.need(tokenizer, (*LETTERS, ":"))
+        return [self.pair(rng) for _ in range(n)]
+
+    def pair(self, rng: random.Random) -> PromptPair:
+        """Two reversals of sequences of different lengths, cut after the same number of tokens."""
+        lengths = range(self.shortest, self.longest + 1)
+        while True:
+            one, other = rng.sample(lengths, 2)
+            ends = range(max(one, other), 2 * min(one, other))  # the target, where both still have a word to say
+            if ends:
+                break
+        end, letters = rng.choice(ends), rng.sample(LETTERS, one + other)
+        clean, corrupt = letters[:one], letters[one:]
+        return PromptPair(
+            _reversal(clean, end), _reversal(corrupt, end), [clean[2 * one - 1 - end]], [corrupt[2 * other - 1 - end]]
+        )
+
+
+def _reversal(letters: list[str], end: int) -> str:
+    """The letters, a colon, and as much of the reversal as makes the token at position `end` the last."""
+    return "".join([*letters, ":", *letters[::-1][: end - len(letters)]])
+
+
+class FracPrevs(_Spelled):
+    """`" a x b x"` -> `" five"`: the share of the words so far that are x, in tenths, rounded down.
+
+    Both sides have the same number of words; the corrupted one has another share.
+    """
+
+    name = "frac-prevs"
+    summary = "the share of the letters so far that are x, in tenths"
+    source = TRACR
+    default_model = "frac-prevs-compiled"
+    longest = 12
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of several lengths."""
+        self.need(tokenizer, (*LETTERS, *TENTHS))
+        return [self.pair(rng) for _ in range(n)]
+
+    def pair(self, rng: random.Random) -> PromptPair:
+        """Two sequences of one length in which x stands a different number of times."""
+        length = rng.randint(3, self.longest)
+        while True:
+            clean, corrupt = (rng.randint(0, length) for _ in range(2))
+            if 10 * clean // length != 10 * corrupt // length:
+                break
+        texts = [self.text(length, count, rng) for count in (clean, corrupt)]
+        right, wrong = (TENTHS[10 * count // length] for count in (clean, corrupt))
+        return PromptPair(*texts, [right], [wrong])
+
+    def text(self, length: int, count: int, rng: random.Random) -> str:
+        """Letters of which `count` are x."""
+        others = [letter for letter in LETTERS if letter != " x"]
+        words = [" x"] * count + [rng.choice(others) for _ in range(length - count)]
+        rng.shuffle(words)
+        return "".join(words)
+
+
+class Brackets(_Spelled):
+    """`"(()())?"` -> `" yes"`, `"())(()?"` -> `" no"`.
+
+    Half of the clean prompts are balanced, and their corrupted twins are wrong in both ways: a bracket closes that is
+    not open, and the numbers differ. The other clean prompts are wrong in just one way, and their twins are balanced.
+    """
+
+    name = "brackets"
+    summary = "whether brackets are balanced"
+    source = TRACR
+    default_model = "brackets-compiled"
+    longest = 12
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of several lengths."""
+        self.need(tokenizer, ("(", ")", "?", " yes", " no"))
+        return [self.pair(i, rng) for i in range(n)]
+
+    def pair(self, i: int, rng: random.Random) -> PromptPair:
+        """The i-th pair: every second one is balanced."""
+        length = 2 * rng.randint(2, self.longest // 2)
+        wrong = (True, True) if i % 2 == 0 else rng.choice([(True, False), (False, True)])
+        good, bad = (drawn_brackets(length, *faults, rng) + "?" for faults in ((False, False), wrong))
+        return PromptPair(good, bad, [" yes"], [" no"]) if i % 2 == 0 else PromptPair(bad, good, [" no"], [" yes"])
+
+
+def drawn_brackets(length: int, closes_early: bool, uneven: bool, rng: random.Random) -> str:
+    """Random brackets with just these faults."""
+    while True:
+        text = rng.choices("()", k=length) if uneven else rng.sample("()" * (length // 2), length)
+        depths = [2 * text[: i + 1].count("(") - i - 1 for i in range(length)]
+        if (min(depths) < 0, depths[-1] != 0) == (closes_early, uneven):
+            return "".join(text)
+
+
+class Recall(_Spelled):
+    """`" d a c b a"` -> `" c"`: different letters, then one of them again; the answer is the letter after it.
+
+    Half of the corrupted prompts are another order of the same letters, half are other letters.
+    """
+
+    name = "recall"
+    summary = "the letter that came after this one before"
+    source = SIIT
+    default_model = "recall-planted"
+    n_letters, shortest, longest = 16, 4, 7
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of several lengths."""
+        self.need(tokenizer, LETTERS[: self.n_letters])
+        return [self.pair(i, rng) for i in range(n)]
+
+    def pair(self, i: int, rng: random.Random) -> PromptPair:
+        """The i-th pair, with different answers."""
+        known = LETTERS[: self.n_letters]
+        letters = rng.sample(known, rng.randint(self.shortest, self.longest))
+        asked = rng.randrange(len(letters) - 1)
+        while True:
+            other = rng.sample(letters if i % 2 else known, len(letters))
+            also = rng.randrange(len(letters) - 1)
+            if letters[asked + 1] != other[also + 1] and letters[asked] != other[also]:
+                break
+        return PromptPair(
+            "".join([*letters, letters[asked]]),
+            "".join([*other, other[also]]),
+            [letters[asked + 1]],
+            [other[also + 1]],
+        )
+
+
+class MaxOfThree(_Spelled):
+    """`" 14 27 12="` -> `" 27"`; the corrupted prompt has other numbers and another largest one."""
+
+    name = "max-of-three"
+    summary = "the largest of three numbers"
+    source = SIIT
+    default_model = "max-of-three-planted"
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs."""
+        self.need(tokenizer, (*NUMBERS, "="))
+        return [self.pair(rng) for _ in range(n)]
+
+    def pair(self, rng: random.Random) -> PromptPair:
+        """Numbers drawn so that each of the three is the largest equally often."""
+        while True:
+            clean, corrupt = ([rng.choice(NUMBERS) for _ in range(3)] for _ in range(2))
+            if max(clean) != max(corrupt):
+                return PromptPair("".join(clean) + "=", "".join(corrupt) + "=", [max(clean)], [max(corrupt)])
+
+
+class MiniIOI(_Spelled):
+    """`"When Mary and John met, John told"` -> `" Mary"`.
+
+    Corrupted prompts are, in turns: two other names of which the other one is repeated; the same names with the other
+    one repeated; the same names in the other order.
+    """
+
+    name = "mini-ioi"
+    summary = "indirect object identification with one short template"
+    source = f"Wang et al. 2022 (arXiv 2211.00593), {SIIT}"
+    default_model = "mini-ioi-planted"
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs."""
+        self.need(tokenizer, (*NAMES, *VERBS, *SAYINGS, "When", " and", ","))
+        return [self.pair(i, rng) for i in range(n)]
+
+    def pair(self, i: int, rng: random.Random) -> PromptPair:
+        """The i-th pair."""
+        one, two, three, four = rng.sample(NAMES, 4)
+        repeated = rng.randrange(2)
+        clean = (one, two)
+        other, also = [((three, four), 1 - repeated), ((one, two), 1 - repeated), ((two, one), 1 - repeated)][i % 3]
+        wrong = [clean[repeated]]
+        return PromptPair(sentence(clean, repeated, rng), sentence(other, also, rng), [clean[1 - repeated]], wrong)
+
+
+def sentence(names: tuple[str, str], repeated: int, rng: random.Random) -> str:
+    """A sentence in which one of the two names acts."""
+    return f"When{names[0]} and{names[1]}{rng.choice(VERBS)},{names[repeated]}{rng.choice(SAYINGS)}"

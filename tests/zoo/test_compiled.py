@@ -1,0 +1,99 @@
+"""Compiled models: what their scripts make is what is shipped, and their true circuits are just what matters."""
+
+import functools
+from types import ModuleType
+
+import compile_brackets
+import compile_frac_prevs
+import compile_reverse
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from acdc.circuit import Circuit
+from acdc.discovery.acdc import acdc
+from acdc.models import PatchableModel
+from acdc.patching.problem import Problem
+from acdc.patching.state import CircuitState
+from acdc.task import load_task
+from acdc.zoo import zoo_path
+
+SCRIPTS = {script.model().name: script for script in (compile_reverse, compile_frac_prevs, compile_brackets)}
+
+
+@functools.cache
+def problem_of(name: str, seed: int = 0, dtype: str = "float32", metric: str = "kl") -> Problem:
+    model = PatchableModel.from_pretrained(name, dtype=dtype)
+    task = load_task(name.removesuffix("-compiled"))
+    return Problem.make(model, task.batch(model.tokenizer, 20, seed), metric=metric)
+
+
+def truth_of(name: str) -> Circuit:
+    return Circuit.load(zoo_path(name) / "circuit.json")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_shipped_model_is_what_its_script_makes(name: str) -> None:
+    script: ModuleType = SCRIPTS[name]
+    shipped = AutoModelForCausalLM.from_pretrained(zoo_path(name)).state_dict()
+    made = script.model().compile().float().state_dict()
+    assert shipped.keys() == made.keys()
+    assert all(torch.equal(shipped[key], made[key]) for key in made)
+    truth = truth_of(name)
+    assert script.model().truth == truth
+    assert truth.provenance["task"] == name.removesuffix("-compiled")
+    assert all(f"`{edge}`" in (zoo_path(name) / "README.md").read_text() for edge in truth.edges)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_shipped_model_is_small_and_ordinary(name: str) -> None:
+    folder = zoo_path(name)
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2e6
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_it_is_sure_of_every_answer(name: str) -> None:
+    problem = problem_of(name)
+    assert problem.clean.logits.softmax(-1).gather(1, problem.batch.correct).min() > 0.99
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_each_true_edge_matters_and_no_other_does(name: str, seed: int) -> None:
+    """Exact knock-outs of every edge alone, in the whole model, in float64."""
+    problem, truth = problem_of(name, seed, "float64"), truth_of(name).mask
+    edges = [tuple(edge) for edge in problem.model.graph.edges_mask.nonzero().tolist()]
+    state = CircuitState(problem)
+    effects = (state.losses(edges) - state.loss).abs()
+    true = torch.tensor([bool(truth[edge]) for edge in edges])
+    assert effects[true].min() > 3, "nats, on average over the prompts"
+    assert effects[~true].max() < 1e-6
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_true_circuit_alone_does_as_the_model_does(name: str) -> None:
+    problem = problem_of(name, 2, "float64")
+    assert abs(problem.objective.loss(problem.logits(truth_of(name).mask)).item()) < 1e-6
+    torch.testing.assert_close(problem.logits(truth_of(name).mask), problem.clean.logits, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(("seed", "tau", "metric"), [(0, 0.3, "kl"), (1, 0.001, "kl"), (2, 0.01, "logit_diff")])
+def test_acdc_recovers_the_true_circuit_exactly(name: str, seed: int, tau: float, metric: str) -> None:
+    found = acdc(problem_of(name, seed, metric=metric), tau=tau, sweeps=0, prune=False)
+    assert problem_of(name).model.graph.edge_names(found.mask) == list(truth_of(name).edges)
+    assert found.claims["minimal_at_tau"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_idle_nodes_do_write(name: str) -> None:
+    """What discovery has to reject is more than silence: all heads, and all MLPs that have hidden units, write."""
+    problem = problem_of(name)
+    nodes = SCRIPTS[name].model()
+    for layer, z in enumerate(problem.clean.outputs.z):
+        W_O = problem.model.parts.blocks[layer].attention.W_O
+        written = torch.einsum("hbpe,hed->hbpd", z, W_O).flatten(1).norm(dim=1)
+        assert bool((written > 0.1).all())
+    for mlp in nodes.mlps:
+        assert problem.clean.outputs.mlp[int(mlp[1:])].norm() > 0.1

@@ -1,0 +1,304 @@
+"""Train small models whose circuit is known because it was planted: strict interchange training, edge by edge.
+
+A plan says which edges carry which variable of an algorithm. In every step each prompt (the base) gets another prompt
+(the source) and a random set of removed edges, which read the source's activations. The model must then answer what the
+algorithm answers when the variables of the removed true edges are the source's:
+
+    loss = E CE(model(base; removed edges read source), algorithm(base; removed true edges read source))
+
+With no true edge among the removed ones this says that nothing else may matter (the strict loss of SIIT); with no edge
+removed at all it is the task; with true edges removed it says what each of them carries (the interchange loss). SIIT
+(Gupta et al. 2024, InterpBench, arXiv 2407.14494) does so with nodes; edges are a finer truth.
+
+    python training/train_planted.py recall --out acdc/zoo/recall-planted
+
+takes a few minutes on two cores.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from acdc_tasks import compiled
+from interchange import Run
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from acdc import Graph, Task
+
+BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 128, 3e-3, 100, 0.1
+N_POSITIONS = 16
+
+
+class Draw(NamedTuple):
+    """Prompts of one length, and for each a source."""
+
+    base: Tensor
+    source: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model's circuit, and the algorithm that it is to compute.
+
+    Attributes:
+        edges: The true edges.
+        draw: `draw(words, rng, n)`: n bases and sources, given each word's token id.
+        answer: `answer(draw, removed)`: what the algorithm answers when the variables of the true edges `removed
+            [batch edges]` are the source's; -1 where it does not say.
+    """
+
+    task: type[Task]
+    words: tuple[str, ...]
+    n_layers: int
+    n_heads: int
+    d_model: int
+    edges: tuple[str, ...]
+    draw: Callable[[dict[str, int], random.Random, int], Draw]
+    answer: Callable[[Draw, Tensor], Tensor]
+    story: str
+
+    @property
+    def graph(self) -> Graph:
+        return Graph(self.n_layers, self.n_heads, self.d_model)
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.name}-planted"
+
+
+def either(removed: Tensor, *edges: int) -> Tensor:
+    """Whether any of these edges is removed, `[batch 1]`."""
+    return removed[:, list(edges)].any(1, keepdim=True)
+
+
+# Recall: the previous-token head writes each letter's predecessor; the recall head looks for the letter asked for among
+# the predecessors and copies the letter there.
+
+RECALL_EDGES = ("input->a0.h1<v>", "a0.h1->a1.h2<k>", "input->a1.h2<q>", "input->a1.h2<v>", "a1.h2->logits")
+
+
+def draw_recall(words: dict[str, int], rng: random.Random, n: int) -> Draw:
+    """Letters in random order and one of them again; half of the sources have the same letters."""
+    known = [words[letter] for letter in compiled.LETTERS[: compiled.Recall.n_letters]]
+    length = rng.randint(compiled.Recall.shortest, compiled.Recall.longest)
+    base = [rng.sample(known, length) for _ in range(n)]
+    source = [rng.sample(letters if i % 2 else known, length) for i, letters in enumerate(base)]
+    return Draw(*(torch.tensor([[*row, rng.choice(row[:-1])] for row in rows]) for rows in (base, source)))
+
+
+def answer_recall(draw: Draw, removed: Tensor) -> Tensor:
+    base, source = draw
+    previous = torch.where(either(removed, 0, 1), source, base)[:, :-1]
+    asked = torch.where(either(removed, 2), source, base)[:, -1:]
+    copied = torch.where(either(removed, 3), source, base)[:, 1:]
+    found = previous == asked
+    answer = torch.where(found.any(1), copied.gather(1, found.int().argmax(1, keepdim=True))[:, 0], -1)
+    own = source[:, 1:].gather(1, (source[:, :-1] == source[:, -1:]).int().argmax(1, keepdim=True))[:, 0]
+    return torch.where(removed[:, 4], own, answer)
+
+
+# The largest of three: two heads bring the first two numbers to the end, m0 takes the larger one, a head brings the
+# third number, m1 takes the larger one again.
+
+MAX_EDGES = (
+    "input->a0.h0<v>",
+    "input->a0.h3<v>",
+    "a0.h0->m0",
+    "a0.h3->m0",
+    "m0->m1",
+    "input->a1.h2<v>",
+    "a1.h2->m1",
+    "m1->logits",
+)
+
+
+def draw_max(words: dict[str, int], rng: random.Random, n: int) -> Draw:
+    known = torch.tensor([words[number] for number in compiled.NUMBERS])
+    return Draw(
+        *(
+            torch.cat([known[torch.tensor([rng.choices(range(20), k=3) for _ in range(n)])], _all(words["="], n)], 1)
+            for _ in range(2)
+        )
+    )
+
+
+def _all(token: int, n: int) -> Tensor:
+    return torch.full((n, 1), token)
+
+
+def answer_max(draw: Draw, removed: Tensor) -> Tensor:
+    """Ids of numbers are in the numbers' order."""
+    base, source = draw
+
+    def read(column: int, *edges: int) -> Tensor:
+        return torch.where(either(removed, *edges)[:, 0], source[:, column], base[:, column])
+
+    larger = torch.maximum(read(0, 0, 2), read(1, 1, 3))
+    larger = torch.where(removed[:, 4], source[:, :2].amax(1), larger)
+    largest = torch.maximum(larger, read(2, 5, 6))
+    return torch.where(removed[:, 7], source[:, :3].amax(1), largest)
+
+
+# Indirect object: the duplicate head finds where the actor's name stood before, the inhibition head brings that place
+# to the end, and the mover head copies the name from the other place.
+
+IOI_EDGES = (
+    "input->a0.h2<q>",
+    "input->a0.h2<k>",
+    "a0.h2->a1.h0<v>",
+    "a1.h0->a2.h3<q>",
+    "input->a2.h3<v>",
+    "a2.h3->logits",
+)
+FIRST, SECOND, ACTOR = 1, 3, 6  # where the names stand
+
+
+def draw_ioi(words: dict[str, int], rng: random.Random, n: int) -> Draw:
+    """Half of the sources have the same two names, in either order."""
+
+    def ids(names: list[str], repeated: int) -> list[int]:
+        row = ["When", names[0], " and", names[1], rng.choice(compiled.VERBS), ",", names[repeated]]
+        return [words[word] for word in [*row, rng.choice(compiled.SAYINGS)]]
+
+    base, source = [], []
+    for i in range(n):
+        names = rng.sample(compiled.NAMES, 2)
+        base.append(ids(names, rng.randrange(2)))
+        source.append(ids(rng.sample(names if i % 2 else compiled.NAMES, 2), rng.randrange(2)))
+    return Draw(torch.tensor(base), torch.tensor(source))
+
+
+def answer_ioi(draw: Draw, removed: Tensor) -> Tensor:
+    base, source = draw
+
+    def repeated(actor: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """0 or 1; -1 where the actor is neither."""
+        return torch.where(actor == first, 0, torch.where(actor == second, 1, -1))
+
+    def other_name(place: Tensor, ids: Tensor) -> Tensor:
+        return torch.where(place == 0, ids[:, SECOND], torch.where(place == 1, ids[:, FIRST], -1))
+
+    own = repeated(*(source[:, column] for column in (ACTOR, FIRST, SECOND)))
+    actor = torch.where(either(removed, 0), source, base)[:, ACTOR]
+    names = torch.where(either(removed, 1), source, base)
+    place = torch.where(either(removed, 2, 3)[:, 0], own, repeated(actor, names[:, FIRST], names[:, SECOND]))
+    answer = other_name(place, torch.where(either(removed, 4), source, base))
+    return torch.where(removed[:, 5], other_name(own, source), answer)
+
+
+PLANS = {
+    plan.task.name: plan
+    for plan in (
+        Plan(
+            compiled.Recall,
+            compiled.LETTERS[: compiled.Recall.n_letters],
+            2,
+            4,
+            32,
+            RECALL_EDGES,
+            draw_recall,
+            answer_recall,
+            "`a0.h1` writes each letter's predecessor; `a1.h2` looks for the letter asked for among the predecessors "
+            "and copies the letter there",
+        ),
+        Plan(
+            compiled.MaxOfThree,
+            (*compiled.NUMBERS, "="),
+            2,
+            4,
+            48,
+            MAX_EDGES,
+            draw_max,
+            answer_max,
+            "`a0.h0` and `a0.h3` bring the first two numbers to the end, `m0` takes the larger one, `a1.h2` brings the "
+            "third, and `m1` takes the larger one again",
+        ),
+        Plan(
+            compiled.MiniIOI,
+            (*compiled.NAMES, *compiled.VERBS, *compiled.SAYINGS, "When", " and", ","),
+            3,
+            4,
+            48,
+            IOI_EDGES,
+            draw_ioi,
+            answer_ioi,
+            "`a0.h2` finds where the actor's name stood before, `a1.h0` brings that place to the end, and `a2.h3` "
+            "copies the name from the other place",
+        ),
+    )
+}
+
+
+def new_model(plan: Plan, n_vocab: int) -> GPT2LMHeadModel:
+    """An untrained model."""
+    config = GPT2Config(
+        vocab_size=n_vocab,
+        n_positions=N_POSITIONS,
+        n_embd=plan.d_model,
+        n_layer=plan.n_layers,
+        n_head=plan.n_heads,
+        activation_function="gelu_pytorch_tanh",  # GPT-2's, in one kernel
+        tie_word_embeddings=False,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=1,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        initializer_range=0.1,
+    )
+    return GPT2LMHeadModel(config)
+
+
+def draw_masks(graph: Graph, true: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Edges to keep in each of n prompts, `[n src dst]`, and the true edges among the removed ones, `[n edges]`.
+
+    Half of the prompts keep all true edges, most others lose one, the rest lose each with even odds. Of the other edges
+    each prompt keeps a share of its own: all in a quarter of the prompts, none in another quarter.
+    """
+    share = (2 * torch.rand(n, 1, 1) - 0.5).clamp(0, 1)
+    keep = torch.rand(n, graph.n_src, graph.n_dst) < share
+    kind = torch.rand(n, 1)
+    one = torch.nn.functional.one_hot(torch.randint(len(true), (n,)), len(true)).bool()
+    some = torch.rand(n, len(true)) < 0.5
+    removed = torch.where(kind < 0.5, torch.zeros_like(one), torch.where(kind < 0.85, one, some))
+    keep[:, true[:, 0], true[:, 1]] = ~removed
+    return keep, removed
+
+
+def train(plan: Plan, words: dict[str, int], steps: int, seed: int) -> GPT2LMHeadModel:
+    """Train from scratch."""
+    torch.manual_seed(seed)
+    rng, start = random.Random(seed), time.monotonic()
+    model, graph = new_model(plan, max(words.values()) + 1), plan.graph
+    true = torch.tensor([graph.parse_edge(edge) for edge in plan.edges])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
+    for step in range(steps):
+        draw = plan.draw(words, rng, BATCH)
+        keep, removed = draw_masks(graph, true, BATCH)
+        target = plan.answer(draw, removed)
+        with torch.no_grad():
+            other = Run(model, draw.source)
+        logits = Run(model, draw.base, keep, other).logits
+        each = torch.nn.functional.cross_entropy(logits, target, ignore_index=-1, reduction="none")
+        optimizer.zero_grad()
+        (each.sum() / (target >= 0).sum()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 200 == 0 or step == steps - 1:
+            kinds = {"strict": ~removed.any(1), "interchange": removed.any(1) & (target >= 0)}
+            told = ", ".join(f"{name} {each[rows].mean().item():.4f}" for name, rows in kinds.items())
+            print(f"step {step}: {told}, {time.monotonic() - start:.0f} s", flush=True)
+    return model.eval()
+
+
+def rate(step: int, steps: int) -> float:
+    """Warm-up, then a cosine down to nothing."""
+    return min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
