@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from acdc.circuit import Circuit
     from acdc.errors import ACDCError, CircuitError, ModelError, RunError, TaskError, UnknownNameError
+    from acdc.evidence import evaluate
+    from acdc.findings import Evaluation
     from acdc.graph import Graph
     from acdc.models import PatchableModel
     from acdc.prompts import PromptBatch, PromptPair
@@ -17,6 +19,7 @@ __version__ = "0.1.0"
 _HOME = {  # name: module; imported when first used, so that `import acdc` stays light
     **dict.fromkeys(("ACDCError", "CircuitError", "ModelError", "RunError", "TaskError", "UnknownNameError"), "errors"),
     "Circuit": "circuit",
+    "Evaluation": "findings",
     "Graph": "graph",
     "PatchableModel": "models",
     "PromptBatch": "prompts",
@@ -24,6 +27,7 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "RunResult": "run",
     "Task": "task",
     "discover": "run",
+    "evaluate": "evidence",
     "load_run": "run",
     **dict.fromkeys(("single_token", "single_tokens", "spellable", "split_words"), "task"),
 }
@@ -32,6 +36,7 @@ __all__ = [
     "ACDCError",
     "Circuit",
     "CircuitError",
+    "Evaluation",
     "Graph",
     "ModelError",
     "PatchableModel",
@@ -44,6 +49,7 @@ __all__ = [
     "UnknownNameError",
     "__version__",
     "discover",
+    "evaluate",
     "load_run",
     "single_token",
     "single_tokens",

@@ -20,6 +20,7 @@ FLOORS = [  # from the ground up; names in one group are siblings
     ["store"],
     ["plan", "result"],
     ["run"],
+    ["evidence"],
     ["cli"],
     ["__main__"],
 ]

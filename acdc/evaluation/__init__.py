@@ -1,6 +1,97 @@
-"""What a circuit does, beside the whole model and beside other circuits."""
+"""Is this circuit real? What a circuit does beside its model, how sure that is, and what it withstands.
 
-from acdc.evaluation.compare import Comparison, compare_circuits, edge_groups, roc_auc
+Nothing here changes the circuit that it evaluates. docs/evaluation.md describes every number.
+"""
+
+from acdc.evaluation.areas import MIB_SHARES, corrected_areas, log_sizes, mib_areas, mib_sizes
+from acdc.evaluation.certificate import Certificate, certify
+from acdc.evaluation.compare import compare_circuits, edge_groups, roc_auc
+from acdc.evaluation.completeness import Completeness, Damage, completeness
+from acdc.evaluation.confidence import Interval, faithfulness_interval, headline, mean_interval, share_interval
+from acdc.evaluation.curves import Curve, areas, curve, top_edges
 from acdc.evaluation.faithfulness import measure
+from acdc.evaluation.figures import draw_curve, draw_specification
+from acdc.evaluation.hypotheses import (
+    EdgeTest,
+    MinimalityTest,
+    SufficiencyTest,
+    equivalence_test,
+    independence_test,
+    minimality_test,
+    sufficiency_test,
+)
+from acdc.evaluation.knockouts import Knockouts, knock_out_edges, knock_out_nodes
+from acdc.evaluation.minimality import Minimality, Need, minimality
+from acdc.evaluation.random_circuits import degree_matched, inflated, random_path, size_matched
+from acdc.evaluation.specification import Specification, Specifications, denoised_logits, specifications
+from acdc.evaluation.stability import Stability, jaccard, rediscover, resampled, stability
+from acdc.evaluation.statistics import HSICTest, QuantileTest, SignTest, adjust, hsic_test, quantile_test, sign_test
+from acdc.evaluation.values import Comparison, compare, normalised, prompt_values
+from acdc.evaluation.worst import PromptOutcome, worst_prompts
 
-__all__ = ["Comparison", "compare_circuits", "edge_groups", "measure", "roc_auc"]
+__all__ = [
+    "MIB_SHARES",
+    "Certificate",
+    "Comparison",
+    "Completeness",
+    "Curve",
+    "Damage",
+    "EdgeTest",
+    "HSICTest",
+    "Interval",
+    "Knockouts",
+    "Minimality",
+    "MinimalityTest",
+    "Need",
+    "PromptOutcome",
+    "QuantileTest",
+    "SignTest",
+    "Specification",
+    "Specifications",
+    "Stability",
+    "SufficiencyTest",
+    "adjust",
+    "areas",
+    "certify",
+    "compare",
+    "compare_circuits",
+    "completeness",
+    "corrected_areas",
+    "curve",
+    "degree_matched",
+    "denoised_logits",
+    "draw_curve",
+    "draw_specification",
+    "edge_groups",
+    "equivalence_test",
+    "faithfulness_interval",
+    "headline",
+    "hsic_test",
+    "independence_test",
+    "inflated",
+    "jaccard",
+    "knock_out_edges",
+    "knock_out_nodes",
+    "log_sizes",
+    "mean_interval",
+    "measure",
+    "mib_areas",
+    "mib_sizes",
+    "minimality",
+    "minimality_test",
+    "normalised",
+    "prompt_values",
+    "quantile_test",
+    "random_path",
+    "rediscover",
+    "resampled",
+    "roc_auc",
+    "share_interval",
+    "sign_test",
+    "size_matched",
+    "specifications",
+    "stability",
+    "sufficiency_test",
+    "top_edges",
+    "worst_prompts",
+]

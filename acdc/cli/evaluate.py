@@ -1,0 +1,108 @@
+"""`acdc evaluate`: is a saved circuit real?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from acdc.cli.app import app
+from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, pairs, progress
+
+__all__ = ["evaluate"]
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder, a circuit file, or a folder with runs: the newest.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Measure just this part; may be repeated. Parts: faithfulness, certificate, equivalence, "
+            "independence, sufficiency, minimality, completeness, curve, specification, stability."
+        ),
+    ] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave this part out; may be repeated.")] = None,
+    prompts: Annotated[
+        str, typer.Option(help="held-out (to judge a circuit) or discovery (those that it was found on).")
+    ] = "held-out",
+    n: Annotated[
+        int | None, typer.Option("--n", "-n", help="Number of prompt pairs. [default: 100 held-out, or the run's]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the held-out prompts and of all that is drawn.")] = 0,
+    stability: Annotated[int, typer.Option(metavar="K", help="Find the circuit again on K other sets of prompts.")] = 0,
+    n_random: Annotated[int, typer.Option("--random", help="How many random circuits to compare with.")] = 50,
+    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
+    alpha: Annotated[float, typer.Option(help="Level of the tests.")] = 0.05,
+    epsilon: Annotated[float, typer.Option(help="How far from 1/2 counts as equivalent.")] = 0.1,
+    q: Annotated[float, typer.Option("--quantile", help="Which share of random circuits to be beyond.")] = 0.9,
+    correction: Annotated[str, typer.Option(help="For the number of edges tested: holm, bh or by.")] = "holm",
+    tau: Annotated[float | None, typer.Option(help="The certificate's threshold. [default: the run's]")] = None,
+    model: Annotated[str | None, typer.Option(help="Another model than the run's.")] = None,
+    task: Annotated[str | None, typer.Option(help="Another task than the run's.")] = None,
+    task_option: Annotated[
+        list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Another metric than the run's.")] = None,
+    ablation: Annotated[str | None, typer.Option(help="Another ablation than the run's.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Another dtype than the run's.")] = None,
+    device: Annotated[str | None, typer.Option(help="Another device than the run's.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Another revision of the model than the run's.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on where the model isn't the one that the circuit was found in.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write. [default: evaluation/ beside the run's files]")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Take over what an equal evaluation has measured.")
+    ] = True,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Gather the evidence that RUN's circuit is real: on held-out prompts, with intervals and tests.
+
+    The circuit and the run's files stay as they are. docs/evaluation.md says what each number means.
+    """
+    hush()
+    from acdc.evidence import evaluate as gather
+
+    with progress(hidden=quiet or as_json) as note:
+        found = gather(
+            run,
+            only=only or (),
+            skip=skip or (),
+            prompts=prompts,
+            n=n,
+            seed=seed,
+            stability=stability,
+            n_random=n_random,
+            level=level,
+            alpha=alpha,
+            epsilon=epsilon,
+            q=q,
+            correction=correction,
+            tau=tau,
+            out=out,
+            resume=resume,
+            progress=note,
+            model=model,
+            task=task,
+            task_options=pairs(task_option, "--task-option") if task_option else None,
+            metric=metric,
+            ablation=ablation,
+            dtype=dtype,
+            device=device,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            force=force,
+        )
+    if as_json:
+        dump(found.to_dict())
+    elif not quiet:
+        typer.echo(found.summary())
+        for path in found.files:
+            typer.echo(f"  {path}")

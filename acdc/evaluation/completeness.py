@@ -1,0 +1,138 @@
+"""Completeness (Wang et al. 2022, section 4.2): does the circuit react to damage as the model does?
+
+For a complete circuit C of the model M, and every set K of its nodes, `|F(C \\ K) - F(M \\ K)|` is small: what backs a
+node of the circuit up in the model is in the circuit too. The sets are too many to try all, so some are drawn, and some
+are grown greedily towards the largest difference.
+"""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from acdc.evaluation.knockouts import Step, edges_of_node
+from acdc.evaluation.values import prompt_values
+from acdc.patching.problem import Problem
+
+__all__ = ["Completeness", "Damage", "completeness", "inner_nodes"]
+
+CANDIDATES = 10  # nodes that a greedy step chooses from
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What the circuit and the model do without some nodes.
+
+    Attributes:
+        removed: The nodes K.
+        circuit, model: F(C \\ K) and F(M \\ K): means of the metric.
+        gap: Their difference's size.
+        found: How K was found: none (K is empty), sampled or greedy.
+    """
+
+    removed: tuple[str, ...]
+    circuit: float
+    model: float
+    gap: float
+    found: str
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """Damages, the one with the largest gap first.
+
+    Attributes:
+        worst: The largest gap: 0 for a complete circuit. A lower bound, since not every K is tried.
+        relative: It in units of |F(M) - F(no edge)|; None where that is 0.
+    """
+
+    metric: str
+    worst: float
+    mean_sampled: float | None
+    relative: float | None
+    damages: tuple[Damage, ...]
+    n_prompts: int
+    forward_passes: int
+
+
+def completeness(
+    problem: Problem,
+    mask: Bool[Tensor, "src dst"],
+    *,
+    n_sets: int = 20,
+    greedy_runs: int = 1,
+    greedy_steps: int = 5,
+    seed: int = 0,
+    progress: Step | None = None,
+) -> Completeness:
+    """The largest gaps that sampled and greedily grown sets of nodes show, in the problem's metric.
+
+    Args:
+        n_sets: How many sets are drawn; each node is in each with probability 1/2.
+        greedy_runs: How often a set is grown from nothing; each step adds, of 10 nodes drawn, the one with the largest
+            gap.
+        greedy_steps: To how many nodes a set grows.
+
+    Reference:
+        Wang et al. 2022, section 4.2 and appendix (greedy search).
+    """
+    rng, nodes = random.Random(f"completeness {seed}"), inner_nodes(problem, mask)
+    steps = min(greedy_steps, len(nodes))
+    total = 1 + n_sets + greedy_runs * sum(min(CANDIDATES, len(nodes) - i) for i in range(steps))
+    search = _Search(problem, mask, total, progress)
+    span = abs(search.mean(problem.model.graph.edges_mask) - search.mean(torch.zeros_like(mask)))
+    damages = [search.damage((), "none")]
+    damages += [search.damage([node for node in nodes if rng.random() < 0.5], "sampled") for _ in range(n_sets)]
+    for _ in range(greedy_runs):
+        grown = list[str]()
+        for _ in range(steps):
+            left = [node for node in nodes if node not in grown]
+            tried = [search.damage([*grown, node], "greedy") for node in rng.sample(left, min(CANDIDATES, len(left)))]
+            best = max(tried, key=lambda damage: damage.gap)
+            grown = list(best.removed)
+            damages.append(best)
+    sampled = [damage.gap for damage in damages if damage.found == "sampled"]
+    damages.sort(key=lambda damage: -damage.gap)
+    worst = damages[0].gap
+    return Completeness(
+        metric=problem.objective.metric.name,
+        worst=worst,
+        mean_sampled=sum(sampled) / len(sampled) if sampled else None,
+        relative=worst / span if span else None,
+        damages=tuple(damages),
+        n_prompts=problem.batch.n,
+        forward_passes=search.passes,
+    )
+
+
+def inner_nodes(problem: Problem, mask: Bool[Tensor, "src dst"]) -> list[str]:
+    """The circuit's nodes that can be taken out: all but `input` and `logits`."""
+    return [node for node in problem.model.graph.node_names(mask) if node not in ("input", "logits")]
+
+
+class _Search:
+    """Measures damages and counts the forward passes."""
+
+    def __init__(self, problem: Problem, mask: Tensor, total: int, progress: Step | None) -> None:
+        self.problem, self.mask, self.total, self.progress = problem, mask, total, progress
+        self.whole = problem.model.graph.edges_mask
+        self.passes = self.done = 0
+
+    def mean(self, mask: Tensor) -> float:
+        """F: the mean of the problem's metric."""
+        self.passes += 1
+        return float(prompt_values(self.problem, self.problem.logits(mask))[self.problem.objective.metric.name].mean())
+
+    def damage(self, removed: Iterable[str], found: str) -> Damage:
+        removed = tuple(sorted(removed, key=self.problem.model.graph.src_index.__getitem__))
+        gone = torch.zeros_like(self.mask)
+        for node in removed:
+            gone |= edges_of_node(self.problem, node)
+        circuit, model = self.mean(self.mask & ~gone), self.mean(self.whole & ~gone)
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+        return Damage(removed, circuit, model, abs(circuit - model), found)

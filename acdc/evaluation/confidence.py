@@ -1,0 +1,121 @@
+"""How far the numbers would move with other prompts: intervals over the prompts that were drawn.
+
+Prompts are the units: a prompt's values of all graphs are drawn together, so that what the graphs share cancels.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from acdc.evaluation.values import Comparison, Values, normalised
+
+__all__ = ["Interval", "faithfulness_interval", "headline", "mean_interval", "share_interval"]
+
+LEVEL, RESAMPLES = 0.95, 4000
+DRAWN = 2**22  # numbers drawn at once
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the interval that covers the expectation over prompts with probability `level`.
+
+    Attributes:
+        value: The estimate on the prompts at hand; None where it isn't defined.
+        low, high: The interval's ends; None where it isn't defined.
+        method: BCa (bootstrap, bias-corrected and accelerated), percentile (bootstrap), or Wilson (shares).
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+    n_prompts: int
+    method: str
+
+
+def mean_interval(values: Values, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The mean of per-prompt values, with its BCa bootstrap interval."""
+    return _bootstrap(np.mean, (values,), level, resamples, seed)
+
+
+def faithfulness_interval(
+    circuit: Values,
+    model: Values,
+    corrupted: Values,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Normalised faithfulness, a ratio of means, with its BCa bootstrap interval; the three are resampled together.
+
+    Reference:
+        Efron 1987, Better bootstrap confidence intervals.
+    """
+    if normalised(circuit.mean(), model.mean(), corrupted.mean()) is None:
+        return Interval(None, None, None, level, len(circuit), "undefined")
+
+    def statistic(circuit: Any, model: Any, corrupted: Any, axis: int = -1) -> Any:
+        low = corrupted.mean(axis)
+        return (circuit.mean(axis) - low) / (model.mean(axis) - low)
+
+    return _bootstrap(statistic, (circuit, model, corrupted), level, resamples, seed)
+
+
+def share_interval(hits: Values, *, level: float = LEVEL) -> Interval:
+    """The share of prompts that are hit, with Wilson's interval: a bootstrap's has no width where all are hit."""
+    from scipy.stats import binomtest
+
+    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
+    return Interval(float(hits.mean()), float(found.low), float(found.high), level, len(hits), "Wilson")
+
+
+def headline(
+    comparison: Comparison, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, dict[str, Interval]]:
+    """Every metric of the four graphs, and normalised faithfulness of circuit and complement by each, with intervals.
+
+    Returns:
+        `{"faithfulness": {metric: ...}, "faithfulness of the complement": {metric: ...}, metric: {who: ...}}`.
+    """
+    settings: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed}
+    found: dict[str, dict[str, Interval]] = {"faithfulness": {}, "faithfulness of the complement": {}}
+    for name, values in comparison.values.items():
+        if name == "accuracy":
+            found[name] = {who: share_interval(each, level=level) for who, each in values.items()}
+            continue
+        found[name] = {who: mean_interval(each, **settings) for who, each in values.items()}
+        for place, who in (("faithfulness", "circuit"), ("faithfulness of the complement", "complement")):
+            found[place][name] = faithfulness_interval(values[who], values["model"], values["corrupted"], **settings)
+    return found
+
+
+def _bootstrap(
+    statistic: Callable[..., Any], columns: tuple[Values, ...], level: float, resamples: int, seed: int
+) -> Interval:
+    from scipy.stats import bootstrap
+
+    n, value = len(columns[0]), float(statistic(*columns, axis=-1))
+    if n < 2 or all(np.ptp(column) == 0 for column in columns):
+        return Interval(value, None if n < 2 else value, None if n < 2 else value, level, n, "percentile")
+    for method in ("BCa", "percentile"):  # BCa isn't defined where the statistic hardly varies
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            found = bootstrap(
+                columns,
+                statistic,
+                paired=True,
+                vectorized=True,
+                axis=-1,
+                confidence_level=level,
+                n_resamples=resamples,
+                batch=max(1, DRAWN // n),
+                method=method,
+                random_state=np.random.default_rng(seed),
+            ).confidence_interval
+        if np.isfinite([found.low, found.high]).all():
+            return Interval(value, float(found.low), float(found.high), level, n, method)
+    return Interval(value, None, None, level, n, "undefined")

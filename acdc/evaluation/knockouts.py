@@ -1,0 +1,105 @@
+"""What a circuit loses without an edge, or without a node: exact, on the exact engine."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from acdc.evaluation.values import loss_of
+from acdc.patching.problem import Problem
+from acdc.patching.state import CircuitState, Edge
+
+__all__ = ["Knockouts", "Step", "edges_of_node", "knock_out_edges", "knock_out_nodes", "state_of"]
+
+Step = Callable[[int, int], None]  # told (done, total) as work goes on
+MEMORY = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Knockouts:
+    """Leave-one-out effects in a circuit.
+
+    Attributes:
+        effects: Rise of the problem's loss when the edge alone is removed from the circuit; positive: it is missed. NaN
+            where no edge is kept.
+        loss: The circuit's own loss.
+        forward_passes: Copies of the batch that were propagated, and masked forwards.
+    """
+
+    effects: Float64[Tensor, "src dst"]
+    loss: float
+    n_prompts: int
+    forward_passes: int
+
+
+def state_of(problem: Problem, mask: Bool[Tensor, "src dst"], *, memory: int = MEMORY) -> CircuitState:
+    """The exact engine's state of a circuit, its loss included."""
+    problem.model.graph.check_mask(mask)
+    state = CircuitState(problem, memory=memory)
+    gone = (problem.model.graph.edges_mask & ~mask.cpu()).nonzero().tolist()
+    if gone:
+        loss = loss_of(problem, mask)
+        state.forward_passes += 1
+        state.remove([(src, dst) for src, dst in reversed(gone)], loss)
+    return state
+
+
+def knock_out_edges(
+    problem: Problem, mask: Bool[Tensor, "src dst"], *, memory: int = MEMORY, progress: Step | None = None
+) -> Knockouts:
+    """Remove each kept edge alone from the circuit: one question to the exact engine for each, several at a time.
+
+    An edge into a node that no kept edge leaves has effect 0 without a question.
+    """
+    state = state_of(problem, mask, memory=memory)
+    edges = [(src, dst) for dst, src in mask.T.nonzero().tolist()]
+    asked = [edge for edge in edges if state.is_useful(edge[1])][::-1]  # late destinations first: they cost least
+    effects = torch.full(mask.shape, torch.nan, dtype=torch.float64)
+    for edge in edges:
+        effects[edge] = 0.0
+    done = 0
+    while done < len(asked):
+        chunk = asked[done : done + _fitting(state, asked[done:])]
+        for edge, loss in zip(chunk, state.losses(chunk).tolist(), strict=True):
+            effects[edge] = loss - state.loss
+        done += len(chunk)
+        if progress is not None:
+            progress(done, len(asked))
+    return Knockouts(effects, state.loss, problem.batch.n, state.forward_passes)
+
+
+def knock_out_nodes(
+    problem: Problem,
+    mask: Bool[Tensor, "src dst"],
+    nodes: Sequence[str],
+    *,
+    memory: int = MEMORY,
+) -> tuple[dict[str, float], int]:
+    """The rise of the loss when all kept edges of a node are removed, for each of `nodes`; and the passes it took."""
+    state, graph, effects = state_of(problem, mask, memory=memory), problem.model.graph, dict[str, float]()
+    for node in nodes:
+        row = graph.src_index[node]
+        # without a reader, what the node reads can't matter: its outgoing edges alone are asked about
+        out: list[Edge] = [(row, dst) for dst in mask[row].nonzero()[:, 0].tolist()]
+        loss = state.losses(out, np.ones((1, len(out)), bool)).item() if out else state.loss
+        effects[node] = loss - state.loss
+    return effects, state.forward_passes
+
+
+def edges_of_node(problem: Problem, node: str) -> Bool[Tensor, "src dst"]:
+    """All edges of the model that enter or leave a node."""
+    graph = problem.model.graph
+    rows = torch.tensor([name == node for name in graph.sources])
+    columns = torch.tensor([graph.node_of(name) == node for name in graph.destinations])
+    return graph.edges_mask & (rows[:, None] | columns[None, :])
+
+
+def _fitting(state: CircuitState, edges: Sequence[Edge]) -> int:
+    """How many of these questions, from the first on, fit into the state's memory at once."""
+    n = 1
+    while n < min(len(edges), 256) and (n + 1) * state.cost(edges[n][1]).memory <= state.memory:
+        n += 1
+    return n

@@ -1,0 +1,88 @@
+"""Minimality (Wang et al. 2022, section 4.3): is every part of the circuit needed, if only when others are away?
+
+A part v is needed if some set K of nodes makes `|F(C \\ (K + v)) - F(C \\ K)|` large. With K empty that is the
+knock-out effect; other sets show parts that back each other up, of which each alone seems useless.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from acdc.evaluation.completeness import inner_nodes
+from acdc.evaluation.knockouts import Step, edges_of_node, knock_out_edges, knock_out_nodes
+from acdc.patching.problem import Problem
+
+__all__ = ["Minimality", "Need", "minimality"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """How much a part is needed.
+
+    Attributes:
+        alone: Rise of the loss without it (K empty); signed: positive where it is missed.
+        largest: The largest change's size over the sets K that were tried, the empty one included.
+        removed: That K.
+    """
+
+    alone: float
+    largest: float
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Minimality:
+    """What each node and each edge is needed for, in the problem's loss; lower bounds, since not every K is tried."""
+
+    nodes: Mapping[str, Need]
+    edges: Mapping[str, Need]
+    metric: str
+    n_sets: int
+    n_prompts: int
+    forward_passes: int
+
+
+def minimality(
+    problem: Problem,
+    mask: Bool[Tensor, "src dst"],
+    *,
+    n_sets: int = 4,
+    seed: int = 0,
+    progress: Step | None = None,
+) -> Minimality:
+    """Knock every node and every edge out of the circuit, whole and without each of `n_sets` random sets of nodes.
+
+    Every effect is exact: it comes from the exact engine.
+
+    Args:
+        n_sets: Sets K besides the empty one; each node is in each with probability 1/4.
+    """
+    rng, graph, nodes = random.Random(f"minimality sets {seed}"), problem.model.graph, inner_nodes(problem, mask)
+    sets = [(), *(tuple(node for node in nodes if rng.random() < 0.25) for _ in range(n_sets))]
+    of_nodes, of_edges, passes = dict[str, Need](), dict[str, Need](), 0
+    for i, removed in enumerate(sets):
+        left = mask.clone()
+        for node in removed:
+            left &= ~edges_of_node(problem, node)
+        found = knock_out_edges(problem, left)
+        effects, more = knock_out_nodes(problem, left, [node for node in nodes if node not in removed])
+        passes += found.forward_passes + more
+        for edge in left.nonzero().tolist():
+            _note(of_edges, graph.edge_name(*edge), float(found.effects[tuple(edge)]), removed)
+        for node, effect in effects.items():
+            _note(of_nodes, node, effect, removed)
+        if progress is not None:
+            progress(i + 1, len(sets))
+    return Minimality(of_nodes, of_edges, problem.objective.metric.name, n_sets, problem.batch.n, passes)
+
+
+def _note(needs: dict[str, Need], name: str, effect: float, removed: tuple[str, ...]) -> None:
+    """Take an effect in; the first one is that with nothing else removed."""
+    before = needs.get(name)
+    if before is None:
+        needs[name] = Need(effect, abs(effect), removed)
+    elif abs(effect) > before.largest:
+        needs[name] = Need(before.alone, abs(effect), removed)

@@ -1,0 +1,168 @@
+"""One circuit's faithfulness under every choice of how to measure it (Miller et al. 2024), in one table.
+
+| choice | values |
+|---|---|
+| prompts | as the caller names them: `discovery`, `held-out` |
+| ablation | what an edge carries that isn't the circuit's: see `acdc.patching.ablation` |
+| direction | `noising`: the clean prompt runs, and the edges outside the circuit carry ablated activations; `denoising`: the corrupted prompt runs, and the circuit's edges carry the clean run's activations |
+| granularity | `edges`: as found; `among nodes`: every edge from its nodes to the inputs (q, k, v apart) that it reads; `whole nodes`: every edge out of its nodes |
+| metric | each that is defined on the prompts |
+
+Noising asks whether the circuit is enough with everything else spoilt; what it computes is made of live activations.
+Denoising asks whether restoring the circuit's messages alone restores the behaviour; what it carries is copied from the
+clean run. Both give 1 for the whole model and 0 for the empty circuit. Denoising exists for `corrupt` alone: no prompt's
+run gives the activations of `zero` or `mean`, and those of `noise` and `resample` are of no prompt's corrupted side.
+
+Reference:
+    Miller et al. 2024, Transformer circuit faithfulness metrics are not robust, section 3.
+"""  # noqa: E501  a table
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from acdc.errors import TaskError
+from acdc.evaluation.confidence import faithfulness_interval
+from acdc.evaluation.knockouts import Step
+from acdc.evaluation.values import prompt_values
+from acdc.graph import Graph
+from acdc.patching.ablation import ABLATIONS, ablate
+from acdc.patching.masked import masked_logits
+from acdc.patching.problem import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CHOICES", "GRANULARITIES", "Specification", "Specifications", "denoised_logits", "specifications"]
+
+CHOICES = ("prompts", "ablation", "direction", "granularity", "metric")
+RESAMPLES = 1000
+
+
+def _among_nodes(graph: Graph, mask: Tensor) -> Tensor:
+    return graph.edges_mask & mask.any(1)[:, None] & mask.any(0)[None, :]
+
+
+def _whole_nodes(graph: Graph, mask: Tensor) -> Tensor:
+    return graph.edges_mask & mask.any(1)[:, None]
+
+
+GRANULARITIES: Mapping[str, Callable[[Graph, Tensor], Tensor]] = {
+    "edges": lambda graph, mask: mask,
+    "among nodes": _among_nodes,
+    "whole nodes": _whole_nodes,
+}
+
+
+@dataclass(frozen=True)
+class Specification:
+    """One way to measure, and what it says.
+
+    Attributes:
+        n_edges: Edges of the circuit at this granularity.
+        faithfulness: With its interval over the prompts; None where it isn't defined.
+        value, model, corrupted: Means of the metric: of the patched run, of the whole model, and of no edge.
+    """
+
+    prompts: str
+    ablation: str
+    direction: str
+    granularity: str
+    metric: str
+    n_prompts: int
+    n_edges: int
+    faithfulness: float | None
+    low: float | None
+    high: float | None
+    value: float
+    model: float
+    corrupted: float
+
+
+@dataclass(frozen=True)
+class Specifications:
+    """All ways to measure that the prompts allow; `left_out` says why for the others."""
+
+    rows: tuple[Specification, ...]
+    left_out: Mapping[str, str]
+    forward_passes: int
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row a specification."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows))
+
+
+def specifications(
+    problems: Mapping[str, Problem],
+    mask: Bool[Tensor, "src dst"],
+    *,
+    ablations: Sequence[str] = tuple(ABLATIONS),
+    seed: int = 0,
+    progress: Step | None = None,
+) -> Specifications:
+    """Measure the circuit in every way.
+
+    Args:
+        problems: Prompt sets by name; their own ablation and metric don't matter here.
+        ablations: Kinds to try; one that a prompt set doesn't allow is left out.
+    """
+    rows, left_out, passes = list[Specification](), dict[str, str](), 0
+    runs = [(name, kind) for name in problems for kind in ablations]
+    for i, (name, kind) in enumerate(runs):
+        problem = problems[name]
+        try:
+            ablated = ablate(kind, problem.model, problem.batch, problem.clean.outputs, seed=seed)
+        except TaskError as error:
+            left_out[f"{name}, {kind}"] = str(error)
+        else:
+            found = list(_measured(name, kind, replace(problem, ablated=ablated), mask, seed))
+            rows += [row for each in found for row in each]
+            passes += len(found) + 1
+        if progress is not None:
+            progress(i + 1, len(runs))
+    return Specifications(tuple(rows), left_out, passes)
+
+
+def denoised_logits(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:
+    """Target logits on the corrupted prompts when the circuit's edges carry the clean run's activations.
+
+    `x_d = Σ_{s->d in C} clean_s + Σ_{s->d not in C} out_s + constants`, `out` being live, from the corrupted prompt on:
+    the masked forward with the two sides' roles and the mask swapped.
+    """
+    batch = replace(problem.batch, clean=problem.batch.corrupt, corrupt=problem.batch.clean)
+    live = problem.model.graph.edges_mask & ~mask
+    return masked_logits(problem.model, batch, problem.clean.outputs, live)
+
+
+def _measured(prompts: str, ablation: str, problem: Problem, mask: Tensor, seed: int) -> Iterator[list[Specification]]:
+    """The rows of each run: one for each metric."""
+    graph = problem.model.graph
+    model = prompt_values(problem, problem.clean.logits)
+    corrupted = prompt_values(problem, problem.logits(torch.zeros_like(mask)))
+    for granularity, widen in GRANULARITIES.items():
+        kept = widen(graph, mask)
+        directions = {"noising": problem.logits(kept)}
+        if ablation == "corrupt":
+            directions["denoising"] = denoised_logits(problem, kept)
+        for direction, logits in directions.items():
+            rows = []
+            for metric, values in prompt_values(problem, logits).items():
+                if metric == "accuracy":
+                    continue
+                found = faithfulness_interval(values, model[metric], corrupted[metric], resamples=RESAMPLES, seed=seed)
+                means = (float(each.mean()) for each in (values, model[metric], corrupted[metric]))
+                rows.append(
+                    Specification(
+                        *(prompts, ablation, direction, granularity, metric),
+                        *(problem.batch.n, int(kept.sum())),
+                        *(found.value, found.low, found.high),
+                        *means,
+                    )
+                )
+            yield rows

@@ -1,0 +1,93 @@
+"""Would other prompts have given another circuit? Inclusion frequencies of edges over repeated discoveries."""
+
+import itertools
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from acdc.errors import CircuitError
+from acdc.graph import Graph
+from acdc.patching.problem import Problem
+
+__all__ = ["HasMask", "Stability", "jaccard", "rediscover", "resampled", "stability"]
+
+CORE = 0.9
+
+
+class HasMask(Protocol):
+    """What a discovery gives back, as far as this module reads it."""
+
+    @property
+    def mask(self) -> Tensor:
+        """The kept edges."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How circuits of the same task differ.
+
+    Attributes:
+        frequency: Share of the circuits that keep each edge.
+        always, core, optional: Edges in all circuits; in at least 90% of them; in some, but fewer than 90%.
+        jaccard: Mean over pairs of |A & B| / |A | B|; .8 and more is called stable. None for a single circuit.
+        least_jaccard: The smallest of them.
+        sizes: Edges of each circuit.
+    """
+
+    frequency: Float64[Tensor, "src dst"]
+    always: tuple[str, ...]
+    core: tuple[str, ...]
+    optional: tuple[str, ...]
+    jaccard: float | None
+    least_jaccard: float | None
+    sizes: tuple[int, ...]
+
+
+def stability(graph: Graph, masks: Sequence[Bool[Tensor, "src dst"]]) -> Stability:
+    """Compare circuits that were found on different prompts or with different seeds.
+
+    Raises:
+        CircuitError: There are none.
+    """
+    if not masks:
+        raise CircuitError("stability needs at least one circuit")
+    counts = torch.stack([mask.cpu() for mask in masks]).sum(0)
+    frequency, core = counts.double() / len(masks), counts >= CORE * len(masks)
+    pairs = [jaccard(a, b) for a, b in itertools.combinations(masks, 2)]
+    return Stability(
+        frequency=frequency,
+        always=tuple(graph.edge_names(counts == len(masks))),
+        core=tuple(graph.edge_names(core)),
+        optional=tuple(graph.edge_names((counts > 0) & ~core)),
+        jaccard=sum(pairs) / len(pairs) if pairs else None,
+        least_jaccard=min(pairs) if pairs else None,
+        sizes=tuple(int(mask.sum()) for mask in masks),
+    )
+
+
+def jaccard(a: Bool[Tensor, "src dst"], b: Bool[Tensor, "src dst"]) -> float:
+    """Edges in both circuits, as a share of the edges in either; 1 for two empty ones."""
+    either = int((a | b).sum())
+    return int((a & b).sum()) / either if either else 1.0
+
+
+def rediscover(problems: Iterable[Problem], discover: Callable[[Problem], HasMask]) -> list[Bool[Tensor, "src dst"]]:
+    """The circuits that a method finds in each of these problems, in turn."""
+    return [discover(problem).mask for problem in problems]
+
+
+def resampled(problem: Problem, seed: int, *, ablation: str = "corrupt") -> Problem:
+    """The same problem on as many of its prompts, drawn with replacement: a bootstrap sample.
+
+    Args:
+        ablation: What removed edges carry: the problem's own kind.
+    """
+    rng = random.Random(f"resampled {seed}")
+    batch = problem.batch.select([rng.randrange(problem.batch.n) for _ in range(problem.batch.n)])
+    return Problem.make(problem.model, batch, metric=problem.objective.metric, ablation=ablation, seed=seed)

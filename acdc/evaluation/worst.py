@@ -1,0 +1,67 @@
+"""The prompts on which a circuit is furthest from its model, as text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from acdc.evaluation.values import Comparison
+from acdc.patching.problem import Problem
+
+__all__ = ["PromptOutcome", "prompt_text", "worst_prompts"]
+
+
+@dataclass(frozen=True)
+class PromptOutcome:
+    """One prompt.
+
+    Attributes:
+        index: Its row in the batch.
+        clean, corrupt: The two sides as text, up to the target.
+        correct, wrong: The answers as text.
+        distance: |circuit - model| in the metric.
+        model, circuit: The metric's values.
+    """
+
+    index: int
+    clean: str
+    corrupt: str
+    correct: tuple[str, ...]
+    wrong: tuple[str, ...]
+    metric: str
+    distance: float
+    model: float
+    circuit: float
+
+
+def worst_prompts(problem: Problem, comparison: Comparison, *, k: int = 5) -> tuple[PromptOutcome, ...]:
+    """The `k` prompts with the largest |circuit - model| in the problem's metric, the worst first."""
+    values = comparison.values[comparison.metric]
+    distance = np.abs(values["circuit"] - values["model"])
+    rows = np.argsort(-distance, kind="stable")[:k].tolist()
+    return tuple(
+        PromptOutcome(
+            row,
+            prompt_text(problem, row),
+            prompt_text(problem, row, corrupt=True),
+            _words(problem, problem.batch.correct[row].tolist()),
+            _words(problem, problem.batch.wrong[row].tolist()),
+            comparison.metric,
+            float(distance[row]),
+            float(values["model"][row]),
+            float(values["circuit"][row]),
+        )
+        for row in rows
+    )
+
+
+def prompt_text(problem: Problem, row: int, *, corrupt: bool = False) -> str:
+    """A prompt's clean side as text, without padding."""
+    batch = problem.batch
+    side = batch.corrupt if corrupt else batch.clean
+    tokenizer: Any = problem.model.tokenizer
+    return str(tokenizer.decode(side[row][batch.attention[row]].tolist()))
+
+
+def _words(problem: Problem, ids: list[int]) -> tuple[str, ...]:
+    return tuple(str(problem.model.tokenizer.decode([token])) for token in ids if token >= 0)

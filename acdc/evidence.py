@@ -1,0 +1,458 @@
+"""All evidence about one circuit: from a saved run to a report, part by part."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from acdc import evaluation
+from acdc.circuit import Circuit
+from acdc.discovery import Found, Progress, get_method
+from acdc.errors import ACDCError, RunError, unknown_name
+from acdc.evaluation.statistics import CORRECTIONS
+from acdc.evaluation.values import performance_metric
+from acdc.findings import REPORT, Evaluation, read_report, write_evaluation
+from acdc.identity import fingerprint, versions
+from acdc.options import check_options
+from acdc.patching.problem import Problem
+from acdc.recall import Recalled, recall
+from acdc.result import RunResult
+from acdc.store import check_writable, write_json
+
+__all__ = ["PARTS", "PROMPTS", "Part", "evaluate"]
+
+PROMPTS = ("held-out", "discovery")
+N_HELD_OUT = 100
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an evaluation is told; the same settings on the same circuit give the same numbers."""
+
+    prompts: str
+    n: int
+    seed: int
+    n_random: int
+    level: float
+    alpha: float
+    epsilon: float
+    q: float
+    correction: str
+    tau: float | None
+
+
+class _Work:
+    """What the parts share, each made when it is first asked for."""
+
+    def __init__(
+        self, recalled: Recalled, settings: Settings, out: Path | None, k: int, tell: Callable[[Progress], None] | None
+    ) -> None:
+        self.recalled, self.settings, self.out, self.k, self.tell = recalled, settings, out, k, tell
+        self.circuit, self.mask = recalled.circuit, recalled.circuit.mask
+        self.stage = ""
+        self.discovery, warning = recalled.discovery_problem()
+        self.warnings = [*recalled.warnings, *([warning] if warning else [])]
+        same = settings.prompts == "discovery" and settings.n == self.discovery.batch.n
+        self.problem = self.discovery if same else self._problem()
+
+    def _problem(self) -> Problem:
+        held_out = self.settings.prompts == "held-out"
+        seed = self.settings.seed if held_out else self.recalled.arguments["seed"]
+        return self.recalled.problem(n=self.settings.n, seed=seed, held_out=held_out)
+
+    @cached_property
+    def comparison(self) -> evaluation.Comparison:
+        return evaluation.compare(self.problem, self.mask)
+
+    @cached_property
+    def knockouts(self) -> evaluation.Knockouts:
+        return evaluation.knock_out_edges(self.problem, self.mask, progress=self.step)
+
+    def step(self, done: int, total: int) -> None:
+        """Tell how far the part is."""
+        if self.tell is not None:
+            self.tell(Progress(done, total, self.circuit.n_edges, self.stage))
+
+
+def _faithfulness(work: _Work) -> Result:
+    s, found = work.settings, work.comparison
+    return {
+        "metric": found.metric,
+        "intervals": {
+            name: {key: asdict(each) for key, each in group.items()}
+            for name, group in evaluation.headline(found, level=s.level, seed=s.seed).items()
+        },
+        "worst_prompts": [asdict(each) for each in evaluation.worst_prompts(work.problem, found)],
+        "n_prompts": found.n_prompts,
+        "forward_passes": found.forward_passes,
+    }
+
+
+def _certificate(work: _Work) -> Result:
+    options = work.recalled.arguments.get("options", {})
+    found = evaluation.certify(
+        work.discovery, work.mask, work.settings.tau, absolute=bool(options.get("absolute")), progress=work.step
+    )
+    return asdict(found)
+
+
+def _equivalence(work: _Work) -> Result:
+    s = work.settings
+    found = evaluation.equivalence_test(work.problem, work.comparison, epsilon=s.epsilon)
+    return asdict(found) | {
+        "metric": performance_metric(work.problem).name,
+        "alpha": s.alpha,
+        "differs": found.p_differs <= s.alpha,
+        "equivalent": found.p_equivalent <= s.alpha,
+        "n_prompts": found.n,
+        "forward_passes": work.comparison.forward_passes,
+    }
+
+
+def _independence(work: _Work) -> Result:
+    s = work.settings
+    found = evaluation.independence_test(work.problem, work.comparison, seed=s.seed)
+    return asdict(found) | {
+        "metric": performance_metric(work.problem).name,
+        "alpha": s.alpha,
+        "dependent": found.p <= s.alpha,
+        "n_prompts": found.n,
+        "forward_passes": work.comparison.forward_passes,
+    }
+
+
+def _sufficiency(work: _Work) -> Result:
+    s, found = work.settings, {}
+    for matched in ("size", "degree"):
+        test = evaluation.sufficiency_test(
+            work.problem, work.mask, matched=matched, n_random=s.n_random, q=s.q, seed=s.seed, progress=work.step
+        )
+        found[matched] = asdict(test) | {"sufficient": test.test.p_above <= s.alpha}
+    return {
+        **found,
+        "alpha": s.alpha,
+        "n_prompts": work.problem.batch.n,
+        "forward_passes": sum(each["forward_passes"] for each in found.values()),
+    }
+
+
+def _minimality(work: _Work) -> Result:
+    s = work.settings
+    needs = evaluation.minimality(work.problem, work.mask, seed=s.seed, progress=work.step)
+    test = evaluation.minimality_test(
+        work.problem,
+        work.mask,
+        work.knockouts.effects,
+        n_random=2 * s.n_random,
+        q=s.q,
+        alpha=s.alpha,
+        correction=s.correction,
+        seed=s.seed,
+        progress=work.step,
+    )
+    return {
+        "needs": asdict(needs),
+        "test": asdict(test),
+        "n_prompts": work.problem.batch.n,
+        "forward_passes": needs.forward_passes + test.forward_passes + work.knockouts.forward_passes,
+    }
+
+
+def _completeness(work: _Work) -> Result:
+    return asdict(evaluation.completeness(work.problem, work.mask, seed=work.settings.seed, progress=work.step))
+
+
+def _curve(work: _Work) -> Result:
+    if work.circuit.scores is None:
+        raise RunError("the circuit has no scores, so its edges can't be ranked")
+    signed, absolute = (
+        evaluation.curve(
+            work.problem, work.circuit.scores, ranking=ranking, complement=ranking == "signed", progress=work.step
+        )
+        for ranking in ("signed", "absolute")
+    )
+    return {
+        "signed": asdict(signed),
+        "absolute": asdict(absolute),
+        "areas": evaluation.areas(signed, absolute),
+        "metric": signed.metric,
+        "circuit": _mark(work),
+        "n_prompts": signed.n_prompts,
+        "forward_passes": signed.forward_passes + absolute.forward_passes,
+    }
+
+
+def _mark(work: _Work) -> Result:
+    """The circuit itself, as a point of the curve."""
+    own, values = work.comparison.metric, work.comparison.values
+    means = {who: float(each.mean()) for who, each in values[own].items()}
+    faithfulness = evaluation.normalised(means["circuit"], means["model"], means["corrupted"])
+    return {"n_edges": work.circuit.n_edges, "faithfulness": faithfulness, "value": means["circuit"]}
+
+
+def _specification(work: _Work) -> Result:
+    problems = {"discovery": work.discovery}
+    if work.problem is not work.discovery:
+        problems[work.settings.prompts if work.settings.prompts == "held-out" else "more prompts"] = work.problem
+    found = evaluation.specifications(problems, work.mask, seed=work.settings.seed, progress=work.step)
+    own = {"prompts": "discovery", "ablation": work.recalled.ablation, "direction": "noising"}
+    return asdict(found) | {
+        "own": own | {"granularity": "edges", "metric": work.recalled.metric.name},
+        "n_prompts": {name: problem.batch.n for name, problem in problems.items()},
+    }
+
+
+def _stability(work: _Work) -> Result:
+    masks, graph = [], work.problem.model.graph
+    for i in range(work.k):
+        masks.append(_found_again(work, work.recalled.arguments["seed"] + 1 + i).mask)
+        work.step(i + 1, work.k)
+    found, near = evaluation.stability(graph, masks), [evaluation.jaccard(work.mask, mask) for mask in masks]
+    kept = found.frequency.nonzero().tolist()
+    return {
+        "k": work.k,
+        "always": found.always,
+        "core": found.core,
+        "optional": found.optional,
+        "jaccard": found.jaccard,
+        "least_jaccard": found.least_jaccard,
+        "jaccard_with_this": sum(near) / len(near),
+        "sizes": found.sizes,
+        "frequency": {graph.edge_name(i, j): float(found.frequency[i, j]) for i, j in kept},
+        "n_prompts": work.discovery.batch.n,
+    }
+
+
+def _found_again(work: _Work, seed: int) -> Circuit:
+    """The circuit that the run's method finds on the discovery prompts of another seed; kept for the next time."""
+    arguments, graph = work.recalled.arguments, work.problem.model.graph
+    if arguments["method"] is None:
+        raise RunError("the circuit doesn't say which method found it, so it can't be found again")
+    method = get_method(arguments["method"])
+    options = check_options(method, arguments.get("options", {}))
+    problem = work.recalled.problem(seed=seed)
+    made_of = {key: arguments[key] for key in ("method", "n")} | {"seed": seed, "options": options, **versions()}
+    made_of |= {"metric": work.recalled.metric.name, "ablation": work.recalled.ablation}
+    made_of |= {"prompts": problem.batch.fingerprint, "weights": work.recalled.identity["weights_sha256"]}
+    key = fingerprint(made_of)
+    path = None if work.out is None else work.out / "stability" / f"seed-{seed}.json"
+    if path is not None and path.is_file():
+        before = Circuit.load(path, graph)
+        if before.provenance.get("fingerprint") == key:
+            return before
+    found: Found = method.search(problem, **options)
+    circuit = Circuit(
+        graph, found.mask, found.scores, {"task": work.recalled.task.name, "seed": seed, "fingerprint": key}
+    )
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        circuit.save(path)
+    return circuit
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of an evaluation."""
+
+    name: str
+    summary: str
+    measure: Callable[[_Work], Result]
+    by_default: bool = True
+
+
+PARTS: dict[str, Part] = {
+    part.name: part
+    for part in (
+        Part("faithfulness", "all metrics with intervals, and the worst prompts", _faithfulness),
+        Part("certificate", "whether every kept edge's exact knock-out effect is at least tau", _certificate),
+        Part("equivalence", "whether circuit and model beat each other equally often", _equivalence),
+        Part("independence", "whether what is left without the circuit still follows the model", _independence),
+        Part("sufficiency", "whether it is nearer to the model than random circuits", _sufficiency),
+        Part("minimality", "whether every node and edge matters, more than random edges do", _minimality),
+        Part("completeness", "whether it reacts to damage as the model does", _completeness),
+        Part("curve", "faithfulness against size, CPR and CMD", _curve),
+        Part("specification", "faithfulness under every way to measure it", _specification),
+        Part("stability", "how often each edge is found again on other prompts", _stability, by_default=False),
+    )
+}
+
+
+def evaluate(
+    run: str | Path | RunResult | Circuit,
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    prompts: str = "held-out",
+    n: int | None = None,
+    seed: int = 0,
+    stability: int = 0,
+    n_random: int = 50,
+    level: float = 0.95,
+    alpha: float = 0.05,
+    epsilon: float = 0.1,
+    q: float = 0.9,
+    correction: str = "holm",
+    tau: float | None = None,
+    save: bool = True,
+    out: str | Path | None = None,
+    resume: bool = True,
+    progress: Callable[[Progress], None] | None = None,
+    **world: Any,
+) -> Evaluation:
+    """Gather the evidence that a saved circuit is real.
+
+    Args:
+        run: A run's folder, a folder with runs (the newest), a circuit file, a `RunResult` or a `Circuit`.
+        only, skip: Which parts of `PARTS` to measure; by default all but `stability`.
+        prompts: `held-out` (the task's prompts for judging) or `discovery` (those that the circuit was found on).
+        n: How many prompts; by default 100 held-out ones, or as many as the run had.
+        seed: Seed of the held-out prompts and of all that is drawn.
+        stability: How many times to find the circuit again on other prompts; 0 for not at all.
+        n_random: Random circuits of each kind in `sufficiency`; `minimality` draws twice as many random edges.
+        level: Coverage of the intervals.
+        alpha: Level of the tests.
+        epsilon: How far from 1/2 the share of won prompts may be for circuit and model to count as equivalent.
+        q: The share of random circuits, or edges, that the circuit, or an edge, must be beyond.
+        correction: For the number of edges tested: holm, bh or by.
+        tau: The certificate's threshold; the run's own if None.
+        save: Whether to write anything.
+        out: Where to; `evaluation/` beside the run's files if None.
+        resume: Take over finished parts of an earlier evaluation with the same circuit, prompts and settings.
+        progress: Called with a `Progress` as the work goes on.
+        world: Model, task and loading options instead of the run's own: see `acdc.recall.recall`.
+
+    Returns:
+        The report, also as frames and in words; the circuit isn't changed.
+
+    Raises:
+        ACDCError: An argument, the run, its model or its task can't be used.
+
+    >>> from acdc import evaluate
+    >>> print(evaluate("outputs/ioi").summary())  # doctest: +SKIP
+    """
+    chosen = _chosen(only, skip, stability)
+    _check(prompts, n, seed, n_random, level, alpha, epsilon, q, correction)
+    if progress is not None:
+        progress(Progress(0, 0, 0, "loading the model"))
+    recalled = recall(run, **world)
+    place = (recalled.beside if out is None else Path(out).expanduser()) if save else None
+    if place is not None:
+        check_writable(place)
+    default = N_HELD_OUT if prompts == "held-out" else recalled.arguments["n"]
+    settings = Settings(
+        prompts=prompts,
+        n=default if n is None else n,
+        seed=seed,
+        n_random=n_random,
+        level=level,
+        alpha=alpha,
+        epsilon=epsilon,
+        q=q,
+        correction=correction,
+        tau=_tau(recalled, run, tau),
+    )
+    work = _Work(recalled, settings, place, stability, progress)
+    report = _opening(work)
+    before = read_report(place) if resume and place is not None else {}
+    if before.get("fingerprint") == report["fingerprint"]:
+        report["parts"] = dict(before["parts"])
+    for name in chosen:
+        known = report["parts"].get(name, {})
+        if known and (name != "stability" or known.get("k") == stability):
+            continue
+        report["parts"][name] = _measured(work, PARTS[name])
+        if place is not None:
+            place.mkdir(parents=True, exist_ok=True)
+            write_json(place / REPORT, report)
+    report["parts"] = {name: report["parts"][name] for name in PARTS if name in report["parts"]}
+    return write_evaluation(Evaluation(recalled.circuit, report), place)
+
+
+def _measured(work: _Work, part: Part) -> Result:
+    """A part's result, or why there is none."""
+    work.stage, start = part.name, time.monotonic()
+    if work.tell is not None:
+        work.tell(Progress(0, 0, 0, part.name))
+    try:
+        found = part.measure(work)
+    except ACDCError as error:
+        found = {"left_out": str(error)}
+    plain = json.loads(json.dumps(found))  # lists for tuples, as it will be read back
+    return dict(plain) | {"seconds": round(time.monotonic() - start, 3)}
+
+
+def _opening(work: _Work) -> dict[str, Any]:
+    """What the report says of circuit, model and prompts, and the fingerprint of all that decides its numbers."""
+    recalled, settings, graph = work.recalled, work.settings, work.circuit.graph
+    scores = b"" if work.circuit.scores is None else work.circuit.scores.numpy().tobytes()
+    digest = hashlib.sha256(work.mask.numpy().tobytes() + scores).hexdigest()
+    identity = {
+        "circuit_sha256": digest,
+        "arguments": dict(recalled.arguments),
+        "metric": recalled.metric.name,
+        "model": dict(recalled.identity),
+        "settings": asdict(settings),
+        "prompts_sha256": {"evaluation": work.problem.batch.fingerprint, "discovery": work.discovery.batch.fingerprint},
+        "versions": versions(),
+    }
+    return {
+        "fingerprint": fingerprint(identity),
+        "circuit": {
+            "n_edges": work.circuit.n_edges,
+            "n_edges_of_model": graph.n_edges,
+            "n_nodes": len(work.circuit.nodes),
+        },
+        "task": recalled.task.name,
+        "ablation": recalled.ablation,
+        **identity,
+        "warnings": list(work.warnings),
+        "parts": {},
+    }
+
+
+def _tau(recalled: Recalled, run: Any, tau: float | None) -> float | None:
+    """The run's own threshold, unless it is given: one in another metric's unit says nothing."""
+    if tau is not None:
+        return tau
+    from acdc.recall import open_circuit
+
+    recorded = open_circuit(run)[1].get("arguments", {})
+    own = recorded.get("options", {}).get("tau")
+    return float(own) if own is not None and recorded.get("metric") == recalled.metric.name else None
+
+
+def _chosen(only: Sequence[str], skip: Sequence[str], stability: int) -> list[str]:
+    for name in (*only, *skip):
+        if name not in PARTS:
+            raise unknown_name("part of an evaluation", name, PARTS)
+    if isinstance(stability, bool) or not isinstance(stability, int) or stability < 0:
+        raise RunError(f"stability must be a number of repetitions, 0 for none, not {stability!r}")
+    if "stability" in only and not stability:
+        raise RunError("part 'stability' needs the number of repetitions (stability=5, --stability 5)")
+    wanted = [name for name, part in PARTS.items() if (name in only if only else part.by_default)]
+    if stability and "stability" not in wanted:
+        wanted.append("stability")
+    chosen = [name for name in wanted if name not in skip]
+    if not chosen:
+        raise RunError("nothing is left to evaluate: every part is skipped")
+    return chosen
+
+
+def _check(
+    prompts: str, n: int | None, seed: int, n_random: int, level: float, alpha: float, epsilon: float, q: float, c: str
+) -> None:
+    if prompts not in PROMPTS:
+        raise unknown_name("set of prompts", prompts, PROMPTS)
+    if c not in CORRECTIONS:
+        raise unknown_name("correction", c, CORRECTIONS)
+    for name, value, least in (("n", 2 if n is None else n, 2), ("seed", seed, 0), ("n_random", n_random, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise RunError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    for name, share, most in (("level", level, 1), ("alpha", alpha, 1), ("epsilon", epsilon, 0.5), ("q", q, 1)):
+        if not 0 < share < most:
+            raise RunError(f"{name} must lie between 0 and {most}, not {share!r}")

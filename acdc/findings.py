@@ -1,0 +1,289 @@
+"""An evaluation as a value: in words, as frames, and in files."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acdc.circuit import Circuit, write_atomically
+from acdc.evaluation import draw_curve, draw_specification
+from acdc.store import write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["REPORT", "Evaluation", "read_report", "write_evaluation"]
+
+REPORT = "evaluation.json"
+LONGEST = 100  # letters of a prompt in the summary
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was found out about a circuit.
+
+    Attributes:
+        circuit: The circuit, as it was.
+        report: What `evaluation.json` holds: circuit, model, settings, warnings, and `parts` by name, each with
+            `n_prompts`, `forward_passes` and `seconds`, or with `left_out` and the reason.
+        path: The folder; None if nothing was written.
+        files: What was written.
+    """
+
+    circuit: Circuit
+    report: Mapping[str, Any]
+    path: Path | None = None
+    files: tuple[Path, ...] = ()
+
+    def part(self, name: str) -> Mapping[str, Any] | None:
+        """A part's result; None if it wasn't measured or couldn't be."""
+        found = self.report["parts"].get(name)
+        return None if found is None or "left_out" in found else found
+
+    def curve_frame(self) -> "pd.DataFrame | None":
+        """Faithfulness against size: one row a size and ranking."""
+        import pandas as pd
+
+        found = self.part("curve")
+        if found is None:
+            return None
+        return pd.DataFrame(
+            [{"ranking": key, **point} for key in ("signed", "absolute") for point in found[key]["points"]]
+        )
+
+    def specification_frame(self) -> "pd.DataFrame | None":
+        """One row a way to measure."""
+        import pandas as pd
+
+        found = self.part("specification")
+        return None if found is None else pd.DataFrame(found["rows"])
+
+    def edges_frame(self) -> "pd.DataFrame":
+        """One row a kept edge, and an edge that was found again: what is known of it.
+
+        `score` is the run's; `effect_discovery` and `effect` are exact knock-out effects on the discovery and the
+        evaluation prompts; `effect_largest` is the largest with other nodes away; `p_redundant`, `p_needed` and
+        `verdict` are the minimality test's; `inclusion` is how often it was found again.
+        """
+        import pandas as pd
+
+        columns = _edge_columns(self)
+        kept, scores = set(self.circuit.edges), self.circuit.scores
+        names = dict.fromkeys([*self.circuit.edges, *columns.get("inclusion", {})])
+        rows = [{"edge": name, "kept": name in kept} for name in names]
+        for row in rows:
+            name = str(row["edge"])
+            if scores is not None:
+                row["score"] = float(scores[self.circuit.graph.parse_edge(name)])
+            row |= {column: values.get(name) for column, values in columns.items()}
+        return pd.DataFrame(rows)
+
+    def summary(self) -> str:
+        """The evaluation in some lines of plain text."""
+        facts = list(_facts(self.report))
+        width = max(len(name) for name, _ in facts) + 2
+        return "\n".join([_title(self.report), *(f"  {name:<{width}}{text}" for name, text in facts)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report, and where it is."""
+        files = [str(file) for file in self.files]
+        return {**self.report, "path": None if self.path is None else str(self.path), "files": files}
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self.circuit!r}; {', '.join(self.report['parts'])})"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """An earlier evaluation's report; empty if there is none that can be read."""
+    try:
+        report = json.loads((folder / REPORT).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return report if isinstance(report, dict) and isinstance(report.get("parts"), dict) else {}
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path | None) -> Evaluation:
+    """Write report, tables and figures into `folder`; the evaluation with where they are."""
+    if folder is None:
+        return evaluation
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [write_json(folder / REPORT, dict(evaluation.report)), _csv(folder / "edges.csv", evaluation.edges_frame())]
+    title = f"{evaluation.report['task']} on {evaluation.report['model']['name']}"
+    curve, specification = evaluation.curve_frame(), evaluation.specification_frame()
+    if curve is not None:
+        found = evaluation.report["parts"]["curve"]
+        files.append(_csv(folder / "curve.csv", curve))
+        mark = found["circuit"] if found["circuit"]["faithfulness"] is not None else None
+        for name in ("curve.svg", "curve.png"):
+            files.append(draw_curve(curve, folder / name, metric=found["metric"], circuit=mark, title=title))
+    if specification is not None:
+        own = evaluation.report["parts"]["specification"]["own"]
+        files.append(_csv(folder / "specification.csv", specification))
+        for name in ("specification.svg", "specification.png"):
+            files.append(draw_specification(specification, folder / name, own=own, title=title))
+    return replace(evaluation, path=folder, files=tuple(files))
+
+
+def _csv(path: Path, frame: "pd.DataFrame") -> Path:
+    return write_atomically(path, frame.to_csv(index=False).encode())
+
+
+def _edge_columns(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """What the parts say of edges, by column and name."""
+    columns: dict[str, dict[str, Any]] = {}
+    if certificate := evaluation.part("certificate"):
+        columns["effect_discovery"] = certificate["effects"]
+    if minimality := evaluation.part("minimality"):
+        edges, needs = minimality["test"]["edges"], minimality["needs"]["edges"]
+        columns["effect"] = {name: test["effect"] for name, test in edges.items()}
+        columns["effect_largest"] = {name: need["largest"] for name, need in needs.items()}
+        for key in ("p_redundant", "p_needed", "verdict"):
+            columns[key] = {name: test[key] for name, test in edges.items()}
+    if stability := evaluation.part("stability"):
+        columns["inclusion"] = stability["frequency"]
+    return columns
+
+
+def _title(report: Mapping[str, Any]) -> str:
+    settings = report["settings"]
+    which = f"{settings['n']} {settings['prompts']} prompts"
+    return f"{report['task']} on {report['model']['name']}: evaluated on {which} (seed {settings['seed']})"
+
+
+def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names and lines, part by part."""
+    circuit = report["circuit"]
+    yield "edges", f"{circuit['n_edges']:,} of {circuit['n_edges_of_model']:,}, {circuit['n_nodes']} nodes"
+    for warning in report["warnings"]:
+        yield "warning", warning
+    for name, part in report["parts"].items():
+        if "left_out" in part:
+            yield name, f"left out: {part['left_out']}"
+        else:
+            yield from LINES[name](part)
+    passes = sum(part.get("forward_passes", 0) for part in report["parts"].values())
+    yield "cost", f"{passes:,} forward passes, {sum(part['seconds'] for part in report['parts'].values()):.1f} s"
+
+
+def _faithfulness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    intervals, own = part["intervals"], part["metric"]
+    names = [own, *(name for name in intervals["faithfulness"] if name != own)]
+    yield "faithfulness", "; ".join(f"{_interval(intervals['faithfulness'][name])} by {name}" for name in names)
+    yield "of the complement", f"{_interval(intervals['faithfulness of the complement'][own])} by {own}"
+    means = intervals[own]
+    yield own, ", ".join(f"{who} {_interval(means[who])}" for who in ("circuit", "complement", "corrupted"))
+    accuracy = intervals["accuracy"]
+    yield "accuracy", ", ".join(f"{who} {_interval(accuracy[who])}" for who in ("model", "circuit", "complement"))
+    for outcome in part["worst_prompts"][:3]:
+        text = outcome["clean"] if len(outcome["clean"]) <= LONGEST else f"…{outcome['clean'][-LONGEST:]}"
+        answers = f"{'/'.join(outcome['correct'])} not {'/'.join(outcome['wrong'])}" if outcome["wrong"] else ""
+        yield "worst prompt", f"{own} off by {outcome['distance']:.3g}: {text!r} ({answers.strip()})"
+
+
+def _certificate(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    where = f"{part['n_prompts']} discovery prompts, {part['metric']}"
+    least = "" if part["weakest"] is None else f"least {_number(part['least_effect'])}, {part['weakest']}"
+    if part["holds"] is None:
+        yield "certificate", f"no tau to check against ({where}); {least}"
+    elif part["holds"]:
+        yield "certificate", f"minimal at tau {part['tau']:g}: every edge is needed ({where}; {least})"
+    else:
+        some = ", ".join(part["failing"][:3]) + (", …" if len(part["failing"]) > 3 else "")
+        share = f"{len(part['failing'])} of {part['n_edges']} edges fall short"
+        yield "certificate", f"not minimal at tau {part['tau']:g}: {share}: {some} ({where}; {least})"
+
+
+def _equivalence(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    word = "they differ" if part["differs"] else "equivalent" if part["equivalent"] else "undecided"
+    ties = f", {part['ties']} ties" if part["ties"] else ""
+    shares = f"the circuit beats the model on {part['share']:.0%} of prompts by {part['metric']}{ties}"
+    yield "equivalence", f"{word}: {shares} (p differ {_p(part['p_differs'])}, p same {_p(part['p_equivalent'])})"
+
+
+def _independence(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    word = "the complement still follows the model" if part["dependent"] else "no dependence of the complement shown"
+    yield "independence", f"{word} by {part['metric']} (HSIC, p {_p(part['p'])})"
+
+
+def _sufficiency(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for matched in ("size", "degree"):
+        found = part[matched]
+        test, n = found["test"], len(found["random_distances"])
+        word = "sufficient" if found["sufficient"] else "not shown"
+        yield (
+            f"sufficiency, {matched}",
+            f"{word}: nearer than {test['share']:.0%} of {n} random (p {_p(test['p_above'])})",
+        )
+
+
+def _minimality(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    test = part["test"]
+    verdicts = [each["verdict"] for each in test["edges"].values()]
+    counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("needed", "undecided", "redundant"))
+    yield "minimality", f"edges: {counts} (against {len(test['random_effects'])} random edges, {test['correction']})"
+    nodes = sorted(part["needs"]["nodes"].items(), key=lambda item: item[1]["largest"])
+    if nodes:
+        name, need = nodes[0]
+        yield "least needed node", f"{name}: {need['largest']:.3g} at most, {need['alone']:.3g} alone"
+
+
+def _completeness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    worst = part["damages"][0]
+    without = ", ".join(worst["removed"]) or "nothing removed"
+    share = "" if part["relative"] is None else f", {part['relative']:.0%} of the model's span"
+    yield (
+        "completeness",
+        f"largest gap {part['worst']:.3g} {part['metric']}{share}, without {without} ({worst['found']})",
+    )
+
+
+def _curve(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for mode, areas in part["areas"].items():
+        texts = [f"{name} {each['cpr']:.3f} / {each['cmd']:.3f}" for name, each in areas.items()]
+        yield f"CPR / CMD, {mode}", ", ".join(texts) or "undefined"
+
+
+def _specification(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    values = sorted(row["faithfulness"] for row in part["rows"] if row["faithfulness"] is not None)
+    if values:
+        middle = values[len(values) // 2]
+        spread = f"{_number(values[0])} to {_number(values[-1])}, median {_number(middle)}"
+        yield "specification", f"faithfulness {spread} over {len(values)} ways to measure it"
+
+
+def _stability(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    sizes = f"{min(part['sizes'])} to {max(part['sizes'])} edges"
+    core = f"{len(part['always'])} edges always, {len(part['core'])} in 90%, {len(part['optional'])} optional"
+    yield "stability", f"Jaccard {_number(part['jaccard'])} over {part['k']} other prompt sets ({sizes}): {core}"
+
+
+LINES = {
+    "faithfulness": _faithfulness,
+    "certificate": _certificate,
+    "equivalence": _equivalence,
+    "independence": _independence,
+    "sufficiency": _sufficiency,
+    "minimality": _minimality,
+    "completeness": _completeness,
+    "curve": _curve,
+    "specification": _specification,
+    "stability": _stability,
+}
+
+
+def _interval(interval: Mapping[str, Any]) -> str:
+    if interval["low"] is None:
+        return _number(interval["value"])
+    return f"{_number(interval['value'])} [{_number(interval['low'])}, {_number(interval['high'])}]"
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3g}"
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-4 else "< 1e-4"
