@@ -302,8 +302,8 @@ class _State:
             raise RunError("the journal of the stopped search does not fit this search; start it anew")
         self.step, self.smoothed, self.best, self.best_step = int(last[0]), last[1], last[2], int(last[3])
         with torch.no_grad():
-            for tensor, values in zip(tensors, self._split(numbers, tensors), strict=True):
-                tensor.copy_(values.view_as(tensor))
+            for tensor, part in zip(tensors, self._split(numbers, tensors), strict=True):
+                tensor.copy_(part.view_as(tensor))
 
     def _tensors(self) -> list[Tensor]:
         """The parameters and their moments."""
