@@ -215,15 +215,30 @@ def take(
     return _fill_up(graph, graph.prune(first(low)), ranking, n_edges)
 
 
-def _fill_up(
-    graph: Graph, mask: Bool[Tensor, "src dst"], ranking: Tensor, n_edges: int
-) -> Bool[Tensor, "src dst"]:
-    """The mask and the highest edges between its nodes, up to `n_edges` in all."""
-    writes = mask.any(1)
-    if not bool(writes.any()):
-        writes[0] = True  # the shortest circuit of all, from the input to the logits
-    reads = torch.tensor([src is None or bool(mask[src].any()) for src in graph.src_of_dst])
-    fitting = (graph.edges_mask & ~mask & writes[:, None] & reads[None, :]).flatten()
-    filled = mask.flatten().clone()
-    filled[ranking[fitting[ranking]][: n_edges - int(mask.sum())]] = True
-    return filled.view_as(mask)
+def _fill_up(graph: Graph, mask: Bool[Tensor, "src dst"], ranking: Tensor, n_edges: int) -> Bool[Tensor, "src dst"]:
+    """The mask and the highest edges between its nodes, up to `n_edges` in all; where these run out, the node that the
+    highest two edges join to it."""
+    filled, rank = mask.flatten().clone(), torch.full((graph.n_src * graph.n_dst,), graph.n_edges)
+    rank[ranking] = torch.arange(len(ranking))
+    worst = graph.n_edges
+    while True:
+        kept = filled.view_as(mask)
+        writes = kept.any(1)
+        writes[0] = True
+        reads = torch.tensor([src is None or bool(kept[src].any()) for src in graph.src_of_dst])
+        fitting = (graph.edges_mask & ~kept & writes[:, None] & reads[None, :]).flatten()
+        filled[ranking[fitting[ranking]][: n_edges - int(kept.sum())]] = True
+        if n_edges - int(filled.sum()) < 2:
+            return filled.view_as(mask)
+        ranks = rank.view_as(mask)
+        into = torch.where(graph.edges_mask & writes[:, None], ranks, worst).min(0)
+        out = torch.where(graph.edges_mask & reads[None, :] & ~writes[:, None], ranks, worst).min(1)
+        ends = [
+            (max(int(into.values[dst]), int(out.values[src])), int(into.indices[dst]), dst, src)
+            for dst, src in enumerate(graph.src_of_dst)
+            if src is not None
+        ]
+        place, writer, dst, src = min(ends)
+        if place >= worst:
+            return filled.view_as(mask)
+        filled[writer * graph.n_dst + dst] = filled[src * graph.n_dst + int(out.indices[src])] = True

@@ -104,7 +104,7 @@ def _pressure(gates: "NodeGates", price: float | None, n_nodes: int | None, warm
     price = PRICE if price is None else price
     if not 0 <= price < float("inf"):
         raise RunError(f"price must be a number of at least 0, not {price!r}")
-    return Price(price, gates.n, warmup)
+    return Price(price, float(gates.n), warmup)
 
 
 @dataclass(frozen=True)
