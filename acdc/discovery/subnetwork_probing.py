@@ -135,7 +135,7 @@ class NodeGates:
     def mask(self, kept: Bool[Tensor, " gates"]) -> Bool[Tensor, "src dst"]:
         """The edges between kept nodes, input and logits included."""
         rows = torch.cat([kept.new_ones(1), kept])
-        return self.graph.edges_mask & rows[:, None] & self._by_destination(rows, True)[None, :]
+        return self.graph.edges_mask & rows[:, None] & self._by_destination(rows, 1.0)[None, :]
 
     def scores(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
         """The lower of the log odds of an edge's two nodes; NaN where neither has a gate, and where there is no edge."""
