@@ -19,7 +19,7 @@ FLOORS = [  # from the ground up; names in one group are siblings
     ["journal", "options", "identity"],
     ["store"],
     ["plan", "result"],
-    ["run"],
+    ["run", "recall", "findings"],
     ["evidence"],
     ["cli"],
     ["__main__"],

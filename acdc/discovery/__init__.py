@@ -1,34 +1,15 @@
 """Discovery methods: each takes a `Problem` and finds a circuit."""
 
 from acdc.discovery.acdc import acdc
-from acdc.discovery.controls import random_scores
-from acdc.discovery.eap import eap
-from acdc.discovery.eap_ig import eap_ig_inputs
-from acdc.discovery.eap_ig_activations import eap_ig_activations
-from acdc.discovery.ensemble import Scorer, degree_matched_of, ensemble_of
-from acdc.discovery.exact import exact
-from acdc.discovery.hisp import hisp
-from acdc.discovery.ifr import ifr
+from acdc.discovery.edge_pruning import edge_pruning
 from acdc.discovery.method import Found, Journal, Method, Progress
-from acdc.discovery.nap import nap, nap_ig
 from acdc.discovery.scored import scored
+from acdc.discovery.scorers import SCORERS, get_scorer
 from acdc.discovery.scores import EdgeScores
+from acdc.discovery.subnetwork_probing import subnetwork_probing
 from acdc.errors import unknown_name
 
 __all__ = ["METHODS", "SCORERS", "EdgeScores", "Found", "Journal", "Method", "Progress", "get_method", "get_scorer"]
-
-_ALONE: dict[str, Scorer] = {
-    "exact": exact,
-    "eap": eap,
-    "eap-ig-inputs": eap_ig_inputs,
-    "eap-ig-activations": eap_ig_activations,
-    "hisp": hisp,
-    "nap": nap,
-    "nap-ig": nap_ig,
-    "ifr": ifr,
-    "random": random_scores,
-}
-SCORERS: dict[str, Scorer] = _ALONE | {"ensemble": ensemble_of(_ALONE), "degree-matched": degree_matched_of(_ALONE)}
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -50,6 +31,10 @@ METHODS: dict[str, Method] = {
                 ("degree-matched", "a control: a scorer's scores, shuffled within layers", "control", True),
             )
         ),
+        Method("edge-pruning", "a mask over all edges, learned by descent", "Bhaskar et al. 2024", edge_pruning),
+        Method(
+            "subnetwork-probing", "a mask over the nodes, learned by descent", "Cao et al. 2021", subnetwork_probing
+        ),
     )
 }
 
@@ -63,14 +48,3 @@ def get_method(name: str) -> Method:
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
     return METHODS[name]
-
-
-def get_scorer(name: str) -> Scorer:
-    """The scorer of this name.
-
-    Raises:
-        UnknownNameError: There is none.
-    """
-    if name not in SCORERS:
-        raise unknown_name("scorer", name, SCORERS)
-    return SCORERS[name]

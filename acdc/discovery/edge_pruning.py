@@ -16,8 +16,9 @@ from torch.nn.functional import logsigmoid
 
 from acdc.discovery.mask_training import Schedule, Target, train
 from acdc.discovery.method import Found, Journal, Progress
+from acdc.discovery.scorers import get_scorer
 from acdc.discovery.scores import EdgeScores
-from acdc.errors import RunError, unknown_name
+from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
 
@@ -125,9 +126,7 @@ def _warm_scores(problem: Problem, name: str) -> EdgeScores | None:
     Raises:
         UnknownNameError: There is no such scorer.
     """
-    if name != "none":
-        raise unknown_name("scorer", name, ["none"])
-    return None
+    return None if name == "none" else get_scorer(name)(problem)
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,9 @@ class EdgeGates:
             edges = log_p - torch.log(-torch.expm1(log_p))
         return edges.masked_fill(~self.graph.edges_mask, torch.nan)
 
-    def _split(self, gates: Float64[Tensor, " gates"]) -> tuple[Float64[Tensor, "src dst"], Float64[Tensor, " src"] | None]:
+    def _split(
+        self, gates: Float64[Tensor, " gates"]
+    ) -> tuple[Float64[Tensor, "src dst"], Float64[Tensor, " src"] | None]:
         """The edges' as a matrix, and the sources'."""
         mask = self.graph.edges_mask
         edges = torch.zeros(mask.shape, dtype=gates.dtype).masked_scatter(mask, gates[: self.graph.n_edges])
@@ -215,15 +216,30 @@ def take(
     return _fill_up(graph, graph.prune(first(low)), ranking, n_edges)
 
 
-def _fill_up(
-    graph: Graph, mask: Bool[Tensor, "src dst"], ranking: Tensor, n_edges: int
-) -> Bool[Tensor, "src dst"]:
-    """The mask and the highest edges between its nodes, up to `n_edges` in all."""
-    writes = mask.any(1)
-    if not bool(writes.any()):
-        writes[0] = True  # the shortest circuit of all, from the input to the logits
-    reads = torch.tensor([src is None or bool(mask[src].any()) for src in graph.src_of_dst])
-    fitting = (graph.edges_mask & ~mask & writes[:, None] & reads[None, :]).flatten()
-    filled = mask.flatten().clone()
-    filled[ranking[fitting[ranking]][: n_edges - int(mask.sum())]] = True
-    return filled.view_as(mask)
+def _fill_up(graph: Graph, mask: Bool[Tensor, "src dst"], ranking: Tensor, n_edges: int) -> Bool[Tensor, "src dst"]:
+    """The mask and the highest edges between its nodes, up to `n_edges` in all; where these run out, the node that the
+    highest two edges join to it."""
+    filled, rank = mask.flatten().clone(), torch.full((graph.n_src * graph.n_dst,), graph.n_edges)
+    rank[ranking] = torch.arange(len(ranking))
+    worst = graph.n_edges
+    while True:
+        kept = filled.view_as(mask)
+        writes = kept.any(1)
+        writes[0] = True
+        reads = torch.tensor([src is None or bool(kept[src].any()) for src in graph.src_of_dst])
+        fitting = (graph.edges_mask & ~kept & writes[:, None] & reads[None, :]).flatten()
+        filled[ranking[fitting[ranking]][: n_edges - int(kept.sum())]] = True
+        if n_edges - int(filled.sum()) < 2:
+            return filled.view_as(mask)
+        ranks = rank.view_as(mask)
+        into = torch.where(graph.edges_mask & writes[:, None], ranks, worst).min(0)
+        out = torch.where(graph.edges_mask & reads[None, :] & ~writes[:, None], ranks, worst).min(1)
+        ends = [
+            (max(int(into.values[dst]), int(out.values[src])), int(into.indices[dst]), dst, src)
+            for dst, src in enumerate(graph.src_of_dst)
+            if src is not None
+        ]
+        place, writer, dst, src = min(ends)
+        if place >= worst:
+            return filled.view_as(mask)
+        filled[writer * graph.n_dst + dst] = filled[src * graph.n_dst + int(out.indices[src])] = True

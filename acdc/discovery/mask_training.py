@@ -12,7 +12,7 @@ training goes on, from the last state that was written, to the same end.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -33,6 +33,7 @@ SMOOTH = 0.95  # of the running mean of the loss
 GAIN = 0.01  # a loss counts as better if it is lower by this share
 
 
+@runtime_checkable
 class Gates(Protocol):
     """What the gates of a method stand for."""
 
@@ -301,8 +302,8 @@ class _State:
             raise RunError("the journal of the stopped search does not fit this search; start it anew")
         self.step, self.smoothed, self.best, self.best_step = int(last[0]), last[1], last[2], int(last[3])
         with torch.no_grad():
-            for tensor, values in zip(tensors, self._split(numbers, tensors), strict=True):
-                tensor.copy_(values.view_as(tensor))
+            for tensor, part in zip(tensors, self._split(numbers, tensors), strict=True):
+                tensor.copy_(part.view_as(tensor))
 
     def _tensors(self) -> list[Tensor]:
         """The parameters and their moments."""
