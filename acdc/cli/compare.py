@@ -1,5 +1,6 @@
 """`acdc compare`: two or more runs or circuits held against each other."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from acdc.result import RunResult
 
 __all__ = ["compare"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ def _measure(named: Mapping[str, _Given], on: str, model: str | None) -> dict[st
         raise CircuitError(f"the circuits are of {graph.shape}, but {plan.model_name} has {patchable.graph.shape}")
     batch = plan.task.batch(patchable.tokenizer, plan.n, plan.seed)
     problem = Problem.make(patchable, batch, metric=plan.metric, ablation=plan.ablation, seed=plan.seed)
+    if arguments.get("prompts_sha256") not in (None, batch.fingerprint):
+        logger.warning("the prompts of %s could not be made again: the task or the tokenizer is another now", on)
     return {name: measure(problem, one.circuit.mask) for name, one in named.items()}
 
 
@@ -183,7 +188,8 @@ def _arguments(named: Mapping[str, _Given], on: str, model: str | None) -> dict[
 
     named_model = {} if model is None else {"model": model}
     if Path(on).is_dir():
-        return {**load_run(find_run(on)).arguments, **named_model}
+        run = load_run(find_run(on))
+        return {**run.arguments, **named_model, "prompts_sha256": run.record.get("prompts_sha256")}
     first = next((one.run.arguments for one in named.values() if one.run is not None), {})
     same_task = on in (first.get("task"), first.get("task_name"))
     settings = {key: first[key] for key in ("model", "ablation", "n", "seed", "dtype", "device", "revision") if first}

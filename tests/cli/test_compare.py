@@ -61,6 +61,17 @@ def test_all_are_measured_on_the_same_prompts(
     assert other["n_prompts"] == 4 and other["kl"] != load_run(runs[0]).metrics["kl"]
 
 
+def test_prompts_that_are_others_now_are_told(
+    runs: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changed = shutil.copytree(runs[1], tmp_path / "changed")
+    assert main(["compare", *map(str, runs), "--on", str(changed), "--json"]) == 0 and not caplog.records
+    record = json.loads((changed / "run.json").read_text()) | {"prompts_sha256": "0" * 64}
+    (changed / "run.json").write_text(json.dumps(record))
+    assert main(["compare", *map(str, runs), "--on", str(changed), "--json"]) == 0
+    assert "could not be made again" in caplog.text
+
+
 def test_tables_name_every_circuit(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *map(str, runs), "--reference", "acdc tau=0.1"]) == 0
     out = capsys.readouterr().out
