@@ -15,7 +15,7 @@ from acdc.errors import CircuitError, RunError
 
 if TYPE_CHECKING:
     from acdc.circuit import Circuit
-    from acdc.evaluation import Comparison
+    from acdc.evaluation.compare import Comparison
     from acdc.graph import Graph
     from acdc.result import RunResult
 
