@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from acdc.cli import convert, discover, evaluate, lists, show  # noqa: F401  importing them registers the commands
+from acdc.cli import compare, convert, discover, evaluate, lists, show  # noqa: F401  importing them registers the commands
 from acdc.cli.app import app
 from acdc.errors import ACDCError
 

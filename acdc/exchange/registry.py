@@ -54,21 +54,21 @@ def format_for(path: str | os.PathLike[str]) -> Format:
 
 
 def detect_format(path: str | os.PathLike[str]) -> Format:
-    """The format of a file that is there, by its content; by its suffix where the content doesn't tell.
+    """The format of a file that is there, by its content; by its suffix where the content doesn't tell or fits several.
 
     Raises:
         CircuitError: It can't be read, it is a pickle, or neither tells.
     """
     path = Path(path)
-    content = read_bytes(path)
-    for entry in FORMATS.values():
+    content, named = read_bytes(path), _by_suffix(Path(path))
+    for entry in (*([named] if named else []), *FORMATS.values()):
         if entry.recognises(content):
             return entry
     if content.startswith(PICKLE) and not is_torch_file(content):
         raise CircuitError(f"{path} {REFUSED_PICKLE}")
-    if (found := _by_suffix(path)) is None:
+    if named is None:
         raise CircuitError(f"{path} is in no format that is known; {_known()}, or name one (format=, --from)")
-    return found
+    return named
 
 
 def read_circuit(

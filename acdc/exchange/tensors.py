@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ def _load(path: Path) -> Any:
     """Tensors and plain values of a torch file; never an object, whose making could run code."""
     content = read_bytes(path)
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's own doubts about a file; what it refuses, it raises
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile file can fail anywhere
         reason = str(error).replace("\x1b[0m", " ").split("(1) In PyTorch")[0].split("\n\t")[0]
         raise CircuitError(

@@ -77,6 +77,14 @@ def test_formats_of_names_carry_the_mask_and_say_what_they_lose(name: str, graph
     assert read_circuit(write_circuit(plain, path), graph=graph) == plain  # nothing to lose
 
 
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_what_a_circuit_says_of_itself_hides_no_format(name: str, tmp_path: Path) -> None:
+    words = {"nodes": "hook_", "edges": "A0.0->MLP 1", "note": "<gexf <graphml edges_in_graph hook_resid_pre"}
+    circuit = Circuit(SMALL, SMALL.edges_mask, provenance=words)
+    loaded = read_circuit(write_circuit(circuit, file_for(name, tmp_path)))
+    assert loaded == circuit and loaded.provenance == words
+
+
 @pytest.mark.parametrize("value", [0.1, -1e-308, 5e-324, math.inf, -math.inf, -0.0, math.nan])
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_every_score_survives_exactly(name: str, value: float, tmp_path: Path) -> None:

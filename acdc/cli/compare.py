@@ -1,0 +1,269 @@
+"""`acdc compare`: two or more runs or circuits held against each other."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from acdc.cli.app import app
+from acdc.cli.convert import circuit_at
+from acdc.cli.terminal import Debug, Json, dump, hush, show_warnings, table
+from acdc.errors import CircuitError, RunError
+
+if TYPE_CHECKING:
+    from acdc.circuit import Circuit
+    from acdc.evaluation.compare import Comparison
+    from acdc.graph import Graph
+    from acdc.result import RunResult
+
+__all__ = ["compare"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a word of the command names: a circuit, and the run that it is of, if it is of one."""
+
+    path: Path
+    circuit: "Circuit"
+    run: "RunResult | None"
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """Method, task and so on, as far as they are known."""
+        return {} if self.run is None else {**self.run.arguments, **self.run.arguments.get("options", {})}
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="RUN RUN...", help="Runs, or files of circuits in any format.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The one that the others are to recover: its path, or its name in the tables.")
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(help="Measure all on the same prompts: those of a run, or a task with the first run's settings."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model for --on, where no run tells it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for compare.json, compare.csv and compare.svg.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what circuits share: edges, nodes, ranks of scores, recovery of a reference, faithfulness."""
+    from acdc.evaluation import compare_circuits
+
+    show_warnings()
+    words = list(runs or [])
+    if reference is not None and Path(reference).exists() and not _same_place(Path(reference), words):
+        words.append(Path(reference))
+    if len(words) < 2:
+        raise RunError(f"comparing needs two runs or circuits or more, not {len(words)}: acdc compare RUN RUN")
+    given = _read(words)
+    named = _named(given)
+    target = _reference(reference, named)
+    comparison = compare_circuits({name: one.circuit for name, one in named.items()}, reference=target)
+    own = {name: one.run.metrics for name, one in named.items() if one.run is not None}
+    measured = {} if on is None else _measure(named, on, model)
+    result = {
+        **comparison.to_dict(),
+        "paths": {name: str(one.path) for name, one in named.items()},
+        "metrics": own,
+        "measured_on": on,
+        "measured": measured,
+    }
+    files = [] if out is None else _write(out, comparison, result)
+    if as_json:
+        dump(result | {"files": [str(file) for file in files]})
+        return
+    _tell(comparison, own, measured, on)
+    for file in files:
+        typer.echo(f"  {file}")
+
+
+def _same_place(path: Path, others: list[Path]) -> bool:
+    return any(other.exists() and path.resolve() == other.resolve() for other in others)
+
+
+def _read(words: list[Path]) -> list[_Given]:
+    """The circuits; files that don't say their model's shape have that of the first one that does."""
+    from acdc.result import find_run, load_run
+
+    places = [path.resolve() for path in words]
+    if twice := next((path for path, place in zip(words, places, strict=True) if places.count(place) > 1), None):
+        raise RunError(f"{str(twice)!r} is given twice")
+    for path in words:
+        if not path.exists():
+            raise RunError(f"there is no run or circuit {str(path)!r}")
+    graph: Graph | None = None
+    given, shapeless = dict[Path, _Given](), list[tuple[Path, CircuitError]]()
+    for path in words:
+        run = load_run(find_run(path)) if path.is_dir() else None
+        try:
+            circuit = circuit_at(path) if run is None else run.circuit
+        except CircuitError as error:
+            shapeless.append((path, error))
+            continue
+        graph = graph or circuit.graph
+        given[path] = _Given(path, circuit, run)
+    for path, reason in shapeless:
+        if graph is None:
+            raise reason
+        given[path] = _Given(path, circuit_at(path, graph=graph), None)
+    return [given[path] for path in words]
+
+
+def _named(given: list[_Given]) -> dict[str, _Given]:
+    """Short names that differ: the method; with its tau; with the task; the file's name; at last the path."""
+    ways: list[Callable[[_Given], str]] = [
+        lambda one: str(one.told.get("method", one.path.stem)),
+        lambda one: _with_tau(one, ""),
+        lambda one: _with_tau(one, f"{one.told.get('task_name', '')} "),
+        lambda one: one.path.name,
+        lambda one: f"{one.path.parent.name}/{one.path.name}",
+    ]
+    for way in ways:
+        names = [way(one).strip() for one in given]
+        if len(set(names)) == len(names) and all(names):
+            return dict(zip(names, given, strict=True))
+    return {str(one.path): one for one in given}
+
+
+def _with_tau(one: _Given, before: str) -> str:
+    if "method" not in one.told:
+        return one.path.stem
+    tau = f" tau={one.told['tau']:g}" if isinstance(one.told.get("tau"), int | float) else ""
+    return f"{before}{one.told['method']}{tau}"
+
+
+def _reference(word: str | None, named: Mapping[str, _Given]) -> str | None:
+    """The name of the circuit that `--reference` means, by its path or by its name; an unknown one is told later."""
+    if word is None or word in named:
+        return word
+    here = Path(word)
+    return next((name for name, one in named.items() if here.exists() and _same_place(here, [one.path])), word)
+
+
+def _measure(named: Mapping[str, _Given], on: str, model: str | None) -> dict[str, dict[str, Any]]:
+    """Every circuit's metrics on the same prompts, in a model that is loaded once."""
+    from acdc.evaluation import measure
+    from acdc.patching.problem import Problem
+    from acdc.plan import Plan, load_model
+
+    arguments = _arguments(named, on, model)
+    loading = {"dtype": arguments.get("dtype", "float32"), "device": arguments.get("device", "cpu")}
+    plan = Plan.make(
+        arguments.get("model"),
+        arguments["task"],
+        method="acdc",
+        metric=arguments.get("metric"),
+        ablation=arguments.get("ablation", "corrupt"),
+        n=arguments.get("n", 50),
+        seed=arguments.get("seed", 0),
+        # code that comes with a model runs only in a discovery that was told to let it
+        loading={**loading, "revision": arguments.get("revision"), "trust_remote_code": False},
+        task_options=arguments.get("task_options", {}),
+        options={},
+    )
+    hush()
+    patchable = load_model(plan)
+    graph = next(iter(named.values())).circuit.graph
+    if patchable.graph != graph:
+        raise CircuitError(f"the circuits are of {graph.shape}, but {plan.model_name} has {patchable.graph.shape}")
+    batch = plan.task.batch(patchable.tokenizer, plan.n, plan.seed)
+    problem = Problem.make(patchable, batch, metric=plan.metric, ablation=plan.ablation, seed=plan.seed)
+    if arguments.get("prompts_sha256") not in (None, batch.fingerprint):
+        logger.warning("the prompts of %s could not be made again: the task or the tokenizer is another now", on)
+    return {name: measure(problem, one.circuit.mask) for name, one in named.items()}
+
+
+def _arguments(named: Mapping[str, _Given], on: str, model: str | None) -> dict[str, Any]:
+    """The arguments of the run `on`, or those of the first compared run with the task `on`."""
+    from acdc.result import find_run, load_run
+
+    named_model = {} if model is None else {"model": model}
+    if Path(on).is_dir():
+        run = load_run(find_run(on))
+        return {**run.arguments, **named_model, "prompts_sha256": run.record.get("prompts_sha256")}
+    first = next((one.run.arguments for one in named.values() if one.run is not None), {})
+    same_task = on in (first.get("task"), first.get("task_name"))
+    settings = {key: first[key] for key in ("model", "ablation", "n", "seed", "dtype", "device", "revision") if first}
+    own = {key: first[key] for key in ("metric", "task_options")} if same_task else {}
+    return {**settings, **own, **named_model, "task": on}
+
+
+def _write(folder: Path, comparison: "Comparison", result: Mapping[str, Any]) -> list[Path]:
+    from acdc.circuit import write_atomically
+    from acdc.drawing import draw_comparison
+    from acdc.store import check_writable, write_json
+
+    check_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [write_json(folder / "compare.json", result)]
+    files.append(write_atomically(folder / "compare.csv", comparison.to_frame().to_csv(index=False).encode()))
+    return files + draw_comparison(comparison.circuits, folder / "compare.svg")
+
+
+def _tell(
+    comparison: "Comparison", own: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]], on: str | None
+) -> None:
+    """The comparison in tables; the first one numbers the circuits, so that the others stay narrow."""
+    numbers = {name: str(n) for n, name in enumerate(comparison.circuits, 1)}
+    table(
+        ["", "circuit", "edges", "nodes", "faithfulness", "by", "KL", "accuracy", "prompts"],
+        [
+            [numbers[name], name, f"{circuit.n_edges:,}", f"{len(circuit.nodes):,}", *_quality(own.get(name))]
+            for name, circuit in comparison.circuits.items()
+        ],
+    )
+    if measured:
+        typer.echo(f"\nAll on the prompts of {on}:")
+        table(
+            ["", "faithfulness", "by", "KL", "accuracy", "prompts"],
+            [[numbers[name], *_quality(metrics)] for name, metrics in measured.items()],
+        )
+    union, core = int((comparison.core | comparison.optional).sum()), int(comparison.core.sum())
+    typer.echo(f"\nEdges: {core:,} in all, {union - core:,} in some, of {comparison.graph.n_edges:,}")
+    table(
+        ["", "shared", "1st", "2nd", "Jaccard", "overlap", "nodes", "Spearman", "Kendall", "scored"],
+        [
+            [f"{numbers[pair.a]}-{numbers[pair.b]}", f"{pair.n_shared:,}", f"{pair.n_only_a:,}", f"{pair.n_only_b:,}"]
+            + [_number(value) for value in (pair.jaccard, pair.overlap, pair.node_jaccard)]
+            + [_number(pair.spearman), _number(pair.kendall), f"{pair.n_scored:,}"]
+            for pair in comparison.pairs
+        ],
+    )
+    typer.echo("1st, 2nd: edges that only this one keeps; nodes: Jaccard of nodes; scored: edges that both measured")
+    if comparison.reference is not None:
+        typer.echo(f"\nRecovery of {numbers[comparison.reference]} ({comparison.reference}):")
+        table(
+            ["", "found", "false", "missed", "precision", "recall", "ROC AUC", "by size", "node prec.", "rec."],
+            [
+                [numbers[one.name], f"{one.true_positives:,}", f"{one.false_positives:,}", f"{one.false_negatives:,}"]
+                + [_number(value) for value in (one.precision, one.recall, one.roc_auc, one.roc_auc_absolute)]
+                + [_number(one.node_precision), _number(one.node_recall)]
+                for one in comparison.recovery
+            ],
+        )
+
+
+def _quality(metrics: Mapping[str, Any] | None) -> list[str]:
+    if metrics is None:
+        return [""] * 5
+    kl, accuracy = metrics["kl"]["circuit"], metrics["accuracy"]["circuit"]
+    return [
+        _number(metrics["faithfulness"]),
+        metrics["metric"],
+        _number(kl),
+        _number(accuracy),
+        str(metrics["n_prompts"]),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
