@@ -18,7 +18,7 @@ LEFT, RIGHT, BETA = -0.1, 1.1, 2 / 3
 MARGIN = 1e-6  # how near a uniform number comes to 0 and 1
 
 
-def sample(log_alpha: Float[Tensor, " gates"], generator: torch.Generator) -> Float[Tensor, " gates"]:
+def sample(log_alpha: Float[Tensor, "*n gates"], generator: torch.Generator) -> Float[Tensor, "*n gates"]:
     """One value of every gate. The generator is the CPU's, so that all devices draw the same."""
     u = torch.rand(log_alpha.shape, generator=generator, dtype=torch.float64).clamp(MARGIN, 1 - MARGIN)
     s = torch.sigmoid((torch.logit(u).to(log_alpha.device) + log_alpha) / BETA)

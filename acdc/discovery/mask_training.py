@@ -1,6 +1,7 @@
 """Training of hard-concrete gates by gradient descent: what edge pruning and subnetwork probing share.
 
-Every step draws the gates once and takes some prompts:
+Every step takes some prompts, and draws the gates anew for each of them, which is nearly free and makes the gradient
+that much less noisy:
 
     minimise over log_alpha:   loss(weights(gates)) + pressure(expected numbers of open gates)
     maximise over multipliers: the same
@@ -42,7 +43,7 @@ class Gates(Protocol):
         """How many things of each kind there are, like edges, or edges and nodes."""
         ...
 
-    def weights(self, gates: Float[Tensor, " gates"]) -> Float[Tensor, "src dst"]:
+    def weights(self, gates: Float[Tensor, "*n gates"]) -> Float[Tensor, "*n src dst"]:
         """The edges' weights where the gates have these values."""
         ...
 
@@ -81,7 +82,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Price:
-    """Pressure by a fixed price of each open gate, in the loss's unit; it rises from 0 over the first `warmup` steps."""
+    """Pressure by a price of each open gate, in the loss's unit, that rises from 0 over the first `warmup` steps."""
 
     each: float
     total: float
@@ -186,14 +187,14 @@ def train(
 def _loss(
     problem: Problem, gates: Gates, log_alpha: Float64[Tensor, " gates"], schedule: Schedule, step: int
 ) -> Float64[Tensor, ""]:
-    """The loss of one draw of the gates on some prompts.
+    """The mean loss of some prompts, each with its own draw of the gates.
 
     Raises:
         RunError: It is NaN.
     """
     generator = torch.Generator().manual_seed(_seed(problem.seed, step, "gates"))
     rows = _rows(problem.batch.n, schedule.batch_size, problem.seed, step)
-    weights = gates.weights(sample(log_alpha, generator))
+    weights = gates.weights(sample(log_alpha.expand(len(rows), -1), generator))
     ablated, memory = problem.ablated.outputs, schedule.memory
     live = _live(problem, weights)
     logits = weighted_logits(problem.model, problem.batch, ablated, weights, rows=rows, live=live, memory=memory)
@@ -204,12 +205,12 @@ def _loss(
     return (-value if metric.higher_is_better else value).to(log_alpha.device)
 
 
-def _live(problem: Problem, weights: Float64[Tensor, "src dst"]) -> Bool[Tensor, " src"]:
-    """Sources with a path of weights other than 0 to the logits.
+def _live(problem: Problem, weights: Float64[Tensor, "n src dst"]) -> Bool[Tensor, " src"]:
+    """Sources with a path of weights other than 0, each in some prompt, to the logits.
 
     The others' weights are those of gates at exactly 0, where a gate has no slope, or can't matter in this step.
     """
-    positive = weights.detach().numpy() != 0
+    positive = (weights.detach() != 0).any(0).cpu().numpy()
     return torch.from_numpy((positive & reading(problem.model.graph, positive).useful).any(1))
 
 

@@ -20,7 +20,7 @@ from acdc.patching.problem import Problem
 __all__ = ["NodeGates", "subnetwork_probing"]
 
 PRICE = 0.01  # where neither a price nor a number is given
-MULTIPLIER_LR = 0.8  # as edge pruning's
+MULTIPLIER_LR = 0.3  # as edge pruning's
 OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
 
 
@@ -50,15 +50,15 @@ def subnetwork_probing(
         warmup: Share of the steps in which the price rises to its value, or the number falls to the one wanted.
         lr: Adam's learning rate of the gates (the papers took 0.001 with their thousands of steps).
         batch_size: Prompts a step.
-        patience: Stop when the warm-up is over, the number is met, and the loss hasn't fallen for so many steps; none for
-            never.
+        patience: Stop when the warm-up is over, the number is met, and the loss hasn't fallen for so many steps; none
+            for never.
         prune: Take away the nodes on no path from the input to the logits.
         memory: About how many bytes a step may keep for its backward pass.
 
     Returns:
-        The edges between open nodes: those of positive log odds, or the `n_nodes` of the highest. An edge's score is the
-        lower of its two nodes' log odds, positive where both are rather open; NaN for `input->logits`, whose ends have
-        no gate. Scores rank; they are no effects in the metric's unit. Claims: `target_met` with `n_nodes`; `n_open`,
+        The edges between open nodes: those of positive log odds, or the `n_nodes` of the highest. An edge's score is
+        the lower of its two nodes' log odds, positive where both are rather open; NaN for `input->logits`, whose ends
+        have no gate. Scores rank; they are no effects in the metric's unit. Claims: `target_met` with `n_nodes`; `n_open`,
         the number of nodes with positive log odds.
 
     Raises:
@@ -123,10 +123,10 @@ class NodeGates:
         """Number of heads and MLPs."""
         return torch.tensor([self.n], dtype=torch.float64)
 
-    def weights(self, gates: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
+    def weights(self, gates: Float64[Tensor, "*n gates"]) -> Float64[Tensor, "*n src dst"]:
         """Each source's gate on all its edges; 1 for the input, 0 where there is no edge."""
-        rows = torch.cat([gates.new_ones(1), gates])
-        return rows[:, None] * self.graph.edges_mask
+        rows = torch.cat([gates.new_ones(*gates.shape[:-1], 1), gates], -1)
+        return rows[..., None] * self.graph.edges_mask
 
     def open(self, p: Float64[Tensor, " gates"]) -> Float64[Tensor, " kinds"]:
         """Expected number of open heads and MLPs."""
@@ -138,7 +138,7 @@ class NodeGates:
         return self.graph.edges_mask & rows[:, None] & self._by_destination(rows, 1.0)[None, :]
 
     def scores(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
-        """The lower of the log odds of an edge's two nodes; NaN where neither has a gate, and where there is no edge."""
+        """The lower of the log odds of an edge's two nodes; NaN where neither has a gate and where there is no edge."""
         rows = torch.cat([log_alpha.new_full((1,), torch.inf), log_alpha])
         lower = torch.minimum(rows[:, None], self._by_destination(rows, torch.inf)[None, :])
         return lower.masked_fill(~self.graph.edges_mask | lower.isinf(), torch.nan)

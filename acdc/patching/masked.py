@@ -50,7 +50,7 @@ def weighted_logits(
     model: PatchableModel,
     batch: PromptBatch,
     ablated: Outputs,
-    weights: Float[Tensor, "src dst"],
+    weights: Float[Tensor, "*n src dst"],
     *,
     rows: Int[Tensor, " n"] | None = None,
     live: Bool[Tensor, " src"] | None = None,
@@ -60,12 +60,12 @@ def weighted_logits(
 
     `x_d = Σ_{all s} ablated_s + constants + Σ_s w[s,d] (out_s - ablated_s)`.
 
-    The gradient in `w[s,d]` is `(out_s - ablated_s) · ∂/∂x_d`, summed over prompts and positions. The model's own weights
-    get none.
+    The gradient in `w[s,d]` is `(out_s - ablated_s) · ∂/∂x_d`, summed over positions, and over the prompts that share
+    the weights. The model's own weights get none.
 
     Args:
-        weights: The shares; usually within 0 and 1, which are an edge that is removed and one that is kept. Pairs that
-            are no edges count as 0.
+        weights: The shares, the same for all prompts or each prompt's own; usually within 0 and 1, which are an edge
+            that is removed and one that is kept. Pairs that are no edges count as 0.
         rows: Prompts to take; all if None.
         live: Sources to compute; all if None. The others count as ablated, and their weights get no gradient.
         memory: About how many bytes what is kept for the backward pass may take. Prompts that don't fit are taken in
@@ -75,14 +75,17 @@ def weighted_logits(
         CircuitError: The weights have another shape.
     """
     graph = model.graph
-    if tuple(weights.shape) != (graph.n_src, graph.n_dst):
+    rows = torch.arange(batch.n) if rows is None else rows
+    if tuple(weights.shape[-2:]) != (graph.n_src, graph.n_dst) or weights.shape[:-2] not in ((), (len(rows),)):
         raise CircuitError(
-            f"weights for {graph.shape} must be [{graph.n_src}, {graph.n_dst}], not {list(weights.shape)}"
+            f"weights of {len(rows)} prompts for {graph.shape} must be [{graph.n_src}, {graph.n_dst}], for all or for "
+            f"each, not {list(weights.shape)}"
         )
     weights = (weights * graph.edges_mask.to(weights.device)).to(batch.clean.device, model.dtype)
-    rows = torch.arange(batch.n) if rows is None else rows
     needed = [True] * graph.n_src if live is None else live.tolist()
-    parts = rows.to(batch.clean.device).split(prompts_that_fit(model, batch, memory))
+    size = prompts_that_fit(model, batch, memory)
+    parts = rows.to(batch.clean.device).split(size)
+    shares = [weights] * len(parts) if weights.ndim == 2 else weights.split(size)
 
     def logits(part: Tensor, weights: Tensor) -> Tensor:
         with _frozen(model):
@@ -91,7 +94,10 @@ def weighted_logits(
     if len(parts) == 1:
         return logits(parts[0], weights)
     return torch.cat(
-        [checkpoint(logits, part, weights, use_reentrant=False, preserve_rng_state=False) for part in parts]
+        [
+            checkpoint(logits, part, share, use_reentrant=False, preserve_rng_state=False)
+            for part, share in zip(parts, shares, strict=True)
+        ]
     )
 
 
@@ -121,7 +127,8 @@ def _frozen(model: PatchableModel) -> Iterator[None]:
 
 
 class _Pass:
-    """One forward of some prompts with a mask or with weights; changes are `out_s - ablated_s` of the `needed` sources."""
+    """One forward of some prompts with a mask, or with weights, of all or of each; changes are `out_s - ablated_s` of
+    the `needed` sources."""
 
     def __init__(
         self,
@@ -174,9 +181,10 @@ class _Pass:
             self.changes.append(([src for src, _ in self.fresh], torch.stack([change for _, change in self.fresh])))
             self.fresh = []
         x = base.expand(len(dsts), *base.shape)
-        columns = self.mask[:, dsts].to(base.dtype)
+        columns = self.mask[..., dsts].to(base.dtype)
         for sources, change in self.changes:
-            x = x + torch.einsum("sn,sbpd->nbpd", columns[sources], change)
+            weights = columns[..., sources, :]
+            x = x + torch.einsum("sn,sbpd->nbpd" if weights.ndim == 2 else "bsn,sbpd->nbpd", weights, change)
         return x
 
     def _z(self, layer: int, heads: list[int], base: Tensor) -> Float[Tensor, "n batch pos d_head"]:

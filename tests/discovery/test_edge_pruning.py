@@ -31,11 +31,12 @@ def problem_of(family: str, metric: str = "kl") -> Problem:
     return Problem.make(tiny_model(family), tiny_batch(), metric=metric, seed=5)
 
 
-def test_the_compiled_circuit_is_recovered_exactly() -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_compiled_circuit_is_recovered_exactly(seed: int) -> None:
     model = PatchableModel.from_pretrained("induction-compiled")
     truth = Circuit.load(zoo_path("induction-compiled") / "circuit.json", graph=model.graph)
-    problem = Problem.make(model, load_task("induction").batch(model.tokenizer, 8, 0))
-    found = edge_pruning(problem, n_edges=5, steps=120, batch_size=8)
+    problem = Problem.make(model, load_task("induction").batch(model.tokenizer, 12, seed), seed=seed)
+    found = edge_pruning(problem, n_edges=5, steps=200, batch_size=12)
     assert model.graph.edge_names(found.mask) == list(truth.edges)
 
 

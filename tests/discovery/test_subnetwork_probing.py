@@ -54,7 +54,8 @@ def test_edges_between_kept_nodes_do_as_nodes_that_are_kept(family: str) -> None
 def test_a_higher_price_keeps_fewer_nodes_and_a_price_of_nothing_all() -> None:
     problem = problem_of("gpt2")
     sizes = [
-        subnetwork_probing(problem, price=price, steps=120, patience=None).claims["n_open"] for price in (0.0, 0.1, 30.0)
+        subnetwork_probing(problem, price=price, steps=120, patience=None).claims["n_open"]
+        for price in (0.0, 0.1, 30.0)
     ]
     assert sizes[0] >= sizes[1] >= sizes[2] == 0
     assert sizes[0] > sizes[2]
