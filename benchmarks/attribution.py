@@ -6,8 +6,9 @@
 
 `floor` is one forward and one backward pass of the unmodified Hugging Face model as training does it: logits
 everywhere, a loss on the last token's logits, gradients of all weights. `einsum` is EAP as it is usually written:
-every source's output and every destination's gradient of the whole batch are kept, and one einsum multiplies them. `eap` is ours, the
-clean and ablated runs included. All three get the same prompts; `eap` and `einsum` must give the same scores.
+every source's output and every destination's gradient of the whole batch are kept, and one einsum multiplies them.
+`eap` is ours, the clean and ablated runs included. All get the same prompts; `eap` and `einsum` must give the same
+scores.
 
 Times are medians of calls taken in turn in one process (wall clock, and the process's CPU time, which other work on the
 machine disturbs less). Peak memory is that of a process of its own for each, less what the loaded model takes.
