@@ -16,7 +16,6 @@ machine disturbs less). Peak memory is that of a process of its own for each, le
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -126,23 +125,26 @@ CALLS: dict[str, Callable[[PatchableModel, PromptBatch], torch.Tensor | None]] =
 }
 
 
-def peak() -> float:
-    """The process's peak memory so far, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+def resident(field: str) -> float:
+    """This process's memory in GB: `VmRSS` now, `VmHWM` at its peak (Linux). `ru_maxrss` would count the parent's."""
+    with open("/proc/self/status") as status:
+        return next(float(line.split()[1]) for line in status if line.startswith(field)) / 1e6
 
 
 def alone(way: str, shape: Shape) -> None:
-    """Print what one call adds to the peak memory of this process."""
+    """Print what one call adds to the memory of this process at its peak."""
     model, batch = setting(shape)
-    floor_less = peak()
+    with open("/proc/self/clear_refs", "w") as clear:
+        clear.write("5")  # the peak counts from now on
+    before, start = resident("VmRSS"), time.process_time()
     CALLS[way](model, batch)
-    print(json.dumps(peak() - floor_less))
+    print(json.dumps([resident("VmHWM") - before, time.process_time() - start]))
 
 
 def memory(way: str, shape: Shape) -> float:
     """`alone` in a process of its own, in GB."""
     command = [sys.executable, __file__, "--alone", way, "--shape", json.dumps(shape)]
-    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)[0])
 
 
 def times(shape: Shape, repeats: int) -> dict[str, tuple[float, float]]:
