@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acdc.circuit import Circuit
+from acdc.discovery.select import RETENTION
 from acdc.errors import RunError
 from acdc.store import JOURNAL, RECORD
 
@@ -145,7 +146,7 @@ def _selection(options: Mapping[str, Any]) -> str:
     for name in ("n_edges", "threshold"):
         if options.get(name) is not None:
             return f"{name.replace('_', ' ')} {options[name]:g}"
-    return f"retention {options['retention']:g}"
+    return f"retention {RETENTION if options.get('retention') is None else options['retention']:g}"
 
 
 def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:

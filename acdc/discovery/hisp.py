@@ -4,8 +4,8 @@
 
 with the node's own output a_s = out_s (`times="activation"`, as published) or with what ablation would change,
 a_s = ablated_s - clean_s (`times="change"`, as the ACDC paper does to compare on corrupted prompts). Scores have no
-sign. Edges get the score of the weaker of their two ends. It fails as every first-order score at the clean run does, and it
-counts a node whose effects cancel over prompts as important.
+sign. Edges get the score of the weaker of their two ends. It fails as every first-order score at the clean run does,
+and counts a node whose effects cancel over prompts as important.
 
 References: Michel, Levy, Neubig 2019 (arXiv 1905.10650), eq. 2; Conmy et al. 2023 (arXiv 2304.14997), appendix.
 """

@@ -26,10 +26,11 @@ from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
 
-__all__ = ["Selected", "consistent", "greedy_order", "ranked", "retain", "select"]
+__all__ = ["RETENTION", "Selected", "consistent", "greedy_order", "ranked", "retain", "select"]
 
 Scores = Float[Tensor, "src dst"]
 Mask = Bool[Tensor, "src dst"]
+RETENTION = 0.9  # the share to keep where none is named
 Way = Literal["retention", "top-n", "greedy", "threshold"]
 
 
@@ -45,8 +46,8 @@ def select(
     problem: Problem,
     found: EdgeScores,
     *,
-    select: Way = "retention",
-    retention: float = 0.9,
+    select: Way | None = None,
+    retention: float | None = None,
     n_edges: int | None = None,
     threshold: float | None = None,
     signed: bool = False,
@@ -60,8 +61,10 @@ def select(
 
     Args:
         select: retention (the fewest best edges that keep a share of the metric), top-n, greedy (from the logits back,
-            connected) or threshold. Without it, n_edges means top-n and threshold means threshold.
-        retention: For retention, the share to keep of the metric's way from all edges removed (0) to none removed (1).
+            connected) or threshold. If not given, n_edges means top-n, threshold means threshold, and neither means
+            retention.
+        retention: For retention, the share to keep of the metric's way from all edges removed (0) to none removed (1);
+            0.9 if not given.
         n_edges: For top-n and greedy, how many edges to keep before dangling ones go.
         threshold: For threshold, the least score, in the metric's unit.
         signed: The best edges are those of the highest score, not of the largest size.
@@ -91,22 +94,22 @@ def select(
     else:
         order = ranked(graph, found.scores, signed=signed, positive_share=positive_share, allowed=allowed)
     if way == "retention":
-        kept = retain(problem, order, retention, cut=cut, progress=progress)
+        kept = retain(problem, order, RETENTION if retention is None else retention, cut=cut, progress=progress)
         return kept._replace(evidence=evidence | kept.evidence)
     return Selected(cut(_first(graph, order, n_edges or 0)), 0, evidence)
 
 
-def _way(way: Way, n_edges: int | None, threshold: float | None) -> Way:
+def _way(way: Way | None, n_edges: int | None, threshold: float | None) -> Way:
     """The way that the other options imply where none is named."""
-    if way == "retention" and n_edges is not None and threshold is None:
-        return "top-n"
-    return "threshold" if way == "retention" and threshold is not None and n_edges is None else way
+    if way is not None:
+        return way
+    return "top-n" if n_edges is not None else "threshold" if threshold is not None else "retention"
 
 
 def _check(
     graph: Graph,
     way: Way,
-    retention: float,
+    retention: float | None,
     n_edges: int | None,
     threshold: float | None,
     signed: bool,
@@ -114,7 +117,9 @@ def _check(
     resamples: int,
     agreement: float,
 ) -> None:
-    if not 0 < retention <= 1:
+    if retention is not None and way != "retention":
+        raise RunError(f"retention can't be given with select={way}")
+    if retention is not None and not 0 < retention <= 1:
         raise RunError(f"retention must be a share above 0 and up to 1, not {retention!r}")
     if way in ("top-n", "greedy"):
         if n_edges is None:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from acdc.errors import RunError
 from acdc.patching.activations import Outputs
 from acdc.patching.gradient import Part, Streams, backward
 from acdc.patching.problem import Problem
@@ -121,6 +122,8 @@ def n_pieces(problem: Problem, memory: int, n_groups: int) -> int:
 
 def _plan(problem: Problem, memory: int) -> tuple[int, int, int]:
     """Prompts in a piece, heads at once, and bytes for sources."""
+    if memory < 1:
+        raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
     graph, width = problem.model.graph, problem.batch.n_pos
     number = max(4, problem.model.dtype.itemsize)
     per_head = 12 * graph.d_model + 8 * width  # per token: copies of the gradients of q, k, v, and attention's rows

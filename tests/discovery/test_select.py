@@ -1,0 +1,169 @@
+"""From scores to circuits: what each way of selecting keeps."""
+
+import functools
+import math
+
+import pytest
+import torch
+
+from acdc.discovery import METHODS
+from acdc.discovery.eap import eap
+from acdc.discovery.scores import EdgeScores
+from acdc.discovery.select import consistent, greedy_order, ranked, retain, select
+from acdc.errors import ACDCError
+from acdc.options import check_options
+from acdc.patching.problem import Problem
+from tests.tiny import tiny_batch, tiny_model
+
+
+@functools.cache
+def problem_of(metric: str = "logit_diff") -> Problem:
+    return Problem.make(tiny_model("gpt2"), tiny_batch(), metric=metric, seed=3)
+
+
+@functools.cache
+def found() -> EdgeScores:
+    return eap(problem_of(), n_groups=4)
+
+
+def chosen(**options):
+    return select(problem_of(), found(), **options)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_top_n_keeps_the_n_best(signed: bool) -> None:
+    mask = chosen(select="top-n", n_edges=20, signed=signed, prune=False).mask
+    scores = found().scores if signed else found().scores.abs()
+    edges = problem_of().model.graph.edges_mask
+    assert int(mask.sum()) == 20
+    assert float(scores[mask].min()) >= float(scores[edges & ~mask].max())
+    pruned = chosen(select="top-n", n_edges=20, signed=signed).mask
+    assert torch.equal(pruned, problem_of().model.graph.prune(mask))
+
+
+def test_a_threshold_keeps_what_reaches_it() -> None:
+    mask = chosen(threshold=0.003, prune=False).mask
+    assert torch.equal(mask, (found().scores.abs() >= 0.003))
+    assert torch.equal(chosen(threshold=0.003, signed=True, prune=False).mask, found().scores >= 0.003)
+
+
+def test_n_edges_alone_means_top_n() -> None:
+    assert torch.equal(chosen(n_edges=9).mask, chosen(select="top-n", n_edges=9).mask)
+
+
+def test_greedy_adds_the_best_edge_into_a_node_that_is_held() -> None:
+    graph, scores = problem_of().model.graph, found().scores.abs()
+    held, mask = {None}, torch.zeros_like(graph.edges_mask)
+    for edge in greedy_order(graph, found().scores)[:40]:
+        into_held = graph.edges_mask & torch.tensor([node in held for node in graph.src_of_dst])[None, :] & ~mask
+        src, dst = divmod(edge, graph.n_dst)
+        assert into_held[src, dst]
+        assert float(scores[src, dst]) == float(scores[into_held].max())
+        mask[src, dst] = True
+        held.add(src)
+    assert torch.equal(chosen(select="greedy", n_edges=40, prune=False).mask, mask)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.8, 1.0])
+def test_a_positive_share_is_kept_at_every_size(share: float) -> None:
+    graph, scores = problem_of().model.graph, found().scores
+    order = ranked(graph, scores, positive_share=share)
+    assert sorted(order) == graph.edges_mask.flatten().nonzero()[:, 0].tolist()
+    values = scores.flatten()[order]
+    for n in range(1, 30):
+        assert abs(int((values[:n] > 0).sum()) - share * n) <= 0.5
+    for side in (values[values > 0], values[values <= 0]):
+        assert torch.equal(side, side[side.abs().sort(descending=True, stable=True).indices])
+
+
+@pytest.mark.parametrize("prune", [True, False])
+@pytest.mark.parametrize("metric", ["kl", "logit_diff", "nll"])
+@pytest.mark.parametrize("share", [0.3, 0.9, 1.0])
+def test_retention_keeps_enough_and_one_edge_less_does_not(metric: str, share: float, prune: bool) -> None:
+    problem = problem_of(metric)
+    graph = problem.model.graph
+    kept = select(problem, found(), retention=share, prune=prune)
+    full, empty = problem.loss(problem.clean.logits), problem.loss(problem.logits(graph.edges_mask & False))
+
+    def retained(mask: torch.Tensor) -> float:
+        return (empty - problem.loss(problem.logits(mask))) / (empty - full)
+
+    assert retained(kept.mask) >= share - 1e-12
+    assert kept.evidence["retained"] == pytest.approx(retained(kept.mask), abs=1e-9)
+    order = ranked(graph, found().scores)
+    cut = graph.prune if prune else torch.clone
+    sizes = [n for n in range(len(order) + 1) if torch.equal(cut(prefix(order, n)), kept.mask)]
+    assert sizes, "it is a prefix of the ranking"
+    assert sizes[0] == 1 or retained(cut(prefix(order, sizes[0] - 1))) < share
+
+
+def prefix(order: list[int], n: int) -> torch.Tensor:
+    graph = problem_of().model.graph
+    mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
+    mask[order[:n]] = True
+    return mask.view(graph.n_src, graph.n_dst)
+
+
+def test_retention_counts_its_passes() -> None:
+    problem, calls = problem_of(), 0
+
+    class Counted(Problem):
+        def logits(self, mask):
+            nonlocal calls
+            calls += 1
+            return super().logits(mask)
+
+    counted = Counted(**{name: getattr(problem, name) for name in problem.__dataclass_fields__})
+    assert retain(counted, ranked(problem.model.graph, found().scores), 0.9).forward_passes == calls
+    assert calls < 2 * math.log2(problem.model.graph.n_edges) + 4
+
+
+def test_resampling_drops_edges_whose_sign_hangs_on_a_few_prompts() -> None:
+    groups = torch.tensor([[1.0, 1.0, -5.0, math.nan]] * 9 + [[1.0, -8.5, -5.0, math.nan]]).view(10, 1, 4)
+    kept = consistent(groups.double(), resamples=200, agreement=0.95, seed=1)
+    assert kept.tolist() == [[True, False, True, False]]
+    assert torch.equal(kept, consistent(groups.double(), resamples=200, agreement=0.95, seed=1))
+    filtered = chosen(n_edges=30, resamples=100, prune=False)
+    assert bool((~filtered.mask | consistent(found().groups, resamples=100, seed=3)).all())
+    assert filtered.evidence["sign_consistent_edges"] < problem_of().model.graph.n_edges
+
+
+def test_a_method_scores_and_selects() -> None:
+    problem, method = problem_of(), METHODS["eap"]
+    options = check_options(method, {"n_edges": 12, "resamples": 50, "prune": False})
+    result = method.search(problem, **options)
+    torch.testing.assert_close(result.scores, eap(problem).scores, atol=1e-12, rtol=0, equal_nan=True)
+    assert int(result.mask.sum()) == 12
+    assert result.cost == {"forward_passes": 2, "backward_passes": 1}
+    for name in ("resamples", "agreement", "n_groups"):
+        with pytest.raises(ACDCError, match="unknown option"):
+            check_options(METHODS["exact"], {name: 2})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"retention": 0.0}, "retention must be a share"),
+        ({"retention": 1.5}, "retention must be a share"),
+        ({"retention": 0.5, "n_edges": 4}, "retention can't be given with select=top-n"),
+        ({"n_edges": 4, "threshold": 0.1}, "threshold can't be given with select=top-n"),
+        ({"select": "top-n"}, "needs n_edges"),
+        ({"select": "greedy", "n_edges": 0}, "n_edges must be from 1 to"),
+        ({"select": "threshold"}, "needs threshold"),
+        ({"select": "threshold", "n_edges": 3, "threshold": 0.1}, "n_edges can't be given"),
+        ({"select": "top-n", "n_edges": 3, "threshold": 0.1}, "threshold can't be given"),
+        ({"positive_share": 2.0}, "positive_share must be"),
+        ({"positive_share": 0.5, "signed": True}, "positive_share goes with"),
+        ({"resamples": -1}, "resamples must be at least 0"),
+        ({"agreement": 0.4}, "agreement a share above 0.5"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ACDCError, match=message):
+        chosen(**options)
+
+
+def test_too_few_edges_to_keep_enough_is_told() -> None:
+    order = ranked(problem_of().model.graph, found().scores)[:2]
+    with pytest.raises(ACDCError, match="all 2 edges that may be chosen keep"):
+        retain(problem_of(), order, 0.999)
