@@ -107,10 +107,12 @@ class Arithmetic(Task):
         answer, pairs = cache(partial(self.answer, tokenizer)), []
         for _ in range(n):
             if (pair := self.pair(answer, rng, held_out=held_out)) is None:
-                pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode("47+35=82", add_special_tokens=False))
+                minus = "-" in self.signs or self.corruption == "other-operator"
+                example = "47-35=12" if minus else "47+35=82"
+                pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode(example, add_special_tokens=False))
                 raise TaskError(
                     f"arithmetic with result {self.result} can't be written with the tokenizer of "
-                    f"{tokenizer.name_or_path!r}, which splits '47+35=82' into {pieces}; result=first-token takes "
+                    f"{tokenizer.name_or_path!r}, which splits {example!r} into {pieces}; result=first-token takes "
                     "results of several tokens"
                 )
             pairs.append(pair)
