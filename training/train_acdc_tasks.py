@@ -23,6 +23,7 @@ from acdc.zoo import zoo_path
 
 N_POSITIONS, BATCH = 64, 64
 N_TEST, TEST_SEED = 1000, 1
+COLUMNS = ("held_out", "discovery", "top1", "corrupted")  # of the card's table
 ABLE = 0.9  # accuracy from which on it does a task
 
 
@@ -102,10 +103,9 @@ Circuits found in it say something about discovery methods, and nothing about la
 
 def card(model: GPT2LMHeadModel, scores: dict[str, dict[str, float]], steps: list[int], command: str) -> str:
     """What the model is, how it was trained, and how well it does."""
-    columns = ("held_out", "discovery", "top1", "corrupted")
-    rows = [f"| {name} | {' | '.join(f'{score[key]:.3f}' for key in columns)} |" for name, score in scores.items()]
+    rows = [f"| {name} | {' | '.join(f'{score[key]:.3f}' for key in COLUMNS)} |" for name, score in scores.items()]
     shares = [f"{name} {first} and {second}" for name, (first, second) in SHARES.items()]
-    weak = [name for name, score in scores.items() if score["held_out"] < ABLE]
+    weak = [name for name, score in scores.items() if score["top1"] < ABLE]
     return CARD.format(
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         n_vocab=model.config.vocab_size - len((BOS, PAD, UNK)),
@@ -123,13 +123,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("acdc/zoo/acdc-tasks"))
     parser.add_argument("--first", type=Path, help="a folder that the first part has written, to go on from")
-    parser.add_argument("--steps", type=int, nargs=2, default=[1200, 1800], help="of the two parts")
+    parser.add_argument("--steps", type=int, nargs=2, default=[1200, 1800], help="of the two parts; 0 leaves one out")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tokenizer = build_tokenizer(vocabulary())
     start = options.first or zoo_path("acdc-small")
     for part in (1,) if options.first else (0, 1):
-        steps, seed = options.steps[part], options.seed + part
+        if not (steps := options.steps[part]):
+            continue
+        seed = options.seed + part
         model = trained(start, wrapped(tokenizer), part=part, steps=steps, seed=seed)
         save(model, tokenizer, options.out)
         start = options.out

@@ -1,15 +1,17 @@
 """The scores that ship with the bundled models are what they reach, and `acdc tasks` tells them readably."""
 
 import json
+from pathlib import Path
 
 import pytest
-from measure_zoo import measure
+from measure_zoo import measure, table
+from train_acdc_tasks import COLUMNS, N_TEST, TEST_SEED
 from typer.testing import CliRunner
 
 from acdc.cli import app
 from acdc.models import PatchableModel
 from acdc.task import load_task, registered_tasks
-from acdc.zoo import zoo_names, zoo_scores
+from acdc.zoo import zoo_names, zoo_path, zoo_scores
 
 RECOMPUTED = [("acdc-small", "ioi"), ("acdc-tasks", "colored-objects"), ("acdc-tasks", "capitals")]
 
@@ -20,6 +22,18 @@ def test_scores_are_what_the_models_reach(model: str, task: str) -> None:
     again = measure(PatchableModel.from_pretrained(model), task, n=shipped["n"], seed=shipped["seed"])
     assert again is not None
     assert again == pytest.approx(shipped["scores"][model][task], abs=2.5 / shipped["n"])  # machines round differently
+
+
+@pytest.mark.parametrize("task", ["docstring", "gendered-pronoun"])
+def test_the_card_of_acdc_tasks_says_what_it_reaches(task: str) -> None:
+    card = (zoo_path("acdc-tasks") / "README.md").read_text()
+    printed = [float(cell) for cell in card.split(f"| {task} | ")[1].split(" |\n")[0].split(" | ")]
+    again = measure(PatchableModel.from_pretrained("acdc-tasks"), task, n=N_TEST, seed=TEST_SEED)
+    assert printed == pytest.approx([again[key] for key in COLUMNS], abs=0.005)
+
+
+def test_the_table_in_the_documentation_is_what_was_measured() -> None:
+    assert table(zoo_scores()["scores"]) in (Path(__file__).parents[2] / "docs" / "tasks.md").read_text()
 
 
 def test_every_bundled_model_is_measured_on_every_task_it_can_read() -> None:
