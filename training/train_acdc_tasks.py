@@ -59,7 +59,7 @@ def trained(folder: Path, tokenizer: Any, *, part: int, steps: int, seed: int) -
 
 CARD = """---
 license: mit
-summary: trained on docstrings, pronouns, capitals, agreement, colours and choices; 4 layers, 4 heads, width 128
+summary: trained on docstrings, pronouns, capitals and agreement; 4 layers, 4 heads, width 128
 ---
 
 # acdc-tasks
