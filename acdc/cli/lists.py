@@ -43,7 +43,7 @@ def tasks(as_json: Json = False, debug: Debug = False) -> None:
         f"Percentages: held-out prompts ({measured['n']} each) after which a right answer is the most probable token."
     )
     _paragraph(told, indent="")
-    typer.echo("Your own: path/to/file.py:Class, or an entry point in the group 'acdc.tasks'.")
+    _paragraph("Your own: path/to/file.py:Class, or an entry point in the group 'acdc.tasks'.", indent="")
 
 
 def _models(row: dict[str, Any]) -> str:
