@@ -81,7 +81,7 @@ class Arithmetic(Task):
     name = "arithmetic"
     summary = "sums and differences of two-digit numbers"
     source = "Stolfo et al. 2023 (arXiv 2305.15054), MIB (arXiv 2504.13151)"
-    default_model = "acdc-tasks"
+    default_model = "gpt2"
 
     def __init__(
         self, corruption: str = "random-operands", operation: str = "addition", result: str = "one-token"
@@ -107,10 +107,12 @@ class Arithmetic(Task):
         answer, pairs = cache(partial(self.answer, tokenizer)), []
         for _ in range(n):
             if (pair := self.pair(answer, rng, held_out=held_out)) is None:
-                pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode("47+35=82", add_special_tokens=False))
+                minus = "-" in self.signs or self.corruption == "other-operator"
+                example = "47-35=12" if minus else "47+35=82"
+                pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode(example, add_special_tokens=False))
                 raise TaskError(
                     f"arithmetic with result {self.result} can't be written with the tokenizer of "
-                    f"{tokenizer.name_or_path!r}, which splits '47+35=82' into {pieces}; result=first-token takes "
+                    f"{tokenizer.name_or_path!r}, which splits {example!r} into {pieces}; result=first-token takes "
                     "results of several tokens"
                 )
             pairs.append(pair)

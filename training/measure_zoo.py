@@ -52,11 +52,14 @@ def rightly(logits: Tensor, batch: PromptBatch) -> Tensor:
 def table(scores: dict[str, Any]) -> str:
     """The scores as they stand in `docs/tasks.md`."""
     rows = [
-        f"| `{task}` | `{model}` | {found['held_out']:.1%} ({found['discovery']:.1%}) | {found['corrupted']:.1%} |"
+        f"| `{task}` | `{model}` | {found['top1']:.1%} | {found['held_out']:.1%} ({found['discovery']:.1%}) | "
+        f"{found['corrupted']:.1%} |"
         for model, tasks in scores.items()
         for task, found in tasks.items()
     ]
-    return "\n".join(["| task | model | held out (discovery) | corrupted |", "|---|---|---|---|", *sorted(rows)])
+    return "\n".join(
+        ["| task | model | top-1 | right (discovery) | corrupted |", "|---|---|---|---|---|", *sorted(rows)]
+    )
 
 
 def main() -> None:

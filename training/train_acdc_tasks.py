@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lessons import LESSONS, TASKS, Curriculum, vocabulary
+from lessons import SHARES, TASKS, Curriculum, vocabulary
 from measure_zoo import measure
 from tokenizers import Tokenizer
 from trainer import new_model, save, train
@@ -19,9 +19,11 @@ from transformers import AutoModelForCausalLM, GPT2LMHeadModel, PreTrainedTokeni
 from word_tokenizer import BOS, PAD, UNK, build_tokenizer
 
 from acdc import PatchableModel
+from acdc.zoo import zoo_path
 
 N_POSITIONS, BATCH = 64, 64
 N_TEST, TEST_SEED = 1000, 1
+COLUMNS = ("held_out", "discovery", "top1", "corrupted")  # of the card's table
 ABLE = 0.9  # accuracy from which on it does a task
 
 
@@ -44,9 +46,9 @@ def warm_model(folder: Path, tokenizer: Any) -> GPT2LMHeadModel:
     return model
 
 
-def trained(folder: Path, tokenizer: Any, *, steps: int, seed: int) -> GPT2LMHeadModel:
-    """The model of a folder, trained further on the curriculum."""
-    curriculum = Curriculum(tokenizer, random.Random(seed))
+def trained(folder: Path, tokenizer: Any, *, part: int, steps: int, seed: int) -> GPT2LMHeadModel:
+    """The model of a folder, trained further on one part of the curriculum."""
+    curriculum = Curriculum(tokenizer, random.Random(seed), part)
     return train(
         lambda: warm_model(folder, tokenizer),
         lambda rng, step: curriculum.draw(rng, BATCH),
@@ -57,7 +59,7 @@ def trained(folder: Path, tokenizer: Any, *, steps: int, seed: int) -> GPT2LMHea
 
 CARD = """---
 license: mit
-summary: trained on docstrings, pronouns, capitals, agreement, colours and choices; 4 layers, 4 heads, width 128
+summary: trained on docstrings, pronouns, capitals and agreement; 4 layers, 4 heads, width 128
 ---
 
 # acdc-tasks
@@ -72,8 +74,9 @@ It starts from the weights of `acdc-small`, which can copy and repeat, with embe
     {command}
 
 {steps} steps of {batch} sequences, AdamW with strong weight decay; answers count fully in the loss, other tokens a
-fiftieth. The sequences are, in percent: {shares}. The tokenizer is word-level; the space before a word belongs to
-it, and a number of two digits is one token.
+fiftieth. The sequences are, in percent of the two parts: {shares}.
+
+The tokenizer is word-level; the space before a word belongs to it, and a number of two digits is one token.
 
 ## Held out, and how well it does ({n_test} prompts each)
 
@@ -100,17 +103,16 @@ Circuits found in it say something about discovery methods, and nothing about la
 
 def card(model: GPT2LMHeadModel, scores: dict[str, dict[str, float]], steps: list[int], command: str) -> str:
     """What the model is, how it was trained, and how well it does."""
-    columns = ("held_out", "discovery", "top1", "corrupted")
-    rows = [f"| {name} | {' | '.join(f'{score[key]:.3f}' for key in columns)} |" for name, score in scores.items()]
-    shares = {name: share for name, (_, share) in TASKS.items()} | {lesson.__name__: s for lesson, s in LESSONS.items()}
-    weak = [name for name, score in scores.items() if score["held_out"] < ABLE]
+    rows = [f"| {name} | {' | '.join(f'{score[key]:.3f}' for key in COLUMNS)} |" for name, score in scores.items()]
+    shares = [f"{name} {first} and {second}" for name, (first, second) in SHARES.items()]
+    weak = [name for name, score in scores.items() if score["top1"] < ABLE]
     return CARD.format(
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         n_vocab=model.config.vocab_size - len((BOS, PAD, UNK)),
         command=command,
         steps=" and then ".join(f"{n:,}" for n in steps),
         batch=BATCH,
-        shares=", ".join(f"{name} {100 * share / sum(shares.values()):.0f}" for name, share in shares.items()),
+        shares=", ".join(shares),
         n_test=N_TEST,
         table="\n".join(rows),
         weak=f" It has not learned {' and '.join(weak)}." if weak else "",
@@ -120,14 +122,17 @@ def card(model: GPT2LMHeadModel, scores: dict[str, dict[str, float]], steps: lis
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("acdc/zoo/acdc-tasks"))
-    parser.add_argument("--start", type=Path, default=Path("acdc/zoo/acdc-small"))
-    parser.add_argument("--steps", type=int, nargs="+", default=[1200], help="one run of the schedule after another")
+    parser.add_argument("--first", type=Path, help="a folder that the first part has written, to go on from")
+    parser.add_argument("--steps", type=int, nargs=2, default=[1200, 1800], help="of the two parts; 0 leaves one out")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tokenizer = build_tokenizer(vocabulary())
-    start = options.start
-    for i, steps in enumerate(options.steps):
-        model = trained(start, wrapped(tokenizer), steps=steps, seed=options.seed + i)
+    start = options.first or zoo_path("acdc-small")
+    for part in (1,) if options.first else (0, 1):
+        if not (steps := options.steps[part]):
+            continue
+        seed = options.seed + part
+        model = trained(start, wrapped(tokenizer), part=part, steps=steps, seed=seed)
         save(model, tokenizer, options.out)
         start = options.out
     loaded = PatchableModel.from_pretrained(str(options.out))

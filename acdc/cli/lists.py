@@ -11,7 +11,7 @@ from acdc.cli.terminal import Debug, Json, dump, table
 
 __all__ = ["methods", "models", "tasks"]
 
-ABLE = 0.9  # accuracy from which on a bundled model is said to do a task
+ABLE = 0.9  # share of right answers from which on a bundled model is said to do a task
 
 
 @app.command()
@@ -39,19 +39,18 @@ def tasks(as_json: Json = False, debug: Debug = False) -> None:
         _paragraph(f"{row['name']}: {row['summary']}", indent="")
         _paragraph(_models(row), indent="    ")
         _paragraph(row["source"], indent="    ")
-    typer.echo(f"Percentages: held-out prompts that a bundled model answers rightly ({measured['n']} each).")
-    typer.echo("Your own: path/to/file.py:Class, or an entry point in the group 'acdc.tasks'.")
+    told = (
+        f"Percentages: held-out prompts ({measured['n']} each) after which a right answer is the most probable token."
+    )
+    _paragraph(told, indent="")
+    _paragraph("Your own: path/to/file.py:Class, or an entry point in the group 'acdc.tasks'.", indent="")
 
 
 def _models(row: dict[str, Any]) -> str:
     """The default model and other bundled ones that do the task, with their accuracy."""
     default, bundled = row["default_model"], row["bundled"]
-    shares = {model: f"{model} {scores['held_out']:.1%}" for model, scores in bundled.items()}
-    others = [
-        shares[model]
-        for model, scores in bundled.items()
-        if model != default and scores["held_out"] >= ABLE and scores["discovery"] >= ABLE
-    ]
+    shares = {model: f"{model} {scores['top1']:.1%}" for model, scores in bundled.items()}
+    others = [shares[model] for model, scores in bundled.items() if model != default and scores["top1"] >= ABLE]
     first = shares.get(default, f"{default} (none of the bundled models does it)" if not others else default)
     return f"{first}{''.join(f', {other}' for other in others)}; metric {row['metric']}"
 

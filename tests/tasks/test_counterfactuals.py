@@ -39,6 +39,8 @@ def pairs_of(name: str, tokenizer, *, held_out: bool = False, **options):
 def test_every_counterfactual_passes_the_checks_of_a_batch(place: str, name: str) -> None:
     """Equal lengths, a difference, answers of one token, none both right and wrong."""
     for corruption in CORRUPTIONS[name]:
+        if (place, corruption) == ("acdc-tasks", "other-operator"):
+            continue  # it has no minus
         task = load_task(name, **({} if corruption is None else {"corruption": corruption}))
         for held_out in (False, True):
             batch = task.batch(tokenizer_of(place), 40, held_out=held_out)
@@ -140,7 +142,8 @@ def test_colored_objects(tokenizer) -> None:
 
 
 @pytest.mark.parametrize("operation", ["addition", "subtraction", "both"])
-def test_arithmetic(tokenizer, operation: str) -> None:
+def test_arithmetic(operation: str) -> None:
+    tokenizer = tokenizer_of("gpt2")
     for corruption in CORRUPTIONS["arithmetic"]:
         signs = set()
         for pair in pairs_of("arithmetic", tokenizer, corruption=corruption, operation=operation):
@@ -154,6 +157,12 @@ def test_arithmetic(tokenizer, operation: str) -> None:
             assert (one[0] == other[0]) or corruption == "random-operands"
             signs.add(one[1])
         assert signs == {"addition": {"+"}, "subtraction": {"-"}, "both": {"+", "-"}}[operation]
+
+
+@pytest.mark.parametrize("options", [{"operation": "subtraction"}, {"corruption": "other-operator"}])
+def test_a_tokenizer_without_a_minus_is_told(options: dict[str, str]) -> None:
+    with pytest.raises(TaskError, match=r"splits '47-35=12' into \['47', '<unk>', '35', '=', '12'\]"):
+        load_task("arithmetic", **options).batch(tokenizer_of("acdc-tasks"), 3)
 
 
 class FigureTokenizer(NumberTokenizer):

@@ -99,7 +99,7 @@ def test_greater_than_splits_start_years() -> None:
 
 @pytest.mark.parametrize("corruption", ["random-operands", "other-operand", "other-operator"])
 def test_arithmetic_splits_unordered_pairs_of_operands(corruption: str) -> None:
-    sides = both_sides("arithmetic", tokenizer_of("acdc-tasks"), corruption=corruption, operation="both")
+    sides = both_sides("arithmetic", tokenizer_of("gpt2"), corruption=corruption, operation="both")
     discovery, held_out = ({frozenset(re.findall(r"\d\d", prompt)) for prompt in texts(pairs)} for pairs in sides)
     assert not discovery & held_out
 
@@ -123,3 +123,9 @@ def test_split_words_gives_every_word_to_one_side() -> None:
     assert split_words([], held_out=True) == []
     with pytest.raises(TaskError, match="every 4th is held out, and there are only 2: 'a', 'b'"):
         split_words(["a", "b"], held_out=True)
+
+
+def test_arithmetic_splits_operands_of_small_tokenizers_too() -> None:
+    sides = both_sides("arithmetic", tokenizer_of("acdc-tasks"))
+    discovery, held_out = ({frozenset(re.findall(r"\d\d", prompt)) for prompt in texts(pairs)} for pairs in sides)
+    assert not discovery & held_out

@@ -16,8 +16,15 @@ from acdc.task import load_task
 from acdc.zoo import zoo_names, zoo_path
 
 
-@pytest.mark.parametrize("name", ["acdc-small", "induction-compiled"])
-def test_a_bundled_model_is_an_ordinary_small_folder(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("acdc-small", "When Mary gave"),
+        ("acdc-tasks", 'def port(self, size):\n    """oil column'),
+        ("induction-compiled", " a b"),
+    ],
+)
+def test_a_bundled_model_is_an_ordinary_small_folder(name: str, text: str) -> None:
     assert name in zoo_names()
     folder = zoo_path(name)
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
@@ -27,10 +34,7 @@ def test_a_bundled_model_is_an_ordinary_small_folder(name: str) -> None:
     ours = PatchableModel.from_pretrained(name)
     assert torch.equal(hf(ids).logits, ours.hf(ids).logits)
     assert len(tokenizer) == hf.config.vocab_size
-    assert tokenizer.decode(tokenizer.encode(" a b" if "induction" in name else "When Mary gave")) in (
-        " a b",
-        "When Mary gave",
-    )
+    assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_the_trained_model_does_what_its_card_says() -> None:
@@ -45,10 +49,13 @@ def test_the_trained_model_does_what_its_card_says() -> None:
         assert printed == pytest.approx(score, abs=0.005)
 
 
-@pytest.mark.parametrize(("task", "least"), [("ioi", 0.97), ("greater-than", 1.0), ("induction", 0.95)])
-def test_the_trained_model_solves_the_built_in_tasks(task: str, least: float) -> None:
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize(
+    ("task", "least"), [("ioi", 0.97), ("greater-than", 1.0), ("induction", 0.95), ("agreement", 0.97)]
+)
+def test_the_trained_model_solves_the_built_in_tasks(task: str, least: float, held_out: bool) -> None:
     model = PatchableModel.from_pretrained("acdc-small")
-    problem = Problem.make(model, load_task(task).batch(model.tokenizer, 200, 3))
+    problem = Problem.make(model, load_task(task).batch(model.tokenizer, 200, 3, held_out=held_out))
     right = accuracy(problem.clean.logits, problem.batch.correct, problem.batch.wrong)
     assert right.float().mean() >= least
 
