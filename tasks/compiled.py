@@ -101,7 +101,7 @@ class FracPrevs(_Spelled):
                 break
         texts = [self.text(length, count, rng) for count in (clean, corrupt)]
         right, wrong = (TENTHS[10 * count // length] for count in (clean, corrupt))
-        return PromptPair(*texts, [right], [wrong])
+        return PromptPair(texts[0], texts[1], [right], [wrong])
 
     def text(self, length: int, count: int, rng: random.Random) -> str:
         """Letters of which `count` are x."""

@@ -1,4 +1,4 @@
-"""The command line: `acdc discover`, `show`, `tasks`, `models`, `methods`; one module for each subject.
+"""The command line: `acdc discover`, `show`, `benchmark`, `tasks`, `models`, `methods`; one module for each subject.
 
 Exit codes: 0 done, 2 a mistake in what was asked (told in a line or two), 1 anything else. Torch and transformers are
 imported by the commands that need them, so `acdc --help` answers at once.
@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from acdc.cli import discover, lists, show  # noqa: F401  importing them registers the commands
+from acdc.cli import benchmark, discover, lists, show  # noqa: F401  importing them registers the commands
 from acdc.cli.app import app
 from acdc.errors import ACDCError
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ACDCError as error:
         return _fail(str(error), error, 2, debug)
     except (KeyboardInterrupt, typer.Abort) as error:
-        hint = "; the same command goes on from here" if given[:1] == ["discover"] else ""
+        hint = "; the same command goes on from here" if given[:1] in (["discover"], ["benchmark"]) else ""
         return _fail(f"stopped{hint}", error, 1, debug)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: an unknown command, a missing argument
