@@ -136,14 +136,14 @@ REFERENCES: dict[str, Reference] = {
         Reference(
             "greater-than-hanna",
             "greater-than",
-            "ten heads and eight MLPs, as in the authors' code",
+            "ten heads, as in the authors' code, and their MLPs",
             f"{HANNA}; {CONMY}",
             _greater_than_edges(("a5.h1", "a5.h5", "a6.h9", "a7.h10", "a8.h8", "a8.h11", "a9.h1")),
         ),
         Reference(
             "greater-than-conmy",
             "greater-than",
-            "nine heads and eight MLPs, as in ACDC's code",
+            "nine heads, as in ACDC's code, and their MLPs",
             f"{HANNA}; heads and {CONMY}",
             _greater_than_edges(("a5.h5", "a6.h1", "a6.h9", "a7.h10", "a8.h11", "a9.h1")),
         ),

@@ -38,6 +38,7 @@ from acdc.patching.state import CircuitState
 
 BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 128, 3e-3, 100, 0.1
 N_POSITIONS, N_TEST = 16, 200
+FIRST_ID = 3  # of the letters, after the special tokens
 
 
 class Draw(NamedTuple):
@@ -109,93 +110,23 @@ def answer_recall(draw: Draw, removed: Tensor) -> Tensor:
     return torch.where(removed[:, 4], own, answer)
 
 
-# The largest of three: two heads bring the first two numbers to the end, m0 takes the larger one, a head brings the
-# third number, m1 takes the larger one again.
+# The same, and then the alphabet's next letter: an MLP turns the letter that was copied into the one after it.
 
-MAX_EDGES = (
-    "input->a0.h0<v>",
+SUCCESSOR_EDGES = (
     "input->a0.h3<v>",
-    "a0.h0->m0",
-    "a0.h3->m0",
-    "m0->m1",
-    "input->a1.h2<v>",
-    "a1.h2->m1",
+    "a0.h3->a1.h0<k>",
+    "input->a1.h0<q>",
+    "input->a1.h0<v>",
+    "a1.h0->m1",
     "m1->logits",
 )
 
 
-def draw_max(words: dict[str, int], rng: random.Random, n: int) -> Draw:
-    known = torch.tensor([words[number] for number in compiled.NUMBERS])
-    return Draw(
-        *(
-            torch.cat([known[torch.tensor([rng.choices(range(20), k=3) for _ in range(n)])], _all(words["="], n)], 1)
-            for _ in range(2)
-        )
-    )
-
-
-def _all(token: int, n: int) -> Tensor:
-    return torch.full((n, 1), token)
-
-
-def answer_max(draw: Draw, removed: Tensor) -> Tensor:
-    """Ids of numbers are in the numbers' order."""
-    base, source = draw
-
-    def read(column: int, *edges: int) -> Tensor:
-        return torch.where(either(removed, *edges)[:, 0], source[:, column], base[:, column])
-
-    larger = torch.maximum(read(0, 0, 2), read(1, 1, 3))
-    larger = torch.where(removed[:, 4], source[:, :2].amax(1), larger)
-    largest = torch.maximum(larger, read(2, 5, 6))
-    return torch.where(removed[:, 7], source[:, :3].amax(1), largest)
-
-
-# Indirect object: the duplicate head finds where the actor's name stood before, the inhibition head brings that place
-# to the end, and the mover head copies the name from the other place.
-
-IOI_EDGES = (
-    "input->a0.h2<q>",
-    "input->a0.h2<k>",
-    "a0.h2->a1.h0<v>",
-    "a1.h0->a2.h3<q>",
-    "input->a2.h3<v>",
-    "a2.h3->logits",
-)
-FIRST, SECOND, ACTOR = 1, 3, 6  # where the names stand
-
-
-def draw_ioi(words: dict[str, int], rng: random.Random, n: int) -> Draw:
-    """Half of the sources have the same two names, in either order."""
-
-    def ids(names: list[str], repeated: int) -> list[int]:
-        row = ["When", names[0], " and", names[1], rng.choice(compiled.VERBS), ",", names[repeated]]
-        return [words[word] for word in [*row, rng.choice(compiled.SAYINGS)]]
-
-    base, source = [], []
-    for i in range(n):
-        names = rng.sample(compiled.NAMES, 2)
-        base.append(ids(names, rng.randrange(2)))
-        source.append(ids(rng.sample(names if i % 2 else compiled.NAMES, 2), rng.randrange(2)))
-    return Draw(torch.tensor(base), torch.tensor(source))
-
-
-def answer_ioi(draw: Draw, removed: Tensor) -> Tensor:
-    base, source = draw
-
-    def repeated(actor: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """0 or 1; -1 where the actor is neither."""
-        return torch.where(actor == first, 0, torch.where(actor == second, 1, -1))
-
-    def other_name(place: Tensor, ids: Tensor) -> Tensor:
-        return torch.where(place == 0, ids[:, SECOND], torch.where(place == 1, ids[:, FIRST], -1))
-
-    own = repeated(*(source[:, column] for column in (ACTOR, FIRST, SECOND)))
-    actor = torch.where(either(removed, 0), source, base)[:, ACTOR]
-    names = torch.where(either(removed, 1), source, base)
-    place = torch.where(either(removed, 2, 3)[:, 0], own, repeated(actor, names[:, FIRST], names[:, SECOND]))
-    answer = other_name(place, torch.where(either(removed, 4), source, base))
-    return torch.where(removed[:, 5], other_name(own, source), answer)
+def answer_successor(draw: Draw, removed: Tensor) -> Tensor:
+    """Ids of letters are in the alphabet's order, from `FIRST_ID` on; after the last comes the first."""
+    recalled = answer_recall(draw, torch.cat([removed[:, :4], either(removed, 4, 5)], 1))
+    after = (recalled - FIRST_ID + 1) % compiled.Recall.n_letters + FIRST_ID
+    return torch.where(recalled < 0, recalled, after)
 
 
 PLANS = {
@@ -212,33 +143,20 @@ PLANS = {
             answer_recall,
             "`a0.h1` writes each letter's predecessor; `a1.h2` looks for the letter asked for among the predecessors "
             "and copies the letter there",
-            1000,
+            1400,
         ),
         Plan(
-            compiled.MaxOfThree,
-            (*compiled.NUMBERS, "="),
+            compiled.RecallNext,
+            compiled.LETTERS[: compiled.Recall.n_letters],
             2,
             4,
-            48,
-            MAX_EDGES,
-            draw_max,
-            answer_max,
-            "`a0.h0` and `a0.h3` bring the first two numbers to the end, `m0` takes the larger one, `a1.h2` brings the "
-            "third, and `m1` takes the larger one again",
-            3000,
-        ),
-        Plan(
-            compiled.MiniIOI,
-            (*compiled.NAMES, *compiled.VERBS, *compiled.SAYINGS, "When", " and", ","),
-            3,
-            4,
-            48,
-            IOI_EDGES,
-            draw_ioi,
-            answer_ioi,
-            "`a0.h2` finds where the actor's name stood before, `a1.h0` brings that place to the end, and `a2.h3` "
-            "copies the name from the other place",
-            5000,
+            32,
+            SUCCESSOR_EDGES,
+            draw_recall,
+            answer_successor,
+            "`a0.h3` writes each letter's predecessor; `a1.h0` looks for the letter asked for among the predecessors "
+            "and copies the letter there; `m1` turns it into the alphabet's next letter",
+            1600,
         ),
     )
 }
@@ -268,7 +186,7 @@ def new_model(plan: Plan, n_vocab: int) -> GPT2LMHeadModel:
 def draw_masks(graph: Graph, true: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """Edges to keep in each of n prompts, `[n src dst]`, and the true edges among the removed ones, `[n edges]`.
 
-    A quarter of the prompts keep all true edges, half lose one, the rest lose each with even odds. Of the other edges
+    Half of the prompts keep all true edges, most others lose one, the rest lose each with even odds. Of the other edges
     each prompt keeps a share of its own: all in a quarter of the prompts, none in another quarter.
     """
     share = (2 * torch.rand(n, 1, 1) - 0.5).clamp(0, 1)
@@ -276,7 +194,7 @@ def draw_masks(graph: Graph, true: Tensor, n: int) -> tuple[Tensor, Tensor]:
     kind = torch.rand(n, 1)
     one = torch.nn.functional.one_hot(torch.randint(len(true), (n,)), len(true)).bool()
     some = torch.rand(n, len(true)) < 0.5
-    removed = torch.where(kind < 0.25, torch.zeros_like(one), torch.where(kind < 0.75, one, some))
+    removed = torch.where(kind < 0.5, torch.zeros_like(one), torch.where(kind < 0.85, one, some))
     keep[:, true[:, 0], true[:, 1]] = ~removed
     return keep, removed
 
