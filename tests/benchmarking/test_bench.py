@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from acdc.benchmarking import bench, benchmark, known_circuits, known_models
-from acdc.benchmarking.ranking import TAUS, rank
-from acdc.cli import main
+from acdc.benchmarking import bench, benchmark, known_circuits, known_models, ranking
+from acdc.benchmarking.ranking import rank
+from acdc.cli import benchmark as cli
 from acdc.discovery import METHODS, Found, Method
 from acdc.discovery.acdc import acdc
 from acdc.errors import RunError, UnknownNameError
@@ -49,6 +49,7 @@ def methods(monkeypatch):
         Method("unable", "", "", unable),
     ]
     monkeypatch.setattr(bench, "METHODS", {method.name: method for method in own})
+    monkeypatch.setattr(ranking, "TAUS", (0.001, 0.1, 50.0))
     return calls
 
 
@@ -83,12 +84,13 @@ def test_signed_ranks_put_negative_scores_last(methods) -> None:
     assert run(methods=["wrong-sign"], signed=True)["wrong-sign"]["auc"] == 0
 
 
-def test_a_method_with_tau_ranks_by_the_largest_tau_that_keeps_an_edge() -> None:
+def test_a_method_with_tau_ranks_by_the_largest_tau_that_keeps_an_edge(methods) -> None:
+    taus = ranking.TAUS
     model = PatchableModel.from_pretrained(MODEL)
     problem = Problem.make(model, load_task("frac-prevs").batch(model.tokenizer, 6, 0))
     values = rank(METHODS["acdc"], problem).values
-    assert sorted(set(TAUS)) == list(TAUS)
-    for tau in TAUS[:: len(TAUS) // 3]:
+    assert set(values.flatten().tolist()) <= {0.0, *taus}
+    for tau in taus:
         kept = acdc(problem, tau=tau).mask
         assert bool((values[kept] >= tau).all())
 
@@ -144,15 +146,16 @@ def test_a_model_out_of_reach_is_told_of_and_left_out(monkeypatch, caplog) -> No
     assert "gpt2 ioi-wang is left out: no way to the hub" in caplog.text
 
 
-def test_the_command_prints_tables_that_fit_a_terminal(methods, tmp_path, capsys) -> None:
-    arguments = ["benchmark", "--models", MODEL, "--methods", "counted,unable", "-n", "8", "--out", str(tmp_path)]
-    assert main(arguments) == 0
+def test_the_tables_fit_a_terminal(methods, capsys) -> None:
+    rows = list(run(methods=["counted", "unable"]).values())
+    cli._print_tables(rows)
     printed = capsys.readouterr().out
     assert f"{MODEL}: 4 of 110 edges, known by construction" in printed
     assert "1.00/1.00" in printed
+    assert "110f 2b" in printed
     assert "unable: this method can't work here" in printed
-    assert max(map(len, printed.splitlines()[:-2])) <= 110
-    assert main([*arguments, "--markdown"]) == 0
-    assert f"| {MODEL} | counted | 1.00 |" in capsys.readouterr().out
-    assert main([*arguments, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["auc"] == 1
+    assert max(map(len, printed.splitlines())) <= 100
+    cli._print_markdown(rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert f"| {MODEL} | counted | 1.00 |" in lines[2]
+    assert len({line.count("|") for line in lines}) == 1
