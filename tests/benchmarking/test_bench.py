@@ -116,7 +116,8 @@ def test_two_runs_agree_in_all_but_time(methods) -> None:
     def timeless(rows):
         return [{key: value for key, value in row.items() if "seconds" not in key} for row in rows.values()]
 
-    assert timeless(run()) == timeless(run())
+    chosen = ["acdc", "counted"]
+    assert timeless(run(methods=chosen)) == timeless(run(methods=chosen))
 
 
 @pytest.mark.parametrize(
