@@ -5,7 +5,6 @@ Each task's corrupted prompts are drawn so that every variable of the algorithm 
 """
 
 import random
-from dataclasses import replace
 from typing import Any
 
 from acdc import PromptPair, Task, TaskError, single_token
@@ -172,20 +171,3 @@ class Recall(_Spelled):
             [letters[asked + 1]],
             [other[also + 1]],
         )
-
-
-class RecallNext(Recall):
-    """`" d a c b a"` -> `" d"`: as `Recall`, but the answer is the alphabet's next letter, after the last the first."""
-
-    name = "recall-next"
-    summary = "the alphabet's next letter after the one that came after this one before"
-    default_model = "recall-next-planted"
-
-    def pair(self, i: int, rng: random.Random) -> PromptPair:
-        """The i-th pair of `Recall`, with the answers' successors."""
-        pair = super().pair(i, rng)
-        return replace(pair, correct=[self.after(pair.correct[0])], wrong=[self.after(pair.wrong[0])])
-
-    def after(self, letter: str | int) -> str:
-        """The next letter."""
-        return LETTERS[(LETTERS.index(str(letter)) + 1) % self.n_letters]

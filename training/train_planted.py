@@ -38,7 +38,6 @@ from acdc.patching.state import CircuitState
 
 BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 128, 3e-3, 100, 0.1
 N_POSITIONS, N_TEST = 16, 200
-FIRST_ID = 3  # of the letters, after the special tokens
 
 
 class Draw(NamedTuple):
@@ -110,25 +109,6 @@ def answer_recall(draw: Draw, removed: Tensor) -> Tensor:
     return torch.where(removed[:, 4], own, answer)
 
 
-# The same, and then the alphabet's next letter: an MLP turns the letter that was copied into the one after it.
-
-SUCCESSOR_EDGES = (
-    "input->a0.h3<v>",
-    "a0.h3->a1.h0<k>",
-    "input->a1.h0<q>",
-    "input->a1.h0<v>",
-    "a1.h0->m1",
-    "m1->logits",
-)
-
-
-def answer_successor(draw: Draw, removed: Tensor) -> Tensor:
-    """Ids of letters are in the alphabet's order, from `FIRST_ID` on; after the last comes the first."""
-    recalled = answer_recall(draw, torch.cat([removed[:, :4], either(removed, 4, 5)], 1))
-    after = (recalled - FIRST_ID + 1) % compiled.Recall.n_letters + FIRST_ID
-    return torch.where(recalled < 0, recalled, after)
-
-
 PLANS = {
     plan.task.name: plan
     for plan in (
@@ -144,19 +124,6 @@ PLANS = {
             "`a0.h1` writes each letter's predecessor; `a1.h2` looks for the letter asked for among the predecessors "
             "and copies the letter there",
             1400,
-        ),
-        Plan(
-            compiled.RecallNext,
-            compiled.LETTERS[: compiled.Recall.n_letters],
-            2,
-            4,
-            32,
-            SUCCESSOR_EDGES,
-            draw_recall,
-            answer_successor,
-            "`a0.h3` writes each letter's predecessor; `a1.h0` looks for the letter asked for among the predecessors "
-            "and copies the letter there; `m1` turns it into the alphabet's next letter",
-            1600,
         ),
     )
 }
