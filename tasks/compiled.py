@@ -16,14 +16,6 @@ LETTERS = tuple(f" {letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
 TENTHS = tuple(
     f" {word}" for word in ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "all")
 )
-NUMBERS = tuple(f" {number}" for number in range(10, 30))
-NAMES = tuple(
-    f" {name}"
-    for name in """
-    Mary John Anna Paul Emma Mark Sara Eric Lisa Adam Kate Ryan Jane Luke Rose Jack
-    """.split()
-)
-VERBS, SAYINGS = (" met", " saw", " left"), (" told", " asked", " thanked")
 
 
 class _Spelled(Task):
@@ -101,7 +93,7 @@ class FracPrevs(_Spelled):
                 break
         texts = [self.text(length, count, rng) for count in (clean, corrupt)]
         right, wrong = (TENTHS[10 * count // length] for count in (clean, corrupt))
-        return PromptPair(*texts, [right], [wrong])
+        return PromptPair(texts[0], texts[1], [right], [wrong])
 
     def text(self, length: int, count: int, rng: random.Random) -> str:
         """Letters of which `count` are x."""
@@ -179,56 +171,3 @@ class Recall(_Spelled):
             [letters[asked + 1]],
             [other[also + 1]],
         )
-
-
-class MaxOfThree(_Spelled):
-    """`" 14 27 12="` -> `" 27"`; the corrupted prompt has other numbers and another largest one."""
-
-    name = "max-of-three"
-    summary = "the largest of three numbers"
-    source = SIIT
-    default_model = "max-of-three-planted"
-
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs."""
-        self.need(tokenizer, (*NUMBERS, "="))
-        return [self.pair(rng) for _ in range(n)]
-
-    def pair(self, rng: random.Random) -> PromptPair:
-        """Numbers drawn so that each of the three is the largest equally often."""
-        while True:
-            clean, corrupt = ([rng.choice(NUMBERS) for _ in range(3)] for _ in range(2))
-            if max(clean) != max(corrupt):
-                return PromptPair("".join(clean) + "=", "".join(corrupt) + "=", [max(clean)], [max(corrupt)])
-
-
-class MiniIOI(_Spelled):
-    """`"When Mary and John met, John told"` -> `" Mary"`.
-
-    Corrupted prompts are, in turns: two other names of which the other one is repeated; the same names with the other
-    one repeated; the same names in the other order.
-    """
-
-    name = "mini-ioi"
-    summary = "indirect object identification with one short template"
-    source = f"Wang et al. 2022 (arXiv 2211.00593), {SIIT}"
-    default_model = "mini-ioi-planted"
-
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs."""
-        self.need(tokenizer, (*NAMES, *VERBS, *SAYINGS, "When", " and", ","))
-        return [self.pair(i, rng) for i in range(n)]
-
-    def pair(self, i: int, rng: random.Random) -> PromptPair:
-        """The i-th pair."""
-        one, two, three, four = rng.sample(NAMES, 4)
-        repeated = rng.randrange(2)
-        clean = (one, two)
-        other, also = [((three, four), 1 - repeated), ((one, two), 1 - repeated), ((two, one), 1 - repeated)][i % 3]
-        wrong = [clean[repeated]]
-        return PromptPair(sentence(clean, repeated, rng), sentence(other, also, rng), [clean[1 - repeated]], wrong)
-
-
-def sentence(names: tuple[str, str], repeated: int, rng: random.Random) -> str:
-    """A sentence in which one of the two names acts."""
-    return f"When{names[0]} and{names[1]}{rng.choice(VERBS)},{names[repeated]}{rng.choice(SAYINGS)}"

@@ -1,10 +1,10 @@
 """What the `compile_*.py` scripts share: a model is written as tables over blocks of the residual stream.
 
 Every block holds one of n values, as a code of zero mean (a one-hot vector minus its mean) or a mixture of codes. A
-head reads one block with each of q, k and v, and writes one; an MLP reads some and writes one. What a node does not read
-can't touch it: all that is written has zero mean, and LayerNorm's epsilon is so large beside any variance that LayerNorm does
-nothing but take the mean away, whichever world its input comes from. So an edge carries something if and only if its
-source writes a block that its destination reads: the true circuit follows from the tables.
+head reads one block with each of q, k and v, and writes one; an MLP reads some and writes one. What a node does not
+read can't touch it: all that is written has zero mean, and LayerNorm's epsilon is so large beside any variance that
+LayerNorm does nothing but take the mean away, whichever world its input comes from. So an edge carries something if
+and only if its source writes a block that its destination reads: the true circuit follows from the tables.
 """
 
 import argparse

@@ -15,11 +15,13 @@ removed at all it is the task; with true edges removed it says what each of them
 takes a few minutes on two cores.
 """
 
+import argparse
 import math
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -27,11 +29,15 @@ from acdc_tasks import compiled
 from interchange import Run
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
+from word_tokenizer import build_tokenizer, save_tokenizer
 
-from acdc import Graph, Task
+from acdc import Circuit, Graph, PatchableModel, Task
+from acdc.metrics import accuracy
+from acdc.patching.problem import Problem
+from acdc.patching.state import CircuitState
 
 BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 128, 3e-3, 100, 0.1
-N_POSITIONS = 16
+N_POSITIONS, N_TEST = 16, 200
 
 
 class Draw(NamedTuple):
@@ -61,6 +67,7 @@ class Plan:
     draw: Callable[[dict[str, int], random.Random, int], Draw]
     answer: Callable[[Draw, Tensor], Tensor]
     story: str
+    steps: int
 
     @property
     def graph(self) -> Graph:
@@ -102,95 +109,6 @@ def answer_recall(draw: Draw, removed: Tensor) -> Tensor:
     return torch.where(removed[:, 4], own, answer)
 
 
-# The largest of three: two heads bring the first two numbers to the end, m0 takes the larger one, a head brings the
-# third number, m1 takes the larger one again.
-
-MAX_EDGES = (
-    "input->a0.h0<v>",
-    "input->a0.h3<v>",
-    "a0.h0->m0",
-    "a0.h3->m0",
-    "m0->m1",
-    "input->a1.h2<v>",
-    "a1.h2->m1",
-    "m1->logits",
-)
-
-
-def draw_max(words: dict[str, int], rng: random.Random, n: int) -> Draw:
-    known = torch.tensor([words[number] for number in compiled.NUMBERS])
-    return Draw(
-        *(
-            torch.cat([known[torch.tensor([rng.choices(range(20), k=3) for _ in range(n)])], _all(words["="], n)], 1)
-            for _ in range(2)
-        )
-    )
-
-
-def _all(token: int, n: int) -> Tensor:
-    return torch.full((n, 1), token)
-
-
-def answer_max(draw: Draw, removed: Tensor) -> Tensor:
-    """Ids of numbers are in the numbers' order."""
-    base, source = draw
-
-    def read(column: int, *edges: int) -> Tensor:
-        return torch.where(either(removed, *edges)[:, 0], source[:, column], base[:, column])
-
-    larger = torch.maximum(read(0, 0, 2), read(1, 1, 3))
-    larger = torch.where(removed[:, 4], source[:, :2].amax(1), larger)
-    largest = torch.maximum(larger, read(2, 5, 6))
-    return torch.where(removed[:, 7], source[:, :3].amax(1), largest)
-
-
-# Indirect object: the duplicate head finds where the actor's name stood before, the inhibition head brings that place
-# to the end, and the mover head copies the name from the other place.
-
-IOI_EDGES = (
-    "input->a0.h2<q>",
-    "input->a0.h2<k>",
-    "a0.h2->a1.h0<v>",
-    "a1.h0->a2.h3<q>",
-    "input->a2.h3<v>",
-    "a2.h3->logits",
-)
-FIRST, SECOND, ACTOR = 1, 3, 6  # where the names stand
-
-
-def draw_ioi(words: dict[str, int], rng: random.Random, n: int) -> Draw:
-    """Half of the sources have the same two names, in either order."""
-
-    def ids(names: list[str], repeated: int) -> list[int]:
-        row = ["When", names[0], " and", names[1], rng.choice(compiled.VERBS), ",", names[repeated]]
-        return [words[word] for word in [*row, rng.choice(compiled.SAYINGS)]]
-
-    base, source = [], []
-    for i in range(n):
-        names = rng.sample(compiled.NAMES, 2)
-        base.append(ids(names, rng.randrange(2)))
-        source.append(ids(rng.sample(names if i % 2 else compiled.NAMES, 2), rng.randrange(2)))
-    return Draw(torch.tensor(base), torch.tensor(source))
-
-
-def answer_ioi(draw: Draw, removed: Tensor) -> Tensor:
-    base, source = draw
-
-    def repeated(actor: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """0 or 1; -1 where the actor is neither."""
-        return torch.where(actor == first, 0, torch.where(actor == second, 1, -1))
-
-    def other_name(place: Tensor, ids: Tensor) -> Tensor:
-        return torch.where(place == 0, ids[:, SECOND], torch.where(place == 1, ids[:, FIRST], -1))
-
-    own = repeated(*(source[:, column] for column in (ACTOR, FIRST, SECOND)))
-    actor = torch.where(either(removed, 0), source, base)[:, ACTOR]
-    names = torch.where(either(removed, 1), source, base)
-    place = torch.where(either(removed, 2, 3)[:, 0], own, repeated(actor, names[:, FIRST], names[:, SECOND]))
-    answer = other_name(place, torch.where(either(removed, 4), source, base))
-    return torch.where(removed[:, 5], other_name(own, source), answer)
-
-
 PLANS = {
     plan.task.name: plan
     for plan in (
@@ -205,30 +123,7 @@ PLANS = {
             answer_recall,
             "`a0.h1` writes each letter's predecessor; `a1.h2` looks for the letter asked for among the predecessors "
             "and copies the letter there",
-        ),
-        Plan(
-            compiled.MaxOfThree,
-            (*compiled.NUMBERS, "="),
-            2,
-            4,
-            48,
-            MAX_EDGES,
-            draw_max,
-            answer_max,
-            "`a0.h0` and `a0.h3` bring the first two numbers to the end, `m0` takes the larger one, `a1.h2` brings the "
-            "third, and `m1` takes the larger one again",
-        ),
-        Plan(
-            compiled.MiniIOI,
-            (*compiled.NAMES, *compiled.VERBS, *compiled.SAYINGS, "When", " and", ","),
-            3,
-            4,
-            48,
-            IOI_EDGES,
-            draw_ioi,
-            answer_ioi,
-            "`a0.h2` finds where the actor's name stood before, `a1.h0` brings that place to the end, and `a2.h3` "
-            "copies the name from the other place",
+            1400,
         ),
     )
 }
@@ -302,3 +197,102 @@ def train(plan: Plan, words: dict[str, int], steps: int, seed: int) -> GPT2LMHea
 def rate(step: int, steps: int) -> float:
     """Warm-up, then a cosine down to nothing."""
     return min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def measure(model: PatchableModel, plan: Plan, seed: int = 1) -> tuple[Circuit, dict[str, float]]:
+    """The planted circuit with the exact effect of removing each edge alone from the model, and what sums it up."""
+    graph, problem = model.graph, Problem.make(model, plan.task().batch(model.tokenizer, N_TEST, seed))
+    rows = [(src, dst) for src, dst in graph.edges_mask.nonzero().tolist()]
+    state = CircuitState(problem)
+    scores = torch.full(graph.edges_mask.shape, math.nan, dtype=torch.float64)
+    scores[graph.edges_mask] = state.losses(rows) - state.loss
+    mask = graph.mask_of(plan.edges)
+    right = accuracy(problem.clean.logits, problem.batch.correct, problem.batch.wrong)
+    told = {
+        "accuracy": float(right.double().mean()),
+        "mean probability of the answer": float(
+            problem.clean.logits.softmax(-1).gather(1, problem.batch.correct).double().mean()
+        ),
+        "KL of the planted circuit alone from the model": float(problem.objective.loss(problem.logits(mask))),
+        "least effect of a planted edge": float(scores[mask].min()),
+        "largest effect of another edge": float(scores[graph.edges_mask & ~mask].abs().max()),
+    }
+    provenance = {"task": plan.task.name, "model": plan.name, "method": "training", "granularity": "edge"}
+    return Circuit(graph, mask, scores, provenance), told
+
+
+CARD = """---
+license: mit
+summary: trained with a planted circuit, which is circuit.json; task {task}, {n_layers} layers, {n_heads} heads
+---
+
+# {name}
+
+A GPT-2-architecture model of {n_layers} layers with {n_heads} heads and width {d_model}, trained so that a circuit
+which was chosen beforehand does the task `{task}`: {story}.
+
+`circuit.json` holds the planted circuit: {edges}.
+
+## How it was made
+
+`python training/train_planted.py {task} --out acdc/zoo/{name}`: {steps} steps of {batch} prompts, seed {seed}. In
+every step each prompt got another prompt and a random set of removed edges, which read the other prompt's
+activations; the loss asks for what the planted algorithm answers then: the same as before if no planted edge is among
+them, and what follows from the other prompt's variable if some are. This is strict interchange intervention training
+(Gupta et al. 2024) at the granularity of single edges, the q, k and v inputs of a head told apart.
+
+## How true it is
+
+An edge that is not planted was trained not to matter, alone or with others, where removed edges carry the corrupted
+prompt's activations. It matters a little all the same. On {n_test} prompts of the task, in nats of KL:
+
+{table}
+
+`circuit.json` holds the effect of every edge, removed alone from the whole model, as its score. Positions are the
+same in both prompts, so no planted edge carries them, and under zero ablation another circuit would be found.
+"""
+
+
+def save(plan: Plan, model: GPT2LMHeadModel, out: Path, steps: int, seed: int) -> dict[str, float]:
+    """Write an ordinary Hugging Face folder, its planted circuit and its card."""
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out)
+    save_tokenizer(build_tokenizer(plan.words), out, n_positions=N_POSITIONS)
+    circuit, told = measure(PatchableModel.from_pretrained(out), plan)
+    circuit.save(out / "circuit.json")
+    rows = "\n".join(f"| {what} | {value:.3g} |" for what, value in told.items())
+    card = CARD.format(
+        name=plan.name,
+        task=plan.task.name,
+        n_layers=plan.n_layers,
+        n_heads=plan.n_heads,
+        d_model=plan.d_model,
+        story=plan.story,
+        edges=", ".join(f"`{edge}`" for edge in plan.edges),
+        steps=steps,
+        batch=BATCH,
+        seed=seed,
+        n_test=N_TEST,
+        table=f"| measure | value |\n|---|---|\n{rows}",
+    )
+    (out / "README.md").write_text(card)
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan", choices=PLANS)
+    parser.add_argument("--out", type=Path, help="default: its folder in acdc/zoo")
+    parser.add_argument("--steps", type=int, help="default: the plan's own")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    plan = PLANS[options.plan]
+    tokenizer, steps = build_tokenizer(plan.words), options.steps or plan.steps
+    model = train(plan, {word: tokenizer.token_to_id(word) for word in plan.words}, steps, options.seed)
+    told = save(plan, model, options.out or Path("acdc/zoo") / plan.name, steps, options.seed)
+    for what, value in told.items():
+        print(f"{what}: {value:.4g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,12 +9,14 @@ import traceback
 
 import typer
 
-from acdc.cli import compare, convert, discover, evaluate, lists, show  # noqa: F401  importing them registers the commands
+# importing a module registers its commands
+from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, show  # noqa: F401
 from acdc.cli.app import app
 from acdc.errors import ACDCError
 
 __all__ = ["app", "main", "run_main"]
 
+RESUMABLE = ("discover", "evaluate", "benchmark")
 STOPPED = 130  # typer's answer to Ctrl-C
 
 
@@ -30,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ACDCError as error:
         return _fail(str(error), error, 2, debug)
     except (KeyboardInterrupt, typer.Abort) as error:
-        hint = "; the same command goes on from here" if given[:1] in (["discover"], ["evaluate"]) else ""
+        hint = "; the same command goes on from here" if given[:1] and given[0] in RESUMABLE else ""
         return _fail(f"stopped{hint}", error, 1, debug)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: an unknown command, a missing argument

@@ -1,0 +1,222 @@
+"""Run methods on models whose circuit is known, and keep each result, so that a stopped benchmark goes on."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from acdc.benchmarking.known import Known, known_circuits
+from acdc.benchmarking.ranking import TAUS, rank
+from acdc.benchmarking.recovery import auc, compare, strongest
+from acdc.circuit import Circuit, write_atomically
+from acdc.discovery import METHODS, Method, Progress
+from acdc.errors import ACDCError, ModelError, RunError, unknown_name
+from acdc.identity import fingerprint, model_identity, versions
+from acdc.metrics import get_metric
+from acdc.models import PatchableModel
+from acdc.models.hub import check_reachable
+from acdc.models.loading import resolve
+from acdc.options import check_options
+from acdc.patching.problem import Problem
+from acdc.store import check_writable, runs_folder, write_json
+from acdc.task import load_task
+
+__all__ = ["benchmark"]
+
+logger = logging.getLogger(__name__)
+
+Tell = Callable[[Progress], None]
+
+
+def benchmark(
+    models: list[str] | None = None,
+    methods: list[str] | None = None,
+    *,
+    n: int = 50,
+    seed: int = 0,
+    metric: str | None = None,
+    signed: bool = False,
+    out: str | Path | None = "outputs/benchmark",
+    resume: bool = True,
+    progress: Tell | None = None,
+) -> list[dict[str, Any]]:
+    """Recover known circuits by every method.
+
+    Args:
+        models: Names of models with known circuits; all bundled ones if None. `gpt2` is loaded only when named here.
+        methods: Names of discovery methods; all if None.
+        n: Number of prompt pairs.
+        seed: Seed of the prompts and of whatever a method draws.
+        metric: Metric of discovery; if None, the task's own, and for methods that take gradients at the clean run,
+            where KL is flat, the logit difference (NLL where a task lists no wrong answers).
+        signed: Rank by signed scores, not by their size.
+        out: Where results are kept, as `<out>/<task>/<model>/<method>/result.json`, with `benchmark.json` and
+            `benchmark.csv` of them all; None writes nothing.
+        resume: Take results of equal arguments, weights, prompts and versions from there.
+        progress: Called with a `Progress` as the work goes on.
+
+    Returns:
+        A row for each known circuit and method: `auc` (ROC of the edges), `own` (the circuit that the method chooses by
+        its defaults, beside the true one), `at_true_size` (its highest-ranking edges, as many as the true circuit has),
+        `cost`, `seconds`; `error` where the method can't work on this problem. Nothing but times differs between two
+        runs.
+
+    Raises:
+        UnknownNameError: No such model, method or metric.
+        RunError: `out` can't be written, or n or seed is out of range.
+        ModelError: A model can't be loaded; one that is out of reach is told of and left out.
+    """
+    circuits, chosen = known_circuits(models), _methods(methods)
+    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise RunError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if metric is not None:
+        get_metric(metric)
+    if out is not None:
+        check_writable(Path(out))
+    rows: list[dict[str, Any]] = []
+    for i, known in enumerate(circuits):
+        model = _load(known, progress)
+        if model is None:
+            continue
+        for j, method in enumerate(chosen):
+            place = f"({i * len(chosen) + j + 1}/{len(circuits) * len(chosen)}) {known.name} by {method.name}"
+            bench = _Bench(known, model, method, n, seed, metric, signed)
+            rows.append(bench.result(None if out is None else Path(out), resume, _staged(progress, place)))
+    if out is not None:
+        _write_all(Path(out), rows)
+    return rows
+
+
+def _methods(names: list[str] | None) -> list[Method]:
+    for name in names or []:
+        if name not in METHODS:
+            raise unknown_name("method", name, METHODS)
+    return [METHODS[name] for name in dict.fromkeys(names if names is not None else METHODS)]
+
+
+def _load(known: Known, progress: Tell | None) -> PatchableModel | None:
+    """The model, or None where it would have to be downloaded and can't be."""
+    if progress is not None:
+        progress(Progress(0, 0, 0, f"loading {known.model}"))
+    if resolve(known.model) == known.model:
+        try:
+            check_reachable(known.model)
+        except ModelError as error:
+            logger.warning("%s is left out: %s", known.name, error)
+            return None
+    return PatchableModel.from_pretrained(known.model)
+
+
+def _staged(progress: Tell | None, place: str) -> Tell | None:
+    """Progress whose stages say which model and method they belong to."""
+    if progress is None:
+        return None
+    progress(Progress(0, 0, 0, place))
+    return lambda p: progress(Progress(p.done, p.total, p.kept, f"{place}: {p.stage}"))
+
+
+def metric_for(method: Method, task_metric: str, has_wrong: bool) -> str:
+    """The task's metric; for methods that take gradients where KL has none, one that has."""
+    if task_metric == "kl" and getattr(method, "at_clean", False):
+        return "logit_diff" if has_wrong else "nll"
+    return task_metric
+
+
+class _Bench:
+    """One known circuit and one method."""
+
+    def __init__(
+        self, known: Known, model: PatchableModel, method: Method, n: int, seed: int, metric: str | None, signed: bool
+    ) -> None:
+        self.known, self.model, self.method, self.seed, self.signed = known, model, method, seed, signed
+        task = load_task(known.task, **known.task_options)
+        self.batch = task.batch(model.tokenizer, n, seed)
+        has_wrong = bool((self.batch.wrong >= 0).any(1).all())
+        self.metric = metric or metric_for(method, task.metric, has_wrong)
+        self.truth = known.circuit(model.graph)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names all that the result depends on."""
+        return fingerprint(
+            {
+                "model": model_identity(self.model),
+                "truth": list(self.truth.edges),
+                "prompts": self.batch.fingerprint,
+                "method": self.method.name,
+                "options": check_options(self.method, {}),
+                "taus": TAUS,
+                "metric": self.metric,
+                "seed": self.seed,
+                "signed": self.signed,
+                "versions": versions(),
+            }
+        )
+
+    def result(self, out: Path | None, resume: bool, progress: Tell | None) -> dict[str, Any]:
+        """The row, from the folder where it is, else made and kept there."""
+        if out is None:
+            return self.make(progress)
+        folder = runs_folder(out, self.known.reference or self.known.task, self.known.model, self.method.name)
+        mark, path = self.fingerprint, folder / "result.json"
+        if resume and (kept := _kept(path, mark)) is not None:
+            return kept
+        row = self.make(progress, folder)
+        write_json(path, {"fingerprint": mark, "row": row})
+        return row
+
+    def make(self, progress: Tell | None, folder: Path | None = None) -> dict[str, Any]:
+        """The row; a method that can't work on this problem says why."""
+        graph, known = self.model.graph, self.known
+        row = {
+            "model": known.model,
+            "task": known.task,
+            "known_by": known.how,
+            "reference": known.reference,
+            "method": self.method.name,
+            "metric": self.metric,
+            "n_prompts": self.batch.n,
+            "seed": self.seed,
+            "signed": self.signed,
+            "n_edges": graph.n_edges,
+            "n_true": self.truth.n_edges,
+        }
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            problem = Problem.make(self.model, self.batch, metric=self.metric, seed=self.seed)
+            ranked = rank(self.method, problem, signed=self.signed, progress=progress)
+        except ACDCError as error:
+            return row | {"error": str(error)}
+        if folder is not None:
+            provenance = {"task": known.task, "model": known.model, "method": self.method.name}
+            Circuit(graph, ranked.mask, ranked.values, provenance).save(folder / "circuit.json")
+        best = strongest(graph, ranked.values, self.truth.n_edges, self.truth.mask)
+        return row | {
+            "auc": auc(graph, ranked.values, self.truth.mask),
+            "own": compare(graph, ranked.mask, self.truth.mask)._asdict(),
+            "at_true_size": compare(graph, best, self.truth.mask)._asdict(),
+            "cost": dict(ranked.cost),
+            "ranking_cost": dict(ranked.ranking_cost),
+            "seconds": round(ranked.seconds, 3),
+            "ranking_seconds": round(ranked.ranking_seconds, 3),
+        }
+
+
+def _kept(path: Path, mark: str) -> dict[str, Any] | None:
+    """A former result of this fingerprint; None where there is none, or the file is damaged."""
+    try:
+        kept = json.loads(path.read_bytes())
+        return dict(kept["row"]) if kept["fingerprint"] == mark else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_all(out: Path, rows: list[Mapping[str, Any]] | list[dict[str, Any]]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "benchmark.json", rows)
+    write_atomically(out / "benchmark.csv", pd.json_normalize(rows, sep="_").to_csv(index=False).encode())

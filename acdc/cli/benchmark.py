@@ -1,0 +1,124 @@
+"""`acdc benchmark`: how well methods recover circuits that are known."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from acdc.cli.app import app
+from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, progress, table
+
+__all__ = ["benchmark"]
+
+COLUMNS = ("AUC", "kept", "edges P/R", "nodes P/R", "top P", "passes", "seconds")
+LEGEND = """AUC: of the ranking of all edges. kept: edges that the method keeps by its defaults; P/R: their precision
+and recall, and those of its heads and MLPs. top P: precision (= recall) of as many edges as are true, by rank.
+passes: forward and backward passes over all prompts."""
+
+
+@app.command()
+def benchmark(
+    models: Annotated[
+        str | None, typer.Option(help="Models with known circuits, separated by commas. [default: all bundled ones]")
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods, separated by commas: see `acdc methods`. [default: all]")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = 0,
+    metric: Annotated[
+        str | None, typer.Option(help="kl, logit_diff, prob_diff or nll. [default: the task's, or one with a gradient]")
+    ] = None,
+    signed: Annotated[bool, typer.Option("--signed", help="Rank by signed scores, not by their size.")] = False,
+    out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("outputs/benchmark"),
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Take results that are there, if they were made the same way.")
+    ] = True,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print one Markdown table.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run methods on models whose circuit is known, and print how well they recover it.
+
+    A benchmark that was stopped goes on where it was when the same command is given again. `--models gpt2` compares
+    with published circuits, which are references, not the truth; the model is loaded from the hub if it isn't here.
+    """
+    hush()
+    from acdc.benchmarking import benchmark as run
+
+    with progress(hidden=quiet or as_json) as note:
+        rows = run(
+            _names(models),
+            _names(methods),
+            n=n,
+            seed=seed,
+            metric=metric,
+            signed=signed,
+            out=out,
+            resume=resume,
+            progress=note,
+        )
+    if as_json:
+        dump(rows)
+    elif markdown:
+        _print_markdown(rows)
+    elif not quiet:
+        _print_tables(rows)
+        typer.echo(f"{LEGEND}\n{out / 'benchmark.csv'}, benchmark.json")
+
+
+def _names(words: str | None) -> list[str] | None:
+    return None if words is None else [word.strip() for word in words.split(",") if word.strip()]
+
+
+def _print_tables(rows: list[dict[str, Any]]) -> None:
+    """A table for each known circuit; errors below it."""
+    for title in dict.fromkeys(map(_title, rows)):
+        typer.echo(title)
+        own = [row for row in rows if _title(row) == title]
+        table(["method", *COLUMNS], [[row["method"], *_cells(row)] for row in own])
+        for row in own:
+            if "error" in row:
+                typer.echo(f"  {row['method']}: {row['error']}")
+        typer.echo("")
+
+
+def _title(row: dict[str, Any]) -> str:
+    name = f"{row['model']} against {row['reference']}, a reference" if row["reference"] else row["model"]
+    return f"{name}: {row['n_true']:,} of {row['n_edges']:,} edges, known by {row['known_by']}"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    if "error" in row:
+        return ["-"] * len(COLUMNS)
+    own, cost = row["own"], row["cost"]
+    passes = [f"{cost[f'{way}_passes']:,.0f}{way[0]}" for way in ("forward", "backward") if cost.get(f"{way}_passes")]
+    return [
+        _number(row["auc"]),
+        f"{own['n_edges']:,}",
+        f"{_number(own['precision'])}/{_number(own['recall'])}",
+        f"{_number(own['node_precision'])}/{_number(own['node_recall'])}",
+        _number(row["at_true_size"]["precision"]),
+        " ".join(passes) or "-",
+        f"{row['seconds']:.1f}",
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _print_markdown(rows: list[dict[str, Any]]) -> None:
+    lines = [["model", "method", *COLUMNS], ["---"] * (2 + len(COLUMNS))]
+    lines += [[_short(row), row["method"], *_cells(row)] for row in rows]
+    typer.echo("\n".join(_markdown(cells) for cells in lines))
+
+
+def _short(row: dict[str, Any]) -> str:
+    return f"{row['model']} ({row['reference']})" if row["reference"] else str(row["model"])
+
+
+def _markdown(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -1,0 +1,162 @@
+"""The benchmark runs whatever methods there are, ranks them right, keeps its results and gives them again."""
+
+import json
+
+import pytest
+import torch
+
+from acdc.benchmarking import bench, benchmark, known_circuits, known_models, ranking
+from acdc.benchmarking.ranking import rank
+from acdc.cli import benchmark as cli
+from acdc.discovery import METHODS, Found, Method
+from acdc.discovery.acdc import acdc
+from acdc.errors import RunError, UnknownNameError
+from acdc.models import PatchableModel
+from acdc.patching.problem import Problem
+from acdc.patching.state import CircuitState
+from acdc.task import load_task
+
+MODEL = "frac-prevs-compiled"
+
+
+def knock_out(problem, *, journal=None, progress=None, sign: float = 1.0) -> Found:
+    """A method that ranks by exact effects: all that the benchmark needs of a method, without `tau`."""
+    graph, state = problem.model.graph, CircuitState(problem)
+    rows = [tuple(edge) for edge in graph.edges_mask.nonzero().tolist()]
+    scores = torch.full(graph.edges_mask.shape, torch.nan, dtype=torch.float64)
+    scores[graph.edges_mask] = sign * (state.losses(rows) - state.loss)
+    cost = {"forward_passes": len(rows), "backward_passes": 2}
+    return Found(mask=(scores.abs() > 1).logical_and(graph.edges_mask), scores=scores, cost=cost)
+
+
+def unable(problem, *, journal=None, progress=None) -> Found:
+    raise RunError("this method can't work here")
+
+
+@pytest.fixture
+def methods(monkeypatch):
+    """The registry, with three methods of the test's own."""
+    calls: list[str] = []
+
+    def counted(problem, *, journal=None, progress=None) -> Found:
+        calls.append("counted")
+        return knock_out(problem)
+
+    own = [
+        Method("acdc", "", "", acdc),
+        Method("counted", "", "", counted),
+        Method("wrong-sign", "", "", lambda problem, *, journal=None, progress=None: knock_out(problem, sign=-1)),
+        Method("unable", "", "", unable),
+    ]
+    monkeypatch.setattr(bench, "METHODS", {method.name: method for method in own})
+    monkeypatch.setattr(ranking, "TAUS", (0.001, 0.1, 50.0))
+    return calls
+
+
+def run(out=None, **options):
+    return {row["method"]: row for row in benchmark([MODEL], n=8, out=out, **options)}
+
+
+def test_every_known_model_is_found_and_gpt2_only_when_named() -> None:
+    names = [known.model for known in known_circuits()]
+    assert {"induction-compiled", "reverse-compiled", MODEL, "brackets-compiled"} <= set(names)
+    assert "gpt2" not in names
+    assert "gpt2" in known_models()
+    references = {known.reference: known.task for known in known_circuits(["gpt2"])}
+    assert references["ioi-wang"] == "ioi"
+    assert len(references) == 3
+
+
+def test_rows_say_how_well_each_method_recovers_the_circuit(methods) -> None:
+    rows = run()
+    assert set(rows) == {"acdc", "counted", "wrong-sign", "unable"}
+    for name in ("acdc", "counted"):
+        assert rows[name]["auc"] == 1
+        assert (rows[name]["own"]["precision"], rows[name]["own"]["recall"]) == (1, 1)
+        assert rows[name]["at_true_size"]["node_recall"] == 1
+    assert rows["counted"]["cost"] == {"forward_passes": 110, "backward_passes": 2}
+    assert rows["unable"]["error"] == "this method can't work here"
+    assert rows["acdc"]["ranking_cost"]["forward_passes"] > rows["acdc"]["cost"]["forward_passes"]
+
+
+def test_signed_ranks_put_negative_scores_last(methods) -> None:
+    assert run(methods=["wrong-sign"])["wrong-sign"]["auc"] == 1
+    assert run(methods=["wrong-sign"], signed=True)["wrong-sign"]["auc"] == 0
+
+
+def test_a_method_with_tau_ranks_by_the_largest_tau_that_keeps_an_edge(methods) -> None:
+    taus = ranking.TAUS
+    model = PatchableModel.from_pretrained(MODEL)
+    problem = Problem.make(model, load_task("frac-prevs").batch(model.tokenizer, 6, 0))
+    values = rank(METHODS["acdc"], problem).values
+    assert set(values.flatten().tolist()) <= {0.0, *taus}
+    for tau in taus:
+        kept = acdc(problem, tau=tau).mask
+        assert bool((values[kept] >= tau).all())
+
+
+def test_results_are_kept_and_given_again(methods, tmp_path) -> None:
+    first = run(tmp_path, methods=["counted", "unable"])
+    again = run(tmp_path, methods=["counted", "unable"])
+    assert first == again, "times included: it is the kept result"
+    assert methods == ["counted"]
+    run(tmp_path, methods=["counted"], seed=1)
+    assert methods == ["counted"] * 2, "other prompts"
+    run(tmp_path, methods=["counted"], seed=1, resume=False)
+    assert methods == ["counted"] * 3
+    for path in tmp_path.rglob("result.json"):
+        path.write_text("{")
+    run(tmp_path, methods=["counted"], seed=1)
+    assert methods == ["counted"] * 4, "a damaged result is made again"
+    assert json.loads((tmp_path / "benchmark.json").read_text())[0]["auc"] == 1
+    assert "own_precision" in (tmp_path / "benchmark.csv").read_text().splitlines()[0]
+
+
+def test_two_runs_agree_in_all_but_time(methods) -> None:
+    def timeless(rows):
+        return [{key: value for key, value in row.items() if "seconds" not in key} for row in rows.values()]
+
+    chosen = ["acdc", "counted"]
+    assert timeless(run(methods=chosen)) == timeless(run(methods=chosen))
+
+
+@pytest.mark.parametrize(
+    ("models", "chosen", "message"),
+    [(["frac-prev-compiled"], None, f"did you mean '{MODEL}'"), (None, ["akdc"], "did you mean 'acdc'")],
+)
+def test_names_that_nobody_has_are_told_before_any_work(models, chosen, message) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        benchmark(models, chosen, out=None)
+
+
+@pytest.mark.parametrize("options", [{"n": 0}, {"seed": -1}, {"n": True}])
+def test_numbers_out_of_range_are_refused(options) -> None:
+    with pytest.raises(RunError, match="must be a whole number"):
+        benchmark([MODEL], out=None, **options)
+
+
+def test_a_model_out_of_reach_is_told_of_and_left_out(monkeypatch, caplog) -> None:
+    from acdc.errors import ModelError
+
+    def unreachable(name: str) -> None:
+        raise ModelError("no way to the hub")
+
+    monkeypatch.setattr(bench, "check_reachable", unreachable)
+    monkeypatch.setattr(PatchableModel, "from_pretrained", None)
+    assert benchmark(["gpt2"], out=None) == []
+    assert "gpt2 ioi-wang is left out: no way to the hub" in caplog.text
+
+
+def test_the_tables_fit_a_terminal(methods, capsys) -> None:
+    rows = list(run(methods=["counted", "unable"]).values())
+    cli._print_tables(rows)
+    printed = capsys.readouterr().out
+    assert f"{MODEL}: 4 of 110 edges, known by construction" in printed
+    assert "1.00/1.00" in printed
+    assert "110f 2b" in printed
+    assert "unable: this method can't work here" in printed
+    assert max(map(len, printed.splitlines())) <= 100
+    cli._print_markdown(rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert f"| {MODEL} | counted | 1.00 |" in lines[2]
+    assert len({line.count("|") for line in lines}) == 1
