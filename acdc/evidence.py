@@ -363,7 +363,7 @@ def evaluate(
         report["parts"] = dict(before["parts"])
     for name in chosen:
         known = report["parts"].get(name, {})
-        if known and (name != "stability" or known.get("k") == stability):
+        if known and "left_out" not in known and (name != "stability" or known.get("k") == stability):
             continue
         report["parts"][name] = _measured(work, PARTS[name])
         if place is not None:

@@ -180,8 +180,8 @@ def _faithfulness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "accuracy", ", ".join(f"{who} {_interval(accuracy[who])}" for who in ("model", "circuit", "complement"))
     for outcome in part["worst_prompts"][:3]:
         text = outcome["clean"] if len(outcome["clean"]) <= LONGEST else f"…{outcome['clean'][-LONGEST:]}"
-        answers = f"{'/'.join(outcome['correct'])} not {'/'.join(outcome['wrong'])}" if outcome["wrong"] else ""
-        yield "worst prompt", f"{own} off by {outcome['distance']:.3g}: {text!r} ({answers.strip()})"
+        answers = _words(outcome["correct"]) + (f", not {_words(outcome['wrong'])}" if outcome["wrong"] else "")
+        yield "worst prompt", f"{own} off by {outcome['distance']:.3g}: {text!r} ({answers})"
 
 
 def _certificate(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -279,6 +279,10 @@ def _interval(interval: Mapping[str, Any]) -> str:
     if interval["low"] is None:
         return _number(interval["value"])
     return f"{_number(interval['value'])} [{_number(interval['low'])}, {_number(interval['high'])}]"
+
+
+def _words(answers: list[str]) -> str:
+    return "/".join(answer.strip() for answer in answers)
 
 
 def _number(value: float | None) -> str:
