@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import Any
 
 from acdc.errors import RunError
 
@@ -79,7 +79,7 @@ class FileJournal:
         self.close()
         self.path.unlink(missing_ok=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "FileJournal":
         return self
 
     def __exit__(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from acdc.circuit import Circuit
 from acdc.errors import RunError
@@ -35,7 +35,7 @@ class RunResult:
     files: tuple[Path, ...] = ()
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> "RunResult":
         """Read a run's folder: see `load_run`."""
         folder = Path(path).expanduser()
         if not folder.is_dir():

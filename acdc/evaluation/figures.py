@@ -27,7 +27,7 @@ def draw_curve(
     path: str | os.PathLike[str],
     *,
     metric: str,
-    circuit: Mapping[str, float] | None = None,
+    circuit: Mapping[str, Any] | None = None,
     title: str = "",
 ) -> Path:
     """Faithfulness, and the metric with its spread over the prompts, against the number of edges.

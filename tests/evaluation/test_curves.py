@@ -1,5 +1,6 @@
 """Faithfulness against size, CPR and CMD."""
 
+import itertools
 import math
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_areas_use_the_signed_ranking_for_cpr_and_the_absolute_one_for_cmd() -> 
     found = areas(signed, absolute)
     f, g = ({p["asked"]: p["logit_diff_faithfulness"] for p in each.points} for each in (signed, absolute))
     cpr = cmd = 0.0
-    for a, b in zip(MIB_SHARES, MIB_SHARES[1:], strict=False):
+    for a, b in itertools.pairwise(MIB_SHARES):
         cpr += (b - a) * (f[int(a * n)] + f[int(b * n)]) / 2
         cmd += (b - a) * (abs(1 - g[int(a * n)]) + abs(1 - g[int(b * n)])) / 2
     assert found["mib"]["logit_diff"] == pytest.approx({"cpr": cpr, "cmd": cmd})

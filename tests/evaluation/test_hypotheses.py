@@ -32,8 +32,8 @@ def test_the_whole_model_ties_with_itself() -> None:
 
 def test_the_corrupted_run_loses_where_the_model_is_better() -> None:
     problem = problem_of(metric="nll", n=30)
-    found = equivalence_test(problem, compare(problem, torch.zeros_like(problem.model.graph.edges_mask)))
-    nll = compare(problem, torch.zeros_like(problem.model.graph.edges_mask)).values["nll"]
+    comparison = compare(problem, torch.zeros_like(problem.model.graph.edges_mask))
+    found, nll = equivalence_test(problem, comparison), comparison.values["nll"]
     assert found.wins == int((nll["circuit"] < nll["model"]).sum()), "lower is better"
 
 
@@ -71,17 +71,13 @@ def test_a_dead_edge_is_redundant_and_a_vital_one_needed() -> None:
     for edge in mask.nonzero().tolist():
         effects[tuple(edge)] = -1e3
     effects[graph.parse_edge(names[0])] = 1e3
-    found = minimality_test(problem, mask, effects, n_random=80)
+    found = minimality_test(problem, mask, effects, n_random=60)
     assert found.named("needed") == (names[0],)
     assert set(found.named("redundant")) == set(names[1:])
 
 
-def test_the_whole_model_but_an_edge_is_nearer_than_random_circuits_are() -> None:
+def test_sufficiency_compares_distances_to_the_model() -> None:
     problem = problem_of()
-    graph = problem.model.graph
-    mask = graph.edges_mask.clone()
-    mask[graph.parse_edge("input->a0.h0<q>")] = False
-    mask = graph.prune(mask)
     small = random_circuit(problem, 0.3, seed=3)
     found = sufficiency_test(problem, small, n_random=20)
     model = problem.clean.logits
@@ -93,17 +89,6 @@ def test_the_whole_model_but_an_edge_is_nearer_than_random_circuits_are() -> Non
     assert found.test.share == pytest.approx(share, abs=0.03)
     with pytest.raises(ACDCError, match="size or degree"):
         sufficiency_test(problem, small, matched="weight")
-
-
-def test_a_random_circuit_is_rarely_sufficient() -> None:
-    """The test's size: the circuit is drawn as those that it is compared with, so H0 is true."""
-    problem, rejected, q, alpha = problem_of(n=4), 0, 0.5, 0.25
-    from acdc.evaluation import size_matched
-
-    for trial in range(12):
-        mask = size_matched(problem.model.graph, 15, random.Random(100 + trial))
-        rejected += sufficiency_test(problem, mask, n_random=12, q=q, seed=trial).test.p_above <= alpha
-    assert rejected <= 9
 
 
 def test_degree_matching_keeps_the_number_of_edges() -> None:

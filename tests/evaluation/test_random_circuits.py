@@ -1,5 +1,6 @@
 """Random circuits are what they are called, and every edge of theirs is on a path."""
 
+import itertools
 import random
 
 import pytest
@@ -18,7 +19,7 @@ def test_a_random_path_leads_from_input_to_logits(graph: Graph) -> None:
     for _ in range(2000):
         path = random_path(graph, rng)
         assert path[0][0] == 0 and path[-1][1] == graph.n_dst - 1
-        assert all(graph.src_of_dst[dst] == src for (_, dst), (src, _) in zip(path, path[1:], strict=False))
+        assert all(graph.src_of_dst[dst] == src for (_, dst), (src, _) in itertools.pairwise(path))
         for edge in path:
             seen[edge] = True
     assert torch.equal(seen, graph.edges_mask), "every edge can be drawn"
