@@ -72,8 +72,9 @@ def test_all_parts_of_a_saved_run(run: RunResult, model: PatchableModel, tmp_pat
     text = found.summary()
     assert "6 held-out prompts" in text and "certificate" in text and "Jaccard" in text
 
-    again = evaluate(run, model=model, task=Random, stability=2, save=False, **FEW)
-    assert numbers(again.report) == numbers(found.report), "the same seed gives the same"
+    drawn = ["faithfulness", "independence", "sufficiency", "minimality", "completeness"]
+    again, first = evaluate(run, model=model, task=Random, only=drawn, save=False, **FEW), numbers(found.report)
+    assert numbers(again.report) == {name: first[name] for name in drawn}, "the same seed gives the same"
     assert again.path is None
 
 
@@ -134,10 +135,11 @@ def test_a_circuit_without_scores_has_no_curve_and_an_empty_one_is_judged_too(
     run: RunResult, model: PatchableModel
 ) -> None:
     empty = Circuit(model.graph, torch.zeros_like(model.graph.edges_mask))
-    found = evaluate(empty, model=model, task=Random, metric="kl", save=False, **FEW)
+    skip = ["specification", "completeness"]
+    found = evaluate(empty, model=model, task=Random, metric="kl", save=False, skip=skip, **FEW)
     assert "no scores" in found.report["parts"]["curve"]["left_out"]
     assert found.part("faithfulness")["intervals"]["faithfulness"]["kl"]["value"] == pytest.approx(0, abs=1e-9)
-    assert "undecided" in found.summary() or found.summary()
+    assert found.part("certificate")["weakest"] is None and "0 of " in found.summary()
     full = Circuit(model.graph, model.graph.edges_mask)
     whole = evaluate(full, model=model, task=Random, save=False, only=["faithfulness", "minimality"], **FEW)
     assert "nearly every edge" in whole.report["parts"]["minimality"]["left_out"]
