@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["REPORT", "Evaluation", "read_report", "write_evaluation"]
 
 REPORT = "evaluation.json"
+SHARED = ("faithfulness", "equivalence", "independence")  # parts that read the same forward passes
 LONGEST = 100  # letters of a prompt in the summary
 
 
@@ -165,8 +166,10 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, f"left out: {part['left_out']}"
         else:
             yield from LINES[name](part)
-    passes = sum(part.get("forward_passes", 0) for part in report["parts"].values())
-    yield "cost", f"{passes:,} forward passes, {sum(part['seconds'] for part in report['parts'].values()):.1f} s"
+    passes = {name: part.get("forward_passes") or 0 for name, part in report["parts"].items()}
+    shared = max((passes.pop(name) for name in SHARED if name in passes), default=0)
+    seconds = sum(part["seconds"] for part in report["parts"].values())
+    yield "cost", f"{sum(passes.values()) + shared:,} forward passes, {seconds:.1f} s"
 
 
 def _faithfulness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
