@@ -208,8 +208,8 @@ def _equivalence(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _independence(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    word = "the complement still follows the model" if part["dependent"] else "no dependence of the complement shown"
-    yield "independence", f"{word} by {part['metric']} (HSIC, p {_p(part['p'])})"
+    word = "the complement's performance depends on the model's" if part["dependent"] else "no dependence of the complement shown"
+    yield "independence", f"{word}, by {part['metric']} (HSIC, p {_p(part['p'])})"
 
 
 def _sufficiency(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -71,7 +71,7 @@ def test_a_dead_edge_is_redundant_and_a_vital_one_needed() -> None:
     for edge in mask.nonzero().tolist():
         effects[tuple(edge)] = -1e3
     effects[graph.parse_edge(names[0])] = 1e3
-    found = minimality_test(problem, mask, effects, n_random=60)
+    found = minimality_test(problem, mask, effects, n_random=80)
     assert found.named("needed") == (names[0],)
     assert set(found.named("redundant")) == set(names[1:])
 
