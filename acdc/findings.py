@@ -208,7 +208,8 @@ def _equivalence(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _independence(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    word = "the complement's performance depends on the model's" if part["dependent"] else "no dependence of the complement shown"
+    shown = "the complement's performance depends on the model's"
+    word = shown if part["dependent"] else "no dependence of the complement on the model shown"
     yield "independence", f"{word}, by {part['metric']} (HSIC, p {_p(part['p'])})"
 
 
