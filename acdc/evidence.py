@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -208,10 +208,20 @@ def _specification(work: _Work) -> Result:
 
 
 def _stability(work: _Work) -> Result:
-    masks, graph = [], work.problem.model.graph
-    for i in range(work.k):
-        masks.append(_found_again(work, work.recalled.arguments["seed"] + 1 + i).mask)
-        work.step(i + 1, work.k)
+    recalled, graph, passes = work.recalled, work.problem.model.graph, list[int | None]()
+    method = recalled.arguments["method"]
+    if method is None:
+        raise RunError("the circuit doesn't say which method found it, so it can't be found again")
+    options = check_options(get_method(method), recalled.arguments.get("options", {}))
+
+    def discover(problem: Problem) -> Circuit:
+        circuit = _found_again(work, problem, method, options)
+        passes.append(circuit.provenance["forward_passes"])
+        return circuit
+
+    first = recalled.arguments["seed"] + 1
+    problems = (recalled.problem(seed=first + i) for i in range(work.k))
+    masks = evaluation.rediscover(problems, discover, progress=lambda done: work.step(done, work.k))
     found, near = evaluation.stability(graph, masks), [evaluation.jaccard(work.mask, mask) for mask in masks]
     kept = found.frequency.nonzero().tolist()
     return {
@@ -225,30 +235,33 @@ def _stability(work: _Work) -> Result:
         "sizes": found.sizes,
         "frequency": {graph.edge_name(i, j): float(found.frequency[i, j]) for i, j in kept},
         "n_prompts": work.discovery.batch.n,
+        "forward_passes": None if None in passes else sum(filter(None, passes)),
     }
 
 
-def _found_again(work: _Work, seed: int) -> Circuit:
-    """The circuit that the run's method finds on the discovery prompts of another seed; kept for the next time."""
-    arguments, graph = work.recalled.arguments, work.problem.model.graph
-    if arguments["method"] is None:
-        raise RunError("the circuit doesn't say which method found it, so it can't be found again")
-    method = get_method(arguments["method"])
-    options = check_options(method, arguments.get("options", {}))
-    problem = work.recalled.problem(seed=seed)
-    made_of = {key: arguments[key] for key in ("method", "n")} | {"seed": seed, "options": options, **versions()}
-    made_of |= {"metric": work.recalled.metric.name, "ablation": work.recalled.ablation}
-    made_of |= {"prompts": problem.batch.fingerprint, "weights": work.recalled.identity["weights_sha256"]}
+def _found_again(work: _Work, problem: Problem, method: str, options: Mapping[str, Any]) -> Circuit:
+    """The circuit that the method finds in this problem; kept on disk for the next time."""
+    recalled, graph = work.recalled, problem.model.graph
+    made_of = {
+        "method": method,
+        "options": dict(options),
+        "seed": problem.seed,
+        "metric": recalled.metric.name,
+        "ablation": recalled.ablation,
+        "prompts_sha256": problem.batch.fingerprint,
+        "weights_sha256": recalled.identity["weights_sha256"],
+        "versions": versions(),
+    }
     key = fingerprint(made_of)
-    path = None if work.out is None else work.out / "stability" / f"seed-{seed}.json"
+    path = None if work.out is None else work.out / "stability" / f"seed-{problem.seed}.json"
     if path is not None and path.is_file():
         before = Circuit.load(path, graph)
         if before.provenance.get("fingerprint") == key:
             return before
-    found: Found = method.search(problem, **options)
-    circuit = Circuit(
-        graph, found.mask, found.scores, {"task": work.recalled.task.name, "seed": seed, "fingerprint": key}
-    )
+    found: Found = get_method(method).search(problem, **options)
+    passes = found.cost.get("forward_passes")
+    origin = made_of | {"task": recalled.task.name, "model": problem.model.name, "fingerprint": key}
+    circuit = Circuit(graph, found.mask, found.scores, origin | {"forward_passes": passes})
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         circuit.save(path)
@@ -354,7 +367,7 @@ def evaluate(
         epsilon=epsilon,
         q=q,
         correction=correction,
-        tau=_tau(recalled, run, tau),
+        tau=recalled.tau if tau is None else tau,
     )
     work = _Work(recalled, settings, place, stability, progress)
     report = _opening(work)
@@ -363,7 +376,7 @@ def evaluate(
         report["parts"] = dict(before["parts"])
     for name in chosen:
         known = report["parts"].get(name, {})
-        if known and (name != "stability" or known.get("k") == stability):
+        if known and "left_out" not in known and (name != "stability" or known.get("k") == stability):
             continue
         report["parts"][name] = _measured(work, PARTS[name])
         if place is not None:
@@ -413,17 +426,6 @@ def _opening(work: _Work) -> dict[str, Any]:
         "warnings": list(work.warnings),
         "parts": {},
     }
-
-
-def _tau(recalled: Recalled, run: Any, tau: float | None) -> float | None:
-    """The run's own threshold, unless it is given: one in another metric's unit says nothing."""
-    if tau is not None:
-        return tau
-    from acdc.recall import open_circuit
-
-    recorded = open_circuit(run)[1].get("arguments", {})
-    own = recorded.get("options", {}).get("tau")
-    return float(own) if own is not None and recorded.get("metric") == recalled.metric.name else None
 
 
 def _chosen(only: Sequence[str], skip: Sequence[str], stability: int) -> list[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["REPORT", "Evaluation", "read_report", "write_evaluation"]
 
 REPORT = "evaluation.json"
+SHARED = ("faithfulness", "equivalence", "independence")  # parts that read the same forward passes
 LONGEST = 100  # letters of a prompt in the summary
 
 
@@ -165,8 +166,10 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, f"left out: {part['left_out']}"
         else:
             yield from LINES[name](part)
-    passes = sum(part.get("forward_passes", 0) for part in report["parts"].values())
-    yield "cost", f"{passes:,} forward passes, {sum(part['seconds'] for part in report['parts'].values()):.1f} s"
+    passes = {name: part.get("forward_passes") or 0 for name, part in report["parts"].items()}
+    shared = max((passes.pop(name) for name in SHARED if name in passes), default=0)
+    seconds = sum(part["seconds"] for part in report["parts"].values())
+    yield "cost", f"{sum(passes.values()) + shared:,} forward passes, {seconds:.1f} s"
 
 
 def _faithfulness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -180,8 +183,8 @@ def _faithfulness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "accuracy", ", ".join(f"{who} {_interval(accuracy[who])}" for who in ("model", "circuit", "complement"))
     for outcome in part["worst_prompts"][:3]:
         text = outcome["clean"] if len(outcome["clean"]) <= LONGEST else f"…{outcome['clean'][-LONGEST:]}"
-        answers = f"{'/'.join(outcome['correct'])} not {'/'.join(outcome['wrong'])}" if outcome["wrong"] else ""
-        yield "worst prompt", f"{own} off by {outcome['distance']:.3g}: {text!r} ({answers.strip()})"
+        answers = _words(outcome["correct"]) + (f", not {_words(outcome['wrong'])}" if outcome["wrong"] else "")
+        yield "worst prompt", f"{own} off by {outcome['distance']:.3g}: {text!r} ({answers})"
 
 
 def _certificate(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -205,8 +208,9 @@ def _equivalence(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _independence(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    word = "the complement still follows the model" if part["dependent"] else "no dependence of the complement shown"
-    yield "independence", f"{word} by {part['metric']} (HSIC, p {_p(part['p'])})"
+    shown = "the complement's performance depends on the model's"
+    word = shown if part["dependent"] else "no dependence of the complement on the model shown"
+    yield "independence", f"{word}, by {part['metric']} (HSIC, p {_p(part['p'])})"
 
 
 def _sufficiency(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -279,6 +283,10 @@ def _interval(interval: Mapping[str, Any]) -> str:
     if interval["low"] is None:
         return _number(interval["value"])
     return f"{_number(interval['value'])} [{_number(interval['low'])}, {_number(interval['high'])}]"
+
+
+def _words(answers: list[str]) -> str:
+    return "/".join(answer.strip() for answer in answers)
 
 
 def _number(value: float | None) -> str:

@@ -42,6 +42,7 @@ class Recalled:
     Attributes:
         arguments: The arguments of `discover`, with what was given instead of them.
         identity: The loaded model's hashes: see `acdc.identity.model_identity`.
+        tau: The threshold that it was found with; None where there is none, or none in this metric's unit.
         prompts_sha256: Of the prompts that it was found on, as recorded; None where that isn't known.
         warnings: What differs from the record.
         beside: The folder for its evaluation, beside the file or in the run that it was read from.
@@ -54,6 +55,7 @@ class Recalled:
     metric: Metric
     ablation: str
     identity: Mapping[str, Any]
+    tau: float | None
     prompts_sha256: str | None
     warnings: tuple[str, ...]
     beside: Path | None
@@ -146,19 +148,24 @@ def recall(
     used = {"model": loaded.name, "metric": chosen.name, "task_name": made.name, "device": str(loaded.device)}
     if isinstance(task, str):
         used["task"] = task
-    prompts = record.get("prompts_sha256")
     return Recalled(
-        circuit,
-        arguments | used,
-        loaded,
-        made,
-        chosen,
-        arguments["ablation"],
-        identity,
-        prompts,
-        tuple(warnings),
-        beside,
+        circuit=circuit,
+        arguments=arguments | used,
+        model=loaded,
+        task=made,
+        metric=chosen,
+        ablation=arguments["ablation"],
+        identity=identity,
+        tau=_tau(record.get("arguments", {}), chosen),
+        prompts_sha256=record.get("prompts_sha256"),
+        warnings=tuple(warnings),
+        beside=beside,
     )
+
+
+def _tau(recorded: Mapping[str, Any], metric: Metric) -> float | None:
+    tau = recorded.get("options", {}).get("tau")
+    return float(tau) if tau is not None and recorded.get("metric") == metric.name else None
 
 
 def _from_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:

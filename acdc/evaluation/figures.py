@@ -27,7 +27,7 @@ def draw_curve(
     path: str | os.PathLike[str],
     *,
     metric: str,
-    circuit: Mapping[str, float] | None = None,
+    circuit: Mapping[str, Any] | None = None,
     title: str = "",
 ) -> Path:
     """Faithfulness, and the metric with its spread over the prompts, against the number of edges.
@@ -42,12 +42,12 @@ def draw_curve(
     """
     figure = _figure(path, (10.5, 4.2))
     left, right = figure.subplots(1, 2)
-    for ranking, colour in (("signed", BLUE), ("absolute", ORANGE)):
+    for ranking, colour, style in (("signed", BLUE, "o-"), ("absolute", ORANGE, "s:")):
         rows = frame[frame["ranking"] == ranking].sort_values("n_edges", kind="stable")
         if rows.empty:
             continue
         label = {"signed": "best edges by score", "absolute": "best edges by |score|"}[ranking]
-        left.plot(rows["n_edges"], _column(rows, f"{metric}_faithfulness"), "o-", ms=3, color=colour, label=label)
+        left.plot(rows["n_edges"], _column(rows, f"{metric}_faithfulness"), style, ms=3, color=colour, label=label)
         if f"{metric}_complement_faithfulness" in rows and rows[f"{metric}_complement_faithfulness"].notna().any():
             values = _column(rows, f"{metric}_complement_faithfulness")
             left.plot(rows["n_edges"], values, "o--", ms=3, color=GREY, label="all other edges")
@@ -65,7 +65,8 @@ def draw_curve(
     left.set_ylabel(f"faithfulness by {metric} (1: model, 0: no edge)", parse_math=False)
     right.set_ylabel(metric, parse_math=False)
     for axes in (left, right):
-        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xscale("symlog", linthresh=1, linscale=0.3)
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlim(left=0)
         axes.set_xlabel("edges, after pruning")
         axes.legend(frameon=False, fontsize=8)

@@ -3,7 +3,7 @@
 | test | null hypothesis | rejecting it shows |
 |---|---|---|
 | equivalence | circuit and model beat each other equally often, within epsilon | they differ |
-| independence | the complement's performance is independent of the model's | the complement does part of the task |
+| independence | the complement's performance is independent of the model's | they depend on each other |
 | minimality | an edge matters more than a share q of random added edges | the edge is redundant |
 | sufficiency | at most a share q of random circuits are further from the model | random circuits are worse |
 

@@ -85,10 +85,10 @@ class Specification:
 
 @dataclass(frozen=True)
 class Specifications:
-    """All ways to measure that the prompts allow; `left_out` says why for the others."""
+    """All ways to measure that the prompts allow; `skipped` says why for the others."""
 
     rows: tuple[Specification, ...]
-    left_out: Mapping[str, str]
+    skipped: Mapping[str, str]
     forward_passes: int
 
     def to_frame(self) -> "pd.DataFrame":
@@ -112,21 +112,21 @@ def specifications(
         problems: Prompt sets by name; their own ablation and metric don't matter here.
         ablations: Kinds to try; one that a prompt set doesn't allow is left out.
     """
-    rows, left_out, passes = list[Specification](), dict[str, str](), 0
+    rows, skipped, passes = list[Specification](), dict[str, str](), 0
     runs = [(name, kind) for name in problems for kind in ablations]
     for i, (name, kind) in enumerate(runs):
         problem = problems[name]
         try:
             ablated = ablate(kind, problem.model, problem.batch, problem.clean.outputs, seed=seed)
         except TaskError as error:
-            left_out[f"{name}, {kind}"] = str(error)
+            skipped[f"{name}, {kind}"] = str(error)
         else:
             found = list(_measured(name, kind, replace(problem, ablated=ablated), mask, seed))
             rows += [row for each in found for row in each]
             passes += len(found) + 1
         if progress is not None:
             progress(i + 1, len(runs))
-    return Specifications(tuple(rows), left_out, passes)
+    return Specifications(tuple(rows), skipped, passes)
 
 
 def denoised_logits(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:

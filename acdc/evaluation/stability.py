@@ -77,9 +77,25 @@ def jaccard(a: Bool[Tensor, "src dst"], b: Bool[Tensor, "src dst"]) -> float:
     return int((a & b).sum()) / either if either else 1.0
 
 
-def rediscover(problems: Iterable[Problem], discover: Callable[[Problem], HasMask]) -> list[Bool[Tensor, "src dst"]]:
-    """The circuits that a method finds in each of these problems, in turn."""
-    return [discover(problem).mask for problem in problems]
+def rediscover(
+    problems: Iterable[Problem],
+    discover: Callable[[Problem], HasMask],
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> list[Bool[Tensor, "src dst"]]:
+    """The circuits that a method finds in each of these problems.
+
+    Args:
+        problems: Made one after another, when the one before is done.
+        discover: The method; anything that has a `mask` will do as its result.
+        progress: Told how many are done.
+    """
+    masks: list[Tensor] = []
+    for problem in problems:
+        masks.append(discover(problem).mask)
+        if progress is not None:
+            progress(len(masks))
+    return masks
 
 
 def resampled(problem: Problem, seed: int, *, ablation: str = "corrupt") -> Problem:
