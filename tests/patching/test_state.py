@@ -9,14 +9,14 @@ import torch
 from acdc.patching.problem import Problem
 from acdc.patching.reach import reading
 from acdc.patching.state import CircuitState
-from tests.tiny import CONFIGS, tiny_batch, tiny_model
+from tests.tiny import ONE_EACH, tiny_batch, tiny_model
 
 
 def loss_of(problem: Problem, mask: torch.Tensor) -> float:
     return problem.objective.loss(problem.logits(mask)).item()
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", ONE_EACH)
 @pytest.mark.parametrize("ablation", ["corrupt", "zero"])
 def test_random_removals_in_any_order_give_the_masked_forward_s_loss(family: str, ablation: str) -> None:
     """Not only in ACDC's order: removed sources may have changed before, and removals may be folded at any time."""
@@ -25,6 +25,8 @@ def test_random_removals_in_any_order_give_the_masked_forward_s_loss(family: str
     graph = problem.model.graph
     for _ in range(12):
         kept = [(i, j) for i, j in torch.from_numpy(state.mask).nonzero().tolist() if state.is_useful(j)]
+        if len(kept) < 3:  # little is left of a small model
+            break
         trials = rng.sample(kept, 3)
         losses = state.losses(trials)
         for edge, loss in zip(trials, losses.tolist(), strict=True):

@@ -1,0 +1,62 @@
+"""A model that can't be read is refused with the reason, before its weights are."""
+
+import subprocess
+import sys
+
+import pytest
+import transformers
+
+from acdc.cli import main
+from acdc.errors import ModelError
+from acdc.models import FAMILIES
+from acdc.models.patchable import family_of
+from tests.tiny import CONFIGS
+
+POST_NORM = "normalises the residual stream itself"
+ENCODER_DECODER = "an encoder and a decoder joined by cross-attention"
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (transformers.OPTConfig(do_layer_norm_before=False), POST_NORM),
+        (transformers.OPTConfig(word_embed_proj_dim=8, hidden_size=16), r"another width \(8\)"),
+        (transformers.BloomConfig(apply_residual_connection_post_layernorm=True), POST_NORM),
+        (transformers.Gemma2Config(attention_bias=True), "neither a head's nor a constant"),
+        (transformers.Gemma3TextConfig(use_bidirectional_attention=True), "is bidirectional"),
+        (transformers.T5Config(), ENCODER_DECODER),
+        (transformers.BartConfig(), ENCODER_DECODER),
+        (transformers.BertConfig(), POST_NORM),
+        (transformers.RobertaConfig(), POST_NORM),
+        (transformers.OpenAIGPTConfig(), POST_NORM),
+        (transformers.MambaConfig(), "without attention heads"),
+    ],
+    ids=lambda value: value.model_type if hasattr(value, "model_type") else "",
+)
+def test_the_reason_is_named(config: transformers.PretrainedConfig, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason) as caught:
+        family_of(config)
+    assert repr(config.model_type) in str(caught.value)
+
+
+def test_an_unknown_type_is_told_what_is_supported() -> None:
+    with pytest.raises(ModelError, match="'cohere'") as caught:
+        family_of(transformers.CohereConfig())
+    assert all(name in str(caught.value) for name in FAMILIES)
+
+
+def test_every_family_has_a_model_in_the_tests() -> None:
+    assert {make().model_type for make in CONFIGS.values()} == set(FAMILIES)
+
+
+def test_the_command_lists_families_and_what_was_checked(capsys: pytest.CaptureFixture) -> None:
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out
+    for name, family in FAMILIES.items():
+        assert name in printed
+        assert family.tested.split(",")[0] in printed
+
+
+def test_declarations_need_no_transformers_at_import() -> None:
+    code = "import sys, acdc.models.families; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
