@@ -70,7 +70,8 @@ def run(
         q, k, v = (project_layer(attention, kind, normed, tables) for kind in ("q", "k", "v"))
         z = attend_layer(attention, q[:, None], k[:, None], v[:, None], layout.bias_of(attention))[:, 0]
         x = x + written_by_layer(attention, z)
-        x = x if attention.b_O is None else x + constant(attention)
+        bias = constant(attention)
+        x = x if bias is None else x + bias
         read_by_mlp = read_by_heads if parts.parallel else x
         mlp = block.mlp(block.mlp_norm(read_by_mlp))
         x = x + mlp

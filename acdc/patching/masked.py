@@ -60,7 +60,8 @@ class _Pass:
         for layer, block in enumerate(parts.blocks):
             before = base
             base = base + written_by_layer(block.attention, self.ablated.z[layer])
-            base = base if block.attention.b_O is None else base + constant(block.attention)
+            bias = constant(block.attention)
+            base = base if bias is None else base + bias
             heads = [h for h in range(graph.n_heads) if self.needed[graph.head_src(layer, h)]]
             if heads:
                 change = self._z(layer, heads, before) - self.ablated.z[layer][heads]

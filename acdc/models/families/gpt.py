@@ -11,6 +11,8 @@ from acdc.models.parts import Attention, Block, Parts, Rotary
 
 __all__ = ["bloom", "falcon", "gpt2", "gpt_neo", "gpt_neox", "gptj", "opt"]
 
+QKV_NAMES = ("W_Q", "W_K", "W_V", "b_Q", "b_K", "b_V")
+
 
 def gpt2(hf: Any) -> Parts:
     """GPT-2: learned positions, q, k and v side by side in `c_attn` ([d_model, 3 d_model])."""
@@ -89,10 +91,13 @@ def gpt_neox(hf: Any) -> Parts:
 
     def block(layer: Any) -> Block:
         attn, dense = layer.attention, layer.attention.dense
-        fused = _per_head_qkv(attn.query_key_value, n_heads)
-        rotary = body.rotary_emb
-        out = read_out(dense, n_heads)
-        attention = Attention(*fused[:3], out, *fused[3:], dense.bias, scale=attn.scaling, rotary=rotary)
+        attention = Attention(
+            **_per_head_qkv(attn.query_key_value, n_heads),
+            W_O=read_out(dense, n_heads),
+            b_O=dense.bias,
+            scale=attn.scaling,
+            rotary=body.rotary_emb,
+        )
         return Block(attention, layer.input_layernorm, layer.post_attention_layernorm, layer.mlp)
 
     return Parts(
@@ -105,10 +110,11 @@ def gpt_neox(hf: Any) -> Parts:
     )
 
 
-def _per_head_qkv(fused: nn.Linear, n_heads: int) -> tuple[Tensor | None, ...]:
-    """W_Q, W_K, W_V and their biases where each head's q, k and v stand side by side."""
+def _per_head_qkv(fused: nn.Linear, n_heads: int) -> dict[str, Any]:
+    """Weights and biases where each head's q, k and v stand side by side."""
     weights = fused.weight.view(n_heads, 3, -1, fused.in_features).transpose(2, 3).unbind(1)
-    return *weights, *((None,) * 3 if fused.bias is None else fused.bias.view(n_heads, 3, -1).unbind(1))
+    biases = (None,) * 3 if fused.bias is None else fused.bias.view(n_heads, 3, -1).unbind(1)
+    return dict(zip(QKV_NAMES, (*weights, *biases), strict=True))
 
 
 def opt(hf: Any) -> Parts:
@@ -140,9 +146,13 @@ def bloom(hf: Any) -> Parts:
 
     def block(layer: Any) -> Block:
         attn, dense = layer.self_attention, layer.self_attention.dense
-        fused = _per_head_qkv(attn.query_key_value, n_heads)
-        scale = attn.inv_norm_factor
-        attention = Attention(*fused[:3], read_out(dense, n_heads), *fused[3:], dense.bias, scale, alibi=alibi)
+        attention = Attention(
+            **_per_head_qkv(attn.query_key_value, n_heads),
+            W_O=read_out(dense, n_heads),
+            b_O=dense.bias,
+            scale=attn.inv_norm_factor,
+            alibi=alibi,
+        )
         return Block(
             attention,
             layer.input_layernorm,
@@ -171,12 +181,10 @@ def falcon(hf: Any) -> Parts:
 
     def block(layer: Any) -> Block:
         attn = layer.self_attention
-        weights, biases = _falcon_qkv(attn, config)
         attention = Attention(
-            *weights,
-            read_out(attn.dense, config.num_attention_heads),
-            *biases,
-            attn.dense.bias,
+            **_falcon_qkv(attn, config),
+            W_O=read_out(attn.dense, config.num_attention_heads),
+            b_O=attn.dense.bias,
             scale=attn.inv_norm_factor,
             rotary=None if config.alibi else body.rotary_emb,
             alibi=alibi,
@@ -196,7 +204,7 @@ def falcon(hf: Any) -> Parts:
     )
 
 
-def _falcon_qkv(attn: Any, config: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:
+def _falcon_qkv(attn: Any, config: Any) -> dict[str, Any]:
     """Weights and biases of q, k and v, whose heads stand in groups of queries, a key and a value."""
     fused, n_heads, d_head = attn.query_key_value, config.num_attention_heads, attn.head_dim
     n_groups = attn.num_kv_heads
@@ -205,8 +213,9 @@ def _falcon_qkv(attn: Any, config: Any) -> tuple[tuple[Tensor, ...], tuple[Tenso
         heads = x.view(n_groups, -1, d_head, *x.shape[1:])
         return heads[:, :-2].reshape(n_heads, d_head, *x.shape[1:]), heads[:, -2], heads[:, -1]
 
+    weights = (part.transpose(1, 2) for part in split(fused.weight))
     biases = (None,) * 3 if fused.bias is None else split(fused.bias)
-    return tuple(part.transpose(1, 2) for part in split(fused.weight)), biases
+    return dict(zip(QKV_NAMES, (*weights, *biases), strict=True))
 
 
 def _falcon_alibi(config: Any) -> Any:

@@ -123,10 +123,16 @@ def phi3(hf: Any) -> Parts:
     def block(layer: Any) -> Block:
         attn = layer.self_attn
         heads = attn.qkv_proj.weight.view(n_heads + 2 * n_kv, -1, config.hidden_size).transpose(1, 2)
+        w_q, w_k, w_v = heads.split([n_heads, n_kv, n_kv])
         attention = Attention(
-            *heads.split([n_heads, n_kv, n_kv]),
+            w_q,
+            w_k,
+            w_v,
             read_out(attn.o_proj, n_heads),
-            *(None,) * 4,
+            b_Q=None,
+            b_K=None,
+            b_V=None,
+            b_O=None,
             scale=attn.scaling,
             window=window_of(config, attn.layer_idx),
             rotary=rotary,

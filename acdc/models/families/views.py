@@ -30,6 +30,7 @@ def separate(attn: Any, out: nn.Linear, config: Any, **fields: Any) -> Attention
     """Attention with its projections in `q_proj`, `k_proj`, `v_proj` and `out`; `fields` are the others' values."""
     n_heads = config.num_attention_heads
     n_kv = getattr(config, "num_key_value_heads", None) or n_heads
+    named: dict[str, Any] = {"scale": getattr(attn, "scaling", None)}
     return Attention(
         W_Q=read_in(attn.q_proj, n_heads),
         W_K=read_in(attn.k_proj, n_kv),
@@ -39,7 +40,7 @@ def separate(attn: Any, out: nn.Linear, config: Any, **fields: Any) -> Attention
         b_K=split_bias(attn.k_proj, n_kv),
         b_V=split_bias(attn.v_proj, n_kv),
         b_O=out.bias,
-        **{"scale": getattr(attn, "scaling", None)} | fields,
+        **named | fields,
     )
 
 
