@@ -5,12 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 import transformers
 
-from acdc.errors import ModelError
-from acdc.models import FAMILIES
+from acdc.errors import ModelError, TaskError
+from acdc.models import FAMILIES, PatchableModel
 from acdc.models.patchable import family_of
-from tests.tiny import CONFIGS
+from tests.tiny import CONFIGS, NumberTokenizer, tiny_batch, tiny_model
 
 POST_NORM = "normalises the residual stream itself"
 ENCODER_DECODER = "an encoder and a decoder joined by cross-attention"
@@ -43,6 +44,24 @@ def test_an_unknown_type_is_told_what_is_supported() -> None:
     with pytest.raises(ModelError, match="'cohere'") as caught:
         family_of(transformers.CohereConfig())
     assert all(name in str(caught.value) for name in FAMILIES)
+
+
+def test_prompts_beyond_the_original_context_of_longrope_are_refused() -> None:
+    """Beyond it the tables of all prompts depend on the longest of the batch."""
+    torch.manual_seed(0)
+    factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    rope = {"rope_type": "longrope", "rope_theta": 100.0, "original_max_position_embeddings": 8, **factors}
+    config = CONFIGS["phi3"]().to_dict() | {"rope_parameters": rope, "original_max_position_embeddings": 8}
+    hf = transformers.AutoModelForCausalLM.from_config(transformers.Phi3Config.from_dict(config)).eval()
+    model = PatchableModel(hf, NumberTokenizer(), name="longrope")
+    model.check_batch(tiny_batch(lengths=(8, 6)))
+    with pytest.raises(TaskError, match=r"a prompt of 9 tokens, longer than the context of 'longrope' \(8 tokens\)"):
+        model.check_batch(tiny_batch())
+
+
+def test_alibi_has_no_longest_prompt() -> None:
+    assert tiny_model("bloom").n_context is None
+    assert tiny_model("gpt2").n_context == 32
 
 
 def test_every_family_has_a_model_in_the_tests() -> None:
