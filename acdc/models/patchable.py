@@ -11,7 +11,7 @@ from torch import Tensor
 from acdc.errors import ModelError, TaskError, unknown_name
 from acdc.graph import Graph
 from acdc.models.families import FAMILIES, Family
-from acdc.models.families.unfit import reason_against
+from acdc.models.families.unfit import quantised, reason_against
 from acdc.models.loading import check_device_map, check_one_device, load_config, load_model, load_tokenizer, resolve
 from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
 from acdc.models.parts import Parts
@@ -201,7 +201,7 @@ def family_of(config: Any) -> Family:
             f"models of type {kind!r} are not supported{reason}; supported are {', '.join(sorted(FAMILIES))}"
         )
     family = FAMILIES[kind]
-    if why := family.unfit(config):
+    if why := family.unfit(config) or quantised(config):
         raise ModelError(f"this {family.name} model ({kind!r}) can't be read: {why}")
     return family
 

@@ -25,6 +25,10 @@ ENCODER_DECODER = "an encoder and a decoder joined by cross-attention"
         (transformers.BloomConfig(apply_residual_connection_post_layernorm=True), POST_NORM),
         (transformers.Gemma2Config(attention_bias=True), "neither a head's nor a constant"),
         (transformers.Gemma3TextConfig(use_bidirectional_attention=True), "is bidirectional"),
+        (
+            transformers.LlamaConfig(quantization_config={"quant_method": "fp8"}),
+            r"quantised \(fp8\), so they can't be seen per head",
+        ),
         (transformers.T5Config(), ENCODER_DECODER),
         (transformers.BartConfig(), ENCODER_DECODER),
         (transformers.BertConfig(), POST_NORM),

@@ -6,7 +6,7 @@ or what it adds; not where it normalises the stream itself (post-norm, as in the
 
 from typing import Any
 
-__all__ = ["biased_post_norm", "bidirectional", "bloom_post_norm", "opt_post_norm", "reason_against"]
+__all__ = ["biased_post_norm", "bidirectional", "bloom_post_norm", "opt_post_norm", "quantised", "reason_against"]
 
 POST_NORM = (
     "it normalises the residual stream itself after each component (post-norm), so the stream is not the sum of what "
@@ -33,6 +33,15 @@ def reason_against(config: Any) -> str | None:
     if getattr(config, "is_encoder_decoder", False):
         return ENCODER_DECODER
     return OTHERS.get(config.model_type)
+
+
+def quantised(config: Any) -> str | None:
+    """Weights packed into few bits; MXFP4 packs experts alone, whose module is called as it is."""
+    settings = getattr(config, "quantization_config", None)
+    method = settings.get("quant_method") if isinstance(settings, dict) else getattr(settings, "quant_method", None)
+    if method is None or (name := str(getattr(method, "value", method))) == "mxfp4":
+        return None
+    return f"its weights are quantised ({name}), so they can't be seen per head; load one in bfloat16"
 
 
 def opt_post_norm(config: Any) -> str | None:
