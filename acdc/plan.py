@@ -11,7 +11,7 @@ from acdc.errors import ModelError, RunError, unknown_name
 from acdc.metrics import METRICS, Metric, get_metric
 from acdc.models import PatchableModel
 from acdc.models.hub import check_reachable
-from acdc.models.loading import resolve
+from acdc.models.loading import check_device_map, resolve
 from acdc.models.patchable import as_device, as_dtype
 from acdc.options import check_options
 from acdc.patching.ablation import ABLATIONS
@@ -20,7 +20,7 @@ from acdc.zoo import zoo_names
 
 __all__ = ["Plan", "load_model"]
 
-LOADING = {"dtype": "float32", "device": "cpu", "revision": None, "trust_remote_code": False}
+LOADING = {"dtype": "float32", "device": "cpu", "device_map": None, "revision": None, "trust_remote_code": False}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Plan:
     Attributes:
         model: The name of the model to load, or the live one.
         task_spec: The task as it can be named on the command line.
-        loading: dtype, device, revision and trust_remote_code, as given.
+        loading: dtype, device, device_map, revision and trust_remote_code, as given.
     """
 
     model: str | PatchableModel
@@ -121,6 +121,7 @@ def _model_to_load(model: str | Path | PatchableModel, loading: Mapping[str, Any
         raise RunError(f"model must be a name, a folder or a PatchableModel, not {type(model).__name__}")
     as_dtype(loading["dtype"])
     as_device(loading["device"])
+    check_device_map(loading["device_map"], loading["device"])
     return str(model)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from acdc.metrics import Metric
 from acdc.models import PatchableModel
+from acdc.models.parts import Attention
 from acdc.patching.activations import Outputs
 from acdc.prompts import PromptBatch
 
@@ -20,7 +21,8 @@ def ablated_sources(model: PatchableModel, ablated: Outputs) -> dict[str, Tensor
     written = {"input": ablated.input}
     for layer, block in enumerate(model.parts.blocks):
         for h in range(model.graph.n_heads):
-            written[f"a{layer}.h{h}"] = ablated.z[layer][h] @ block.attention.W_O[h]
+            gain = 1.0 if block.attention.gain is None else block.attention.gain
+            written[f"a{layer}.h{h}"] = ablated.z[layer][h] @ block.attention.W_O[h] * gain
         written[f"m{layer}"] = ablated.mlp[layer]
     return written
 
@@ -48,38 +50,77 @@ def naive_logits(model: PatchableModel, batch: PromptBatch, ablated: Outputs, ma
             q, k, v = (block.attention_norm(inputs[f"a{layer}.h{h}<{kind}>"]) for kind in "qkv")
             live[f"a{layer}.h{h}"] = naive_head(model, batch, layer, h, q, k, v)
         if block.attention.b_O is not None:
-            constants = constants + block.attention.b_O
+            constants = constants + block.attention.b_O * (
+                1.0 if block.attention.gain is None else block.attention.gain
+            )
         live[f"m{layer}"] = block.mlp(block.mlp_norm(read(f"m{layer}") if mlp_input is None else mlp_input))
-    return (parts.final_norm(read("logits")[:, -1]) @ parts.unembed.T + (parts.unembed_bias or 0)).detach()
+    bias = 0 if parts.unembed_bias is None else parts.unembed_bias
+    logits = (parts.final_norm(read("logits")[:, -1]) @ parts.unembed.T + bias).detach() / parts.logit_divisor
+    return logits if parts.logit_cap is None else parts.logit_cap * torch.tanh(logits / parts.logit_cap)
 
 
 def naive_head(
     model: PatchableModel, batch: PromptBatch, layer: int, h: int, q: Tensor, k: Tensor, v: Tensor
 ) -> Tensor:
-    """What one head writes, `[batch pos d_model]`, from its three normed inputs."""
+    """What one head writes, `[batch pos d_model]`, from its three normed inputs.
+
+    With a norm after attention, it is the head's share of what the whole layer would write on these inputs.
+    """
+    attention = model.parts.blocks[layer].attention
+    gain = 1.0 if attention.gain is None else attention.gain
+    mine = naive_z(model, batch, layer, h, q, k, v) @ attention.W_O[h]
+    if attention.post_norm_eps is not None:
+        every = [naive_z(model, batch, layer, i, q, k, v) @ attention.W_O[i] for i in range(model.graph.n_heads)]
+        mine = mine / (sum(every).pow(2).mean(-1, keepdim=True) + attention.post_norm_eps).sqrt()
+    return mine * gain
+
+
+def naive_z(model: PatchableModel, batch: PromptBatch, layer: int, h: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """One head's mixture of values."""
     attention = model.parts.blocks[layer].attention
     kv = h * attention.W_K.shape[0] // attention.W_Q.shape[0]
-    q = q @ attention.W_Q[h] + (0 if attention.b_Q is None else attention.b_Q[h])
-    k = k @ attention.W_K[kv] + (0 if attention.b_K is None else attention.b_K[kv])
-    v = v @ attention.W_V[kv] + (0 if attention.b_V is None else attention.b_V[kv])
-    if model.parts.rotary is not None:
-        cos, sin = model.parts.rotary(q, batch.position_ids)
-        q, k = naive_rotation(q, cos, sin), naive_rotation(k, cos, sin)
+    q = naive_projection(q, attention.W_Q, attention.b_Q, attention.q_norm, attention, h)
+    k = naive_projection(k, attention.W_K, attention.b_K, attention.k_norm, attention, kv)
+    v = naive_projection(v, attention.W_V, attention.b_V, (), attention, kv)
+    if attention.rotary is not None:
+        cos, sin = attention.rotary(q, batch.position_ids)
+        q, k = (naive_rotation(x, cos.to(x.dtype), sin.to(x.dtype), attention.interleaved) for x in (q, k))
     scores = q @ k.transpose(1, 2) * attention.scale
+    if attention.soft_cap is not None:
+        scores = attention.soft_cap * torch.tanh(scores / attention.soft_cap)
+    if attention.alibi is not None:
+        scores = scores + attention.alibi(batch.attention.long(), scores.dtype)[:, h]
     position, column = batch.position_ids, torch.arange(batch.n_pos)
     seen = (column[:, None] >= column[None, :]) & batch.attention[:, None, :]
     if attention.window is not None:
         seen = seen & (position[:, :, None] - position[:, None, :] < attention.window)
     scores = scores.masked_fill(~seen, -math.inf).masked_fill(~batch.attention[:, :, None], 0)
-    return scores.softmax(-1) @ v @ attention.W_O[h]
+    weights = scores.exp()
+    total = weights.sum(-1, keepdim=True)
+    if attention.sinks is not None:
+        total = total + attention.sinks[h].exp()
+    return weights / total @ v
 
 
-def naive_rotation(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Pairs (i, i + half) turned by their angle."""
+def naive_projection(
+    x: Tensor, weight: Tensor, bias: Tensor | None, norms: tuple, attention: Attention, h: int
+) -> Tensor:
+    """q, k or v of one stored head before rotation."""
+    heads = [x @ weight[i] + (0 if bias is None else bias[i]) for i in range(len(weight))]
+    if attention.clip is not None:
+        heads = [head.clamp(-attention.clip, attention.clip) for head in heads]
+    if norms and attention.norm_over_heads:
+        return norms[0](torch.cat(heads, -1)).split(weight.shape[-1], -1)[h]
+    return norms[h if len(norms) > 1 else 0](heads[h]) if norms else heads[h]
+
+
+def naive_rotation(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool) -> Tensor:
+    """Pairs (i, i + half), or (2i, 2i + 1), turned by their angle."""
     out, half = x.clone(), cos.shape[-1] // 2
-    for i in range(half):
-        out[..., i] = x[..., i] * cos[..., i] - x[..., i + half] * sin[..., i]
-        out[..., i + half] = x[..., i + half] * cos[..., i + half] + x[..., i] * sin[..., i + half]
+    for pair in range(half):
+        i, j = (2 * pair, 2 * pair + 1) if interleaved else (pair, pair + half)
+        out[..., i] = x[..., i] * cos[..., i] - x[..., j] * sin[..., i]
+        out[..., j] = x[..., j] * cos[..., j] + x[..., i] * sin[..., j]
     return out
 
 

@@ -1,14 +1,17 @@
 """Tiny random models of every family, and random prompt pairs: the ground of the tests of the engines."""
 
 import random
+from typing import Any
 
 import torch
 import transformers
+from torch.overrides import TorchFunctionMode
 
 from acdc.models import PatchableModel
 from acdc.prompts import PromptBatch, PromptPair
 
 VOCAB = 50
+TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
 
 
 class NumberTokenizer:
@@ -51,10 +54,23 @@ def _rotary(config: type, **changes: object) -> transformers.PretrainedConfig:
         "hidden_size": 32,
         "intermediate_size": 40,
         "max_position_embeddings": 32,
-        "vocab_size": VOCAB,
     }
-    return config(**(shape | changes))
+    return config(**(shape | TOKENS | changes))
 
+
+def _small(config: type, **changes: object) -> transformers.PretrainedConfig:
+    return _rotary(config, **({"num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 24} | changes))
+
+
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12, "decoder_sparse_step": 1}
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 100.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 8,
+    "truncate": False,
+}
+GQA_FALCON = {"num_attention_heads": 4, "num_kv_heads": 2}
 
 CONFIGS = {
     "gpt2": lambda: _gpt2(),
@@ -70,20 +86,153 @@ CONFIGS = {
     "qwen2-window": lambda: _rotary(
         transformers.Qwen2Config, num_key_value_heads=2, use_sliding_window=True, sliding_window=3, max_window_layers=1
     ),
+    "gpt-neo": lambda: transformers.GPTNeoConfig(
+        num_layers=2,
+        num_heads=2,
+        hidden_size=16,
+        attention_types=[[["global", "local"], 1]],
+        window_size=4,
+        max_position_embeddings=32,
+        **TOKENS,
+    ),
+    "gptj": lambda: transformers.GPTJConfig(n_layer=2, n_head=2, n_embd=16, rotary_dim=4, n_positions=32, **TOKENS),
+    "opt": lambda: _small(transformers.OPTConfig, ffn_dim=24, word_embed_proj_dim=16),
+    "bloom": lambda: transformers.BloomConfig(n_layer=2, n_head=2, hidden_size=16, **TOKENS),
+    "bloom-3-heads": lambda: transformers.BloomConfig(n_layer=2, n_head=3, hidden_size=24, **TOKENS),
+    "falcon-mqa": lambda: _small(transformers.FalconConfig),
+    "falcon-mha": lambda: _small(transformers.FalconConfig, multi_query=False, parallel_attn=False, bias=True),
+    "falcon-gqa": lambda: _small(transformers.FalconConfig, new_decoder_architecture=True, **GQA_FALCON),
+    "falcon-one-norm": lambda: _small(
+        transformers.FalconConfig, new_decoder_architecture=True, num_ln_in_parallel_attn=1, **GQA_FALCON
+    ),
+    "falcon-alibi": lambda: _small(transformers.FalconConfig, alibi=True, multi_query=False),
+    "mixtral": lambda: _small(
+        transformers.MixtralConfig, num_key_value_heads=1, sliding_window=4, num_local_experts=4, num_experts_per_tok=2
+    ),
+    "qwen2-moe": lambda: _small(
+        transformers.Qwen2MoeConfig,
+        num_key_value_heads=2,
+        mlp_only_layers=[0],
+        shared_expert_intermediate_size=12,
+        **EXPERTS,
+    ),
+    "qwen3": lambda: _small(
+        transformers.Qwen3Config,
+        num_key_value_heads=1,
+        head_dim=8,
+        use_sliding_window=True,
+        sliding_window=4,
+        max_window_layers=1,
+    ),
+    "qwen3-moe": lambda: _small(transformers.Qwen3MoeConfig, num_key_value_heads=1, head_dim=8, **EXPERTS),
+    "gemma": lambda: _small(transformers.GemmaConfig, num_key_value_heads=2, head_dim=8),
+    "gemma-mqa": lambda: _small(transformers.GemmaConfig, num_key_value_heads=1, head_dim=10),
+    "gemma2": lambda: _small(
+        transformers.Gemma2Config,
+        num_key_value_heads=1,
+        head_dim=8,
+        sliding_window=4,
+        query_pre_attn_scalar=10,
+        attn_logit_softcapping=2.0,
+        final_logit_softcapping=3.0,
+    ),
+    "gemma3": lambda: _small(
+        transformers.Gemma3TextConfig,
+        num_key_value_heads=1,
+        head_dim=8,
+        sliding_window=4,
+        query_pre_attn_scalar=10,
+        layer_types=["sliding_attention", "full_attention"],
+    ),
+    "olmo": lambda: _small(transformers.OlmoConfig, clip_qkv=0.8),
+    "olmo-gqa": lambda: _small(transformers.OlmoConfig, num_key_value_heads=1, attention_bias=True),
+    "olmo2": lambda: _small(transformers.Olmo2Config, num_key_value_heads=2),
+    "olmo2-gqa": lambda: _small(
+        transformers.Olmo2Config, num_attention_heads=4, num_key_value_heads=2, num_hidden_layers=1
+    ),
+    "phi": lambda: _small(transformers.PhiConfig, partial_rotary_factor=0.5),
+    "phi-norms": lambda: _small(transformers.PhiConfig, num_key_value_heads=1, qk_layernorm=True),
+    "phi3": lambda: _small(transformers.Phi3Config, num_key_value_heads=2),
+    "phi3-gqa": lambda: _small(
+        transformers.Phi3Config, num_key_value_heads=1, sliding_window=4, partial_rotary_factor=0.5
+    ),
+    "stablelm": lambda: _small(transformers.StableLmConfig, num_key_value_heads=1, use_qkv_bias=True),
+    "stablelm-parallel": lambda: _small(
+        transformers.StableLmConfig, num_key_value_heads=2, use_parallel_residual=True, qk_layernorm=True
+    ),
+    "granite": lambda: _small(
+        transformers.GraniteConfig,
+        num_key_value_heads=1,
+        attention_bias=True,
+        embedding_multiplier=3.0,
+        attention_multiplier=0.3,
+        residual_multiplier=0.4,
+        logits_scaling=2.0,
+    ),
+    "gpt-oss": lambda: _small(
+        transformers.GptOssConfig,
+        num_key_value_heads=1,
+        head_dim=8,
+        sliding_window=4,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        rope_parameters=YARN,
+    ),
 }
+VARIANTS = (  # of a family that another name stands for, where to try all would take long
+    "gpt2-scaled",
+    "gpt2-untied",
+    "neox-serial",
+    "llama",
+    "llama-mqa",
+    "qwen2",
+    "bloom-3-heads",
+    "falcon-mha",
+    "falcon-mqa",
+    "falcon-one-norm",
+    "gemma-mqa",
+    "olmo-gqa",
+    "olmo2-gqa",
+    "phi-norms",
+    "phi3",
+    "stablelm",
+)
+ONE_EACH = [name for name in CONFIGS if name not in VARIANTS]
+
+
+def _kernels(family: str) -> dict[str, str]:
+    """The default way to multiply with many experts' weights knows no float64."""
+    return {"experts_implementation": "eager"} if family in ("mixtral", "qwen2-moe", "qwen3-moe", "gpt-oss") else {}
 
 
 def tiny_model(family: str, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> PatchableModel:
     """A random model whose weights are large enough that every node matters."""
     torch.manual_seed(seed)
-    hf = transformers.AutoModelForCausalLM.from_config(CONFIGS[family]()).eval()
+    hf = transformers.AutoModelForCausalLM.from_config(CONFIGS[family](), **_kernels(family)).eval()
     with torch.no_grad():
         for name, parameter in hf.named_parameters():
             if parameter.ndim > 1:
                 parameter.normal_(std=1.5 * min(parameter.shape) ** -0.5)
-            elif name.endswith("bias"):
+            elif name.endswith(("bias", "sinks")):
                 parameter.normal_(std=0.2)
+            elif "norm" in name:
+                parameter.add_(0.3 * torch.randn(parameter.shape))
     return PatchableModel(hf.to(dtype), NumberTokenizer(), name=family)
+
+
+class KeepDouble(TorchFunctionMode):
+    """Within it, float64 stays float64 where a model's own code goes down to float32 (norms, softmax, scores)."""
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if args and isinstance(args[0], torch.Tensor) and args[0].dtype == torch.float64:
+            if function is torch.Tensor.float or (
+                function is torch.Tensor.to and torch.float32 in (*args[1:], *kwargs.values())
+            ):
+                return args[0]
+            if kwargs.get("dtype") == torch.float32:
+                kwargs["dtype"] = torch.float64
+        return function(*args, **kwargs)
 
 
 def tiny_batch(*, n: int = 4, seed: int = 0, lengths: tuple[int, ...] = (7, 9, 6, 9), shared: int = 2) -> PromptBatch:

@@ -50,6 +50,9 @@ def discover(
     ] = None,
     dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    device_map: Annotated[
+        str | None, typer.Option(help="Load straight to a device (auto, cuda:0) by accelerate, instead of --device.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
@@ -84,6 +87,7 @@ def discover(
             resume=resume,
             dtype=dtype,
             device=device,
+            device_map=device_map,
             revision=revision,
             trust_remote_code=trust_remote_code,
             task_options=pairs(task_option or [], "--task-option"),

@@ -67,9 +67,16 @@ def models(as_json: Json = False, debug: Debug = False) -> None:
     from acdc.models import FAMILIES
     from acdc.zoo import zoo_names, zoo_summary
 
-    bundled = [{"name": name, "kind": "bundled", "what": zoo_summary(name)} for name in zoo_names()]
-    families = [{"name": key, "kind": "family", "what": family.models} for key, family in FAMILIES.items()]
-    _list(bundled + families, as_json, "A family is named by the model_type of a model's config.json.")
+    bundled = [{"name": name, "kind": "bundled", "what": zoo_summary(name), "checked": ""} for name in zoo_names()]
+    families = [
+        {"name": key, "kind": "family", "what": family.models, "checked": family.tested}
+        for key, family in FAMILIES.items()
+    ]
+    _list(
+        bundled + families,
+        as_json,
+        "A family is named by the model_type of a model's config.json; checked: what is compared with Hugging Face.",
+    )
 
 
 @app.command()

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -28,6 +27,7 @@ from acdc.discovery.eap_ig import Quadrature, nodes
 from acdc.discovery.method import Progress
 from acdc.discovery.scores import EdgeScores
 from acdc.graph import Graph
+from acdc.patching.attention import written_by_layer
 from acdc.patching.attribution import MEMORY, Piece, Point, edge_effects
 from acdc.patching.gradient import Streams, forward, summed_loss
 from acdc.patching.problem import Problem
@@ -131,8 +131,8 @@ def change_of(piece: Piece, component: Component) -> Float[Tensor, "batch pos d_
         return piece.change.input
     if component.kind == "mlp":
         return piece.change.mlp[component.layer]
-    weight = piece.part.model.parts.blocks[component.layer].attention.W_O
-    return torch.einsum("hbpe,hed->bpd", piece.change.z[component.layer], weight.detach())
+    attention = piece.part.model.parts.blocks[component.layer].attention
+    return written_by_layer(attention, piece.change.z[component.layer])
 
 
 def run_with(piece: Piece, component: Component, change: Float[Tensor, "batch pos d_model"]) -> Streams:

@@ -67,8 +67,9 @@ def edge_pruning(
     Returns:
         As many edges as wanted; fewer only where fewer lie on paths. Scores are the learned log odds: positive where
         the gate is rather open, which is where the loss at this size speaks for the edge. They rank; they are no
-        effects in the metric's unit. Claims: `target_met` (the expected share of closed gates came within 0.01 of the target),
-        `n_open`, the number of edges with positive log odds, which the target would have left without the ranking.
+        effects in the metric's unit. Claims: `target_met` (the expected share of closed gates came within 0.01 of the
+        target), `n_open`, the number of edges with positive log odds, which the target would have left without the
+        ranking.
 
     Raises:
         RunError: An option is out of range, or the loss becomes NaN.

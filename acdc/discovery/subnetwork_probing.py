@@ -58,8 +58,8 @@ def subnetwork_probing(
     Returns:
         The edges between open nodes: those of positive log odds, or the `n_nodes` of the highest. An edge's score is
         the lower of its two nodes' log odds, positive where both are rather open; NaN for `input->logits`, whose ends
-        have no gate. Scores rank; they are no effects in the metric's unit. Claims: `target_met` with `n_nodes`; `n_open`,
-        the number of nodes with positive log odds.
+        have no gate. Scores rank; they are no effects in the metric's unit. Claims: `target_met` with `n_nodes`;
+        `n_open`, the number of nodes with positive log odds.
 
     Raises:
         RunError: An option is out of range, or the loss becomes NaN.

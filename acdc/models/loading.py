@@ -1,6 +1,7 @@
 """Finding and reading a model's files, with errors that say what to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ import torch
 from acdc.errors import ModelError
 from acdc.zoo import zoo_names, zoo_path
 
-__all__ = ["load_config", "load_model", "load_tokenizer", "resolve"]
+__all__ = ["check_device_map", "check_one_device", "load_config", "load_model", "load_tokenizer", "resolve"]
 
 Loaded = TypeVar("Loaded")
 
@@ -64,7 +65,41 @@ def load_tokenizer(place: str, revision: str | None, trust_remote_code: bool) ->
     )
 
 
-def load_model(place: str, config: Any, revision: str | None, dtype: torch.dtype, trust_remote_code: bool) -> Any:
+def check_device_map(device_map: str | Mapping[str, Any] | None, device: str = "cpu") -> None:
+    """Raise `ModelError` unless this device map can be used here: before the weights are loaded."""
+    if device_map is None:
+        return
+    if device != "cpu":
+        raise ModelError(f"give device ({device!r}) or device_map ({device_map!r}), not both")
+    if find_spec("accelerate") is None:
+        raise ModelError("device_map needs the package accelerate: pip install 'acdc-engine[large]', or give device")
+    if isinstance(device_map, Mapping) and len(places := {str(place) for place in device_map.values()}) > 1:
+        raise ModelError(_spread("device_map spreads the model", places))
+
+
+def check_one_device(hf: Any, name: str) -> None:
+    """Raise `ModelError` unless all weights are on one device and in its memory."""
+    places = {str(parameter.device) for parameter in hf.parameters()}
+    if len(places) > 1 or "meta" in places:
+        raise ModelError(_spread(f"device_map spread {name!r}", places))
+
+
+def _spread(what: str, places: Iterable[str]) -> str:
+    named = " and ".join("the disk" if place in ("meta", "disk") else place for place in sorted(places))
+    return (
+        f"{what} over {named}, and the engines need it whole on one device: name one with enough memory, like "
+        "device_map={'': 'cuda:0'}, or take dtype bfloat16 or a smaller model"
+    )
+
+
+def load_model(
+    place: str,
+    config: Any,
+    revision: str | None,
+    dtype: torch.dtype,
+    trust_remote_code: bool,
+    device_map: str | Mapping[str, Any] | None = None,
+) -> Any:
     """The model with all its weights.
 
     Raises:
@@ -81,6 +116,8 @@ def load_model(place: str, config: Any, revision: str | None, dtype: torch.dtype
             dtype=dtype,
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
+            **({} if device_map is None else {"device_map": device_map}),
+            **_kernels(config, dtype),
             output_loading_info=True,
         ),
     )
@@ -91,6 +128,12 @@ def load_model(place: str, config: Any, revision: str | None, dtype: torch.dtype
             f"first {sorted(wrong)[0]!r}"
         )
     return hf
+
+
+def _kernels(config: Any, dtype: torch.dtype) -> dict[str, str]:
+    """The default way to multiply with many experts' weights knows no float64."""
+    experts = any(getattr(config, name, None) for name in ("num_experts", "num_local_experts"))
+    return {"experts_implementation": "eager"} if experts and dtype == torch.float64 else {}
 
 
 def _load(place: str, load: Callable[[], Loaded]) -> Loaded:

@@ -1,5 +1,6 @@
 """`PatchableModel`: a Hugging Face causal language model whose heads and MLPs can be read and patched one by one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from torch import Tensor
 from acdc.errors import ModelError, TaskError, unknown_name
 from acdc.graph import Graph
 from acdc.models.families import FAMILIES, Family
-from acdc.models.loading import load_config, load_model, load_tokenizer, resolve
+from acdc.models.families.unfit import quantised, reason_against
+from acdc.models.loading import check_device_map, check_one_device, load_config, load_model, load_tokenizer, resolve
+from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
 from acdc.models.parts import Parts
 from acdc.prompts import PromptBatch
 
@@ -61,6 +64,7 @@ class PatchableModel:
         revision: str | None = None,
         dtype: str | torch.dtype = "float32",
         device: str = "cpu",
+        device_map: str | Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> "PatchableModel":
         """Load a bundled model, a local folder or a model of the Hugging Face hub. Weights must be safetensors.
@@ -70,19 +74,30 @@ class PatchableModel:
             revision: Branch, tag or commit on the hub.
             dtype: float32, float64, bfloat16 or float16.
             device: `cpu`, `cuda`, `cuda:1`, `mps`…
+            device_map: Loads the weights straight to a device, by the package accelerate: `auto`, a device's name, or
+                `{"": "cuda:1"}`; instead of `device`. All parts must come to lie on one device.
             trust_remote_code: Whether code that comes with the model may run.
 
         Raises:
-            ModelError: It can't be found or read, lacks weights, or isn't of a supported family.
+            ModelError: It can't be found or read, lacks weights, isn't of a supported family, or does not fit into
+                memory.
             UnknownNameError: The dtype has no known name.
         """
         torch_dtype, torch_device = as_dtype(dtype), as_device(device)
+        check_device_map(device_map, device)
         place = resolve(str(name_or_path))
         config = load_config(place, revision, trust_remote_code)
         family_of(config)
         tokenizer = load_tokenizer(place, revision, trust_remote_code)
-        hf = load_model(place, config, revision, torch_dtype, trust_remote_code)
-        return cls(hf.to(torch_device).eval(), tokenizer, name=str(name_or_path))
+        if device_map is None:  # accelerate plans by itself what goes where
+            passed = [torch.device("cpu"), torch_device] if torch_device.type != "cpu" else [torch_device]
+            needed = weight_bytes(config, torch_dtype, trust_remote_code)
+            check_weights(str(name_or_path), needed, torch_dtype, passed)
+        hf = load_model(place, config, revision, torch_dtype, trust_remote_code, device_map)
+        if device_map is None:
+            hf = hf.to(torch_device)
+        check_one_device(hf, str(name_or_path))
+        return cls(hf.eval(), tokenizer, name=str(name_or_path))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -95,16 +110,26 @@ class PatchableModel:
         return self.parts.unembed.device
 
     @property
-    def n_context(self) -> int:
-        """Longest prompt that the model's config allows."""
-        return int(self.hf.config.max_position_embeddings)
+    def n_context(self) -> int | None:
+        """Longest prompt that the model's config allows; None where nothing limits it (ALiBi).
+
+        Rotary tables of the kind `longrope` depend on the longest prompt of a batch beyond the original context, so
+        there that one is the limit.
+        """
+        config = self.hf.config
+        rope = getattr(config, "rope_parameters", None) or {}
+        if rope.get("rope_type") == "longrope":
+            return int(rope["original_max_position_embeddings"])
+        limit = getattr(config, "max_position_embeddings", None)
+        return None if limit is None or self.parts.blocks[0].attention.alibi is not None else int(limit)
 
     def check_batch(self, batch: PromptBatch) -> None:
         """Raise `TaskError` unless every prompt fits into the model's context and vocabulary."""
-        if (longest := int(batch.lengths.max())) > self.n_context:
+        limit, longest = self.n_context, int(batch.lengths.max())
+        if limit is not None and longest > limit:
             raise TaskError(
                 f"task {batch.task!r} has a prompt of {longest} tokens, longer than the context of {self.name!r} "
-                f"({self.n_context} tokens); use shorter prompts or another model"
+                f"({limit} tokens); use shorter prompts or another model"
             )
         answers = torch.cat([batch.correct, batch.wrong], 1)
         largest = int(max(batch.clean.max(), batch.corrupt.max(), answers.max()))
@@ -112,6 +137,21 @@ class PatchableModel:
             raise TaskError(
                 f"task {batch.task!r} has token id {largest}, but {self.name!r} knows only {n_vocab} tokens"
             )
+
+    def check_memory(self, batch: PromptBatch) -> None:
+        """Raise `ModelError` if the batch's activations can't fit beside the model: see `acdc.models.memory`."""
+        attention, graph = self.parts.blocks[0].attention, self.graph
+        needed = activation_bytes(
+            n_layers=graph.n_layers,
+            d_model=graph.d_model,
+            d_heads=graph.n_heads * attention.W_Q.shape[-1],
+            d_kv=attention.W_K.shape[0] * attention.W_K.shape[-1],
+            n_vocab=len(self.parts.unembed),
+            n=batch.n,
+            n_pos=batch.n_pos,
+            dtype=self.dtype,
+        )
+        check_activations(self.name, needed, batch.n, self.device)
 
     def embed(self, ids: Int[Tensor, "batch pos"], positions: Int[Tensor, "batch pos"]) -> Float[Tensor, "b p d_model"]:
         """The residual stream's start: what the source `input` writes."""
@@ -124,18 +164,25 @@ class PatchableModel:
         weight, bias = self.parts.unembed, self.parts.unembed_bias
         if tokens is not None:
             weight, bias = weight[tokens], None if bias is None else bias[tokens]
-        return torch.nn.functional.linear(self.parts.final_norm(residual), weight, bias)
+        logits = torch.nn.functional.linear(self.parts.final_norm(residual), weight, bias)
+        if self.parts.logit_divisor != 1:
+            logits = logits / self.parts.logit_divisor
+        cap = self.parts.logit_cap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     @torch.no_grad()
     def reference_logits(self, batch: PromptBatch) -> Float[Tensor, "batch vocab"]:
-        """The clean prompts' target logits as the unmodified Hugging Face model computes them."""
-        out = self.hf(
-            input_ids=batch.clean,
-            attention_mask=batch.attention.long(),
-            position_ids=batch.position_ids,
-            use_cache=False,
-        )
-        return out.logits[:, -1]
+        """The clean prompts' target logits as the unmodified Hugging Face model computes them.
+
+        Prompts of one length are run together and none is padded: in float64 some models' own attention gives NaN
+        beside padding.
+        """
+        found = batch.clean.new_empty(batch.n, len(self.parts.unembed), dtype=self.dtype)
+        for length in batch.lengths.unique().tolist():
+            rows = (batch.lengths == length).nonzero()[:, 0]
+            out = self.hf(input_ids=batch.clean[rows, -length:], use_cache=False)
+            found[rows] = out.logits[:, -1].to(self.dtype)
+        return found
 
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
@@ -146,13 +193,18 @@ def family_of(config: Any) -> Family:
     """The family of a Hugging Face config.
 
     Raises:
-        ModelError: Its `model_type` isn't supported.
+        ModelError: Its `model_type` isn't supported, or this model of it can't be read; the message says why.
     """
-    if config.model_type not in FAMILIES:
+    kind = config.model_type
+    if kind not in FAMILIES:
+        reason = f": {why}" if (why := reason_against(config)) else ""
         raise ModelError(
-            f"models of type {config.model_type!r} are not supported; supported are {', '.join(sorted(FAMILIES))}"
+            f"models of type {kind!r} are not supported{reason}; supported are {', '.join(sorted(FAMILIES))}"
         )
-    return FAMILIES[config.model_type]
+    family = FAMILIES[kind]
+    if why := family.unfit(config) or quantised(config):
+        raise ModelError(f"this {family.name} model ({kind!r}) can't be read: {why}")
+    return family
 
 
 def as_dtype(dtype: str | torch.dtype) -> torch.dtype:

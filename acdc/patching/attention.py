@@ -1,15 +1,42 @@
-"""Attention, the one part of a model that is ours: each head's q, k and v come from inputs of their own."""
+"""Attention, the one part of a model that is ours: each head's q, k and v come from inputs of their own.
 
+What a family's attention does beside Llama's (norms, caps, sinks, ALiBi, what becomes of the heads' sum) is written
+here once, for every engine: `project_heads` and `project_layer` make q, k and v; `attend_heads` and `attend_layer` make
+z; `head_outputs` goes all the way from inputs to z; `written` and `constant` say what that adds to the residual stream.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from acdc.models.parts import Parts
+from acdc.models.parts import Attention, Parts, Rotary
 from acdc.prompts import PromptBatch
 
-__all__ = ["Layout", "attend", "project", "rotate"]
+__all__ = [
+    "Layout",
+    "Tables",
+    "attend",
+    "attend_heads",
+    "attend_layer",
+    "constant",
+    "finish",
+    "head_outputs",
+    "head_rows",
+    "index_of",
+    "project",
+    "project_heads",
+    "project_layer",
+    "pull_to_heads",
+    "rotate",
+    "written",
+    "written_by_layer",
+]
+
+Tables = tuple[Tensor, Tensor]
+Heads = Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -25,15 +52,21 @@ class Layout:
     batch: PromptBatch
     parts: Parts
     dtype: torch.dtype
-    _biases: dict[int | None, Tensor] = field(default_factory=dict)
+    _masks: dict[int | None, Tensor] = field(default_factory=dict)
+    _alibis: dict[Callable[..., Tensor], Tensor] = field(default_factory=dict)
+    _tables: dict[Rotary, Tables] = field(default_factory=dict)
 
-    def rotary(self) -> tuple[Float[Tensor, "batch pos d_rotary"], Float[Tensor, "batch pos d_rotary"]] | None:
-        """The tables (cos, sin) of the batch's positions; None without rotary embeddings."""
-        if self.parts.rotary is None:
+    def rotary(self, attention: Attention | None = None) -> Tables | None:
+        """The tables (cos, sin) of the batch's positions, `[batch pos d_rotary]`, in a layer (default: the first);
+        None without rotary embeddings."""
+        rotary = (attention or self.parts.blocks[0].attention).rotary
+        if rotary is None:
             return None
-        like = torch.empty(1, dtype=self.dtype, device=self.batch.clean.device)
-        cos, sin = self.parts.rotary(like, self.batch.position_ids)
-        return cos, sin
+        if rotary not in self._tables:
+            like = torch.empty(1, dtype=self.dtype, device=self.batch.clean.device)
+            cos, sin = rotary(like, self.batch.position_ids)
+            self._tables[rotary] = cos, sin
+        return self._tables[rotary]
 
     def bias(self, window: int | None) -> Float[Tensor, "batch query key"]:
         """What is added to attention scores: 0 where the query sees the key, else the lowest finite number.
@@ -41,15 +74,45 @@ class Layout:
         Finite, so that the rows of padding, which see nothing, hold no NaN. Position ids, not columns, are compared, so
         padding does not shift a sliding window.
         """
-        if window not in self._biases:
+        if window not in self._masks:
             column = torch.arange(self.batch.n_pos, device=self.batch.clean.device)
             seen = (column[:, None] >= column[None, :]) & self.batch.attention[:, None, :]
             if window is not None:
                 position = self.batch.position_ids
                 seen &= position[:, :, None] - position[:, None, :] < window
             zero = torch.zeros(seen.shape, dtype=self.dtype, device=seen.device)
-            self._biases[window] = zero.masked_fill(~seen, torch.finfo(self.dtype).min)
-        return self._biases[window]
+            self._masks[window] = zero.masked_fill(~seen, torch.finfo(self.dtype).min)
+        return self._masks[window]
+
+    def bias_of(self, attention: Attention, heads: Heads | None = None) -> Float[Tensor, "*n_1 batch query key"]:
+        """What is added to the scores of these heads (default: all): the mask, and with ALiBi each head's own bias."""
+        mask = self.bias(attention.window)
+        if attention.alibi is None:
+            return mask
+        if attention.alibi not in self._alibis:
+            alibi = attention.alibi(self.batch.attention.long(), self.dtype)
+            self._alibis[attention.alibi] = alibi.transpose(0, 1)[:, None]  # [n_heads 1 batch 1 key]
+        alibi = self._alibis[attention.alibi]
+        return torch.where(mask < 0, mask, alibi if heads is None else alibi[index_of(heads)])
+
+
+def index_of(rows: Sequence[int]) -> slice | list[int]:
+    """An index for these rows: a slice, and so a view, where they follow each other."""
+    if rows and list(rows) == list(range(rows[0], rows[0] + len(rows))):
+        return slice(rows[0], rows[0] + len(rows))
+    return list(rows)
+
+
+# From inputs to q, k and v
+
+
+def head_rows(attention: Attention, kind: str) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a layer's q, k or v projection, as they are stored."""
+    return {
+        "q": (attention.W_Q, attention.b_Q),
+        "k": (attention.W_K, attention.b_K),
+        "v": (attention.W_V, attention.b_V),
+    }[kind]
 
 
 def project(
@@ -63,23 +126,188 @@ def project(
     return torch.baddbmm(bias[:, None, :], x, weight)
 
 
-def rotate(x: Float[Tensor, "*n batch pos d_head"], cos: Tensor, sin: Tensor) -> Float[Tensor, "*n batch pos d_head"]:
-    """Rotary embedding of the first `d_rotary` dimensions (Su et al. 2021), the two halves of each paired."""
+def project_heads(
+    attention: Attention, kind: str, x: Float[Tensor, "n *tokens d_model"], heads: Heads, tables: Tables | None
+) -> Float[Tensor, "n *tokens d_head"]:
+    """q, k or v of some query heads, each from its own normed input, rotated.
+
+    Where one norm acts on all heads side by side (OLMo 2), a head's q is its slice of all heads' q from its own input.
+    """
+    weight, bias = head_rows(attention, kind)
+    stored = [h * len(weight) // attention.n_heads for h in heads]
+    if attention.norm_over_heads and kind != "v":
+        return torch.stack([project_layer(attention, kind, x[i], tables)[h] for i, h in enumerate(stored)])
+    used = index_of(stored)
+    rows = project(x.flatten(1, -2), weight[used], None if bias is None else bias[used])
+    return finish(attention, kind, rows.view(*x.shape[:-1], -1), stored, tables)
+
+
+def project_layer(
+    attention: Attention, kind: str, x: Float[Tensor, "*tokens d_model"], tables: Tables | None
+) -> Float[Tensor, "n_stored *tokens d_head"]:
+    """q, k or v of all heads that are stored (k and v: `n_kv`) from one normed input, rotated."""
+    weight, bias = head_rows(attention, kind)
+    rows = project(x.reshape(1, -1, x.shape[-1]).expand(len(weight), -1, -1), weight, bias)
+    rows = rows.view(len(weight), *x.shape[:-1], -1)
+    return finish(attention, kind, rows, range(len(weight)), tables)
+
+
+def finish(
+    attention: Attention, kind: str, rows: Float[Tensor, "n *tokens d_head"], stored: Heads, tables: Tables | None
+) -> Float[Tensor, "n *tokens d_head"]:
+    """Rows of the projections q, k or v of the heads `stored`: clipped, normalised and rotated."""
+    if attention.clip is not None:
+        rows = rows.clamp(-attention.clip, attention.clip)
+    if kind == "v":
+        return rows
+    norms = attention.q_norm if kind == "q" else attention.k_norm
+    if attention.norm_over_heads:
+        flat = rows.movedim(0, -2).flatten(-2)
+        rows = norms[0](flat).unflatten(-1, (len(rows), -1)).movedim(-2, 0)
+    elif len(norms) == 1:
+        rows = norms[0](rows)
+    elif norms:
+        rows = torch.stack([norms[h](rows[i]) for i, h in enumerate(stored)])
+    return rows if tables is None else rotate(rows, *tables, interleaved=attention.interleaved)
+
+
+def rotate(
+    x: Float[Tensor, "*n batch pos d_head"], cos: Tensor, sin: Tensor, *, interleaved: bool = False
+) -> Float[Tensor, "*n batch pos d_head"]:
+    """Rotary embedding of the first `d_rotary` dimensions (Su et al. 2021).
+
+    Args:
+        interleaved: Dimensions 2i and 2i + 1 are paired, not i and i + d_rotary / 2.
+    """
     d_rotary = cos.shape[-1]
     turned, rest = x[..., :d_rotary], x[..., d_rotary:]
-    first, second = turned.chunk(2, -1)
-    turned = turned * cos + torch.cat([-second, first], -1) * sin
+    if interleaved:
+        other = torch.stack([-turned[..., 1::2], turned[..., ::2]], -1).flatten(-2)
+    else:
+        first, second = turned.chunk(2, -1)
+        other = torch.cat([-second, first], -1)
+    turned = (turned * cos + other * sin).to(x.dtype)
     return turned if rest.shape[-1] == 0 else torch.cat([turned, rest], -1)
+
+
+# From q, k and v to z
 
 
 def attend(
     q: Float[Tensor, "n #copies batch query d_head"],
     k: Float[Tensor, "n #copies batch key d_head"],
     v: Float[Tensor, "n #copies batch key d_head"],
-    bias: Float[Tensor, "batch query key"],
+    bias: Float[Tensor, "*n_1 batch query key"],
     scale: float,
+    *,
+    soft_cap: float | None = None,
+    sinks: Float[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "n copies_of_any batch query d_head"]:
-    """`softmax(scale q kᵀ + bias) v`, the softmax in float32 at least, as the models themselves do."""
-    scores = torch.matmul(q, k.transpose(-1, -2)).mul_(scale).add_(bias)
+    """`softmax(scale q kᵀ + bias) v`, the softmax in float32 at least.
+
+    Args:
+        bias: The mask, `[batch query key]`, or a bias for each head, `[n 1 batch query key]`.
+        soft_cap: Scores s become `soft_cap tanh(s / soft_cap)` before the bias.
+        sinks: For each head a score more in the softmax, which adds nothing to z.
+    """
+    scores = torch.matmul(q, k.transpose(-1, -2)).mul_(scale)
+    if soft_cap is not None:
+        scores = soft_cap * torch.tanh(scores / soft_cap)
+    scores = scores.add_(bias)
     precise = scores if scores.dtype == torch.float64 else scores.float()
-    return torch.matmul(precise.softmax(-1).to(v.dtype), v)
+    if sinks is None:
+        shares = precise.softmax(-1)
+    else:
+        column = sinks.to(precise.dtype).view(-1, 1, 1, 1, 1).expand(*precise.shape[:-1], 1)
+        shares = torch.cat([precise, column], -1).softmax(-1)[..., :-1]
+    return torch.matmul(shares.to(v.dtype), v)
+
+
+def attend_heads(
+    attention: Attention,
+    heads: Heads,
+    q: Float[Tensor, "n #copies batch query d_head"],
+    k: Float[Tensor, "n #copies batch key d_head"],
+    v: Float[Tensor, "n #copies batch key d_head"],
+    bias: Float[Tensor, "*n_1 batch query key"],
+) -> Float[Tensor, "n copies_of_any batch query d_head"]:
+    """z of some heads of a layer, each from its own q, k and v; before a norm after attention, if there is one."""
+    sinks = None if attention.sinks is None else attention.sinks[index_of(heads)]
+    return attend(q, k, v, bias, attention.scale, soft_cap=attention.soft_cap, sinks=sinks)
+
+
+def attend_layer(
+    attention: Attention,
+    q: Float[Tensor, "n_heads #copies batch query d_head"],
+    k: Float[Tensor, "n_kv #copies batch key d_head"],
+    v: Float[Tensor, "n_kv #copies batch key d_head"],
+    bias: Float[Tensor, "*n_1 batch query key"],
+) -> Float[Tensor, "n_heads copies_of_any batch query d_head"]:
+    """z of all heads of a layer.
+
+    With a norm after attention it is divided by `rms(Σ_h z_h W_O)`, so that `gain z_h W_O` sums to the normed output.
+    """
+    k, v = (x.repeat_interleave(attention.group, 0) for x in (k, v))
+    z = attend_heads(attention, range(attention.n_heads), q, k, v, bias)
+    if attention.post_norm_eps is None:
+        return z
+    total = torch.einsum("hcbpe,hed->cbpd", z, attention.W_O)
+    precise = total if total.dtype == torch.float64 else total.float()
+    inverse = torch.rsqrt(precise.pow(2).mean(-1, keepdim=True) + attention.post_norm_eps)
+    return (z * inverse).to(z.dtype)
+
+
+def head_outputs(
+    attention: Attention,
+    heads: Heads,
+    inputs: dict[str, Float[Tensor, "n batch pos d_model"]],
+    layout: Layout,
+) -> Float[Tensor, "n batch pos d_head"]:
+    """z of some heads, each from normed q, k and v inputs of its own.
+
+    Where heads share a norm after attention, a head's z is its slice of what the whole layer would give on that head's
+    inputs: a head depends on its own inputs alone.
+    """
+    tables = layout.rotary(attention)
+    if attention.post_norm_eps is None:
+        q, k, v = (project_heads(attention, kind, inputs[kind], heads, tables)[:, None] for kind in ("q", "k", "v"))
+        return attend_heads(attention, heads, q, k, v, layout.bias_of(attention, heads))[:, 0]
+    found = []
+    for i, h in enumerate(heads):
+        q, k, v = (project_layer(attention, kind, inputs[kind][i], tables)[:, None] for kind in ("q", "k", "v"))
+        found.append(attend_layer(attention, q, k, v, layout.bias_of(attention))[h, 0])
+    return torch.stack(found)
+
+
+# From z to the residual stream
+
+
+def written(
+    attention: Attention, z: Float[Tensor, "n *tokens d_head"], heads: Heads
+) -> Float[Tensor, "n *tokens d_model"]:
+    """What some heads add to the residual stream: `gain z W_O`."""
+    out = torch.bmm(z.flatten(1, -2), attention.W_O[index_of(heads)])
+    return _gained(attention, out).view(*z.shape[:-1], -1)
+
+
+def pull_to_heads(
+    attention: Attention, g: Float[Tensor, "*tokens d_model"], heads: Heads
+) -> Float[Tensor, "n *tokens d_head"]:
+    """The gradient of some heads' z, from that of what they add to the residual stream."""
+    return torch.einsum("...d,hed->h...e", _gained(attention, g), attention.W_O[index_of(heads)])
+
+
+def written_by_layer(
+    attention: Attention, z: Float[Tensor, "n_heads *tokens d_head"]
+) -> Float[Tensor, "*tokens d_model"]:
+    """What all heads of a layer add to the residual stream, without the constant."""
+    return _gained(attention, torch.einsum("h...e,hed->...d", z, attention.W_O))
+
+
+def constant(attention: Attention) -> Float[Tensor, " d_model"] | None:
+    """What a layer's attention adds that belongs to no head: its output bias."""
+    return None if attention.b_O is None else _gained(attention, attention.b_O)
+
+
+def _gained(attention: Attention, out: Tensor) -> Tensor:
+    return out if attention.gain is None else (out * attention.gain).to(out.dtype)

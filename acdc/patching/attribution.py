@@ -20,6 +20,7 @@ from torch import Tensor
 
 from acdc.errors import RunError
 from acdc.patching.activations import Outputs
+from acdc.patching.attention import written
 from acdc.patching.gradient import Part, Streams, backward
 from acdc.patching.problem import Problem
 
@@ -84,7 +85,8 @@ class Piece:
             start = graph.head_src(layer)
             heads = slice(max(first - start, 0), min(max(stop - start, 0), graph.n_heads))
             if heads.start < heads.stop:
-                found.append(torch.bmm(what.z[layer][heads].flatten(1, 2)[:, where], block.attention.W_O[heads]))
+                z = what.z[layer][heads].flatten(1, 2)[:, where]
+                found.append(written(block.attention, z, range(graph.n_heads)[heads]))
             if first <= graph.mlp_src(layer) < stop:
                 found.append(what.mlp[layer].flatten(0, 1)[None, where])
         return torch.cat(found).to(accumulator(self.part))

@@ -6,7 +6,7 @@ copy of the stream of its own, so that gradients of heads' q, k and v inputs com
 No gradient of a weight is computed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,8 +18,20 @@ from acdc.graph import QKV
 from acdc.metrics import Objective
 from acdc.models import PatchableModel
 from acdc.models.parts import Attention, Block
-from acdc.patching.activations import CleanRun, head_rows
-from acdc.patching.attention import Layout, attend, rotate
+from acdc.patching.activations import CleanRun
+from acdc.patching.attention import (
+    Layout,
+    attend_heads,
+    attend_layer,
+    constant,
+    finish,
+    head_outputs,
+    head_rows,
+    index_of,
+    project_layer,
+    pull_to_heads,
+    written_by_layer,
+)
 from acdc.prompts import PromptBatch
 
 __all__ = ["Part", "Streams", "backward", "forward", "loss_gradient", "summed_loss"]
@@ -87,14 +99,13 @@ def forward(part: Part, x: Float[Tensor, "batch pos d_model"], layer: int = 0, *
         at_mlp: It is the block's MLP that reads `x`, after its attention (in serial blocks).
     """
     parts, layout = part.model.parts, part.layout
-    tables = layout.rotary()
     attention: dict[int, Tensor] = {}
     mlp: dict[int, Tensor] = {}
     for i in range(layer, len(parts.blocks)):
         block, read_by_mlp = parts.blocks[i], x
         if not (at_mlp and i == layer):
             attention[i] = x
-            x = x + _attention(block, x, layout, tables)
+            x = x + _attention(block, x, layout)
             read_by_mlp = attention[i] if parts.parallel else x
         mlp[i] = read_by_mlp
         x = x + _mlp(block, read_by_mlp)
@@ -126,7 +137,6 @@ def backward(part: Part, streams: Streams, *, read: Read | None = None, wrote: W
             in head space.
     """
     parts, graph, layout = part.model.parts, part.model.graph, part.layout
-    tables = layout.rotary()
     at_target = loss_gradient(part, streams)
     if read is not None:
         read(graph.n_dst - 1, at_target[None])
@@ -146,7 +156,7 @@ def backward(part: Part, streams: Streams, *, read: Read | None = None, wrote: W
             break
         if streams.cut != ("attention", layer) or wrote is not None:
             written = above if parts.parallel else g
-            g = g + _through_heads(part, layer, streams, written, (layout, tables), read, wrote)
+            g = g + _through_heads(part, layer, streams, written, layout, read, wrote)
     if wrote is not None and 0 in streams.attention:
         wrote(0, g[None])
 
@@ -156,7 +166,7 @@ def _through_heads(
     layer: int,
     streams: Streams,
     g: Float[Tensor, "batch pos d_model"],
-    where: tuple[Layout, tuple[Tensor, Tensor] | None],
+    layout: Layout,
     read: Read | None,
     wrote: Wrote | None,
 ) -> Float[Tensor, "batch pos d_model"]:
@@ -164,17 +174,13 @@ def _through_heads(
     graph, block, x = part.model.graph, part.model.parts.blocks[layer], streams.attention[layer]
     y, total = block.attention_norm(x), torch.zeros_like(x)
     for first in range(0, graph.n_heads, part.heads_at_once):
-        heads = slice(first, min(first + part.heads_at_once, graph.n_heads))
-        at_z = torch.einsum("bpd,hed->hbpe", g, block.attention.W_O[heads])
+        heads = range(first, min(first + part.heads_at_once, graph.n_heads))
+        at_z = pull_to_heads(block.attention, g, heads)
         if wrote is not None:
             wrote(graph.head_src(layer, first), at_z)
         if streams.cut == ("attention", layer):
             continue
-        raw = {kind: _project(block.attention, kind, y, heads) for kind in QKV}
-        grads = _through_attention(block.attention, raw, at_z, *where)
-        for kind, grad in zip(QKV, grads, strict=True):
-            weight = _of_heads(head_rows(block.attention, kind)[0], heads, graph.n_heads)
-            at_y = torch.bmm(grad.flatten(1, 2), weight.transpose(1, 2))
+        for kind, at_y in _at_inputs(block.attention, heads, y, at_z, layout):
             total += at_y.sum(0).view_as(total)
             if read is not None:
                 at_x = pull_back(
@@ -200,56 +206,66 @@ def _mlp(block: Block, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "
     return block.mlp(block.mlp_norm(x))
 
 
-# -- attention, from the residual stream to z: what a family does between them is only here
+# -- attention
 
 
 def _attention(
-    block: Block, x: Float[Tensor, "batch pos d_model"], layout: Layout, tables: tuple[Tensor, Tensor] | None
+    block: Block, x: Float[Tensor, "batch pos d_model"], layout: Layout
 ) -> Float[Tensor, "batch pos d_model"]:
-    """What a layer's heads write together, `b_O` included."""
-    attention, y = block.attention, block.attention_norm(x)
-    heads = slice(0, attention.W_Q.shape[0])
-    z = _z(attention, {kind: _project(attention, kind, y, heads) for kind in QKV}, layout, tables)
-    written = torch.einsum("hbpe,hed->bpd", z, attention.W_O)
-    return written if attention.b_O is None else written + attention.b_O
+    """What a layer's attention adds, what belongs to no head included."""
+    attention, y, tables = block.attention, block.attention_norm(x), layout.rotary(block.attention)
+    q, k, v = (project_layer(attention, kind, y, tables)[:, None] for kind in QKV)
+    out = written_by_layer(attention, attend_layer(attention, q, k, v, layout.bias_of(attention))[:, 0])
+    bias = constant(attention)
+    return out if bias is None else out + bias
+
+
+def _at_inputs(
+    attention: Attention,
+    heads: range,
+    y: Float[Tensor, "batch pos d_model"],
+    at_z: Float[Tensor, "n batch pos d_head"],
+    layout: Layout,
+) -> Iterator[tuple[str, Float[Tensor, "n batch_pos d_model"]]]:
+    """The gradients of the heads' normed q, k and v inputs, which are all `y`, kind by kind."""
+    if attention.norm_over_heads or attention.post_norm_eps is not None:  # a head is a slice of the whole layer
+        with torch.enable_grad():
+            leaves = {kind: y.detach().expand(len(heads), *y.shape).clone().requires_grad_() for kind in QKV}
+            z = head_outputs(attention, heads, leaves, layout)
+            grads = torch.autograd.grad(z, [leaves[kind] for kind in QKV], at_z)
+        yield from ((kind, grad.flatten(1, 2)) for kind, grad in zip(QKV, grads, strict=True))
+        return
+    with torch.enable_grad():
+        raw = {kind: _project(attention, kind, y, heads).detach().requires_grad_() for kind in QKV}
+        grads = torch.autograd.grad(_z(attention, heads, raw, layout), [raw[kind] for kind in QKV], at_z)
+    for kind, grad in zip(QKV, grads, strict=True):
+        weight = _of_heads(head_rows(attention, kind)[0], heads, attention.n_heads)
+        yield kind, torch.bmm(grad.flatten(1, 2), weight.transpose(1, 2))
 
 
 def _project(
-    attention: Attention, kind: str, y: Float[Tensor, "batch pos d_model"], heads: slice
+    attention: Attention, kind: str, y: Float[Tensor, "batch pos d_model"], heads: range
 ) -> Float[Tensor, "n batch pos d_head"]:
     """`y W + b` of some query heads, each with its own copy of k and v."""
     weight, bias = head_rows(attention, kind)
-    n_heads = attention.W_Q.shape[0]
-    out = torch.einsum("bpd,hde->hbpe", y, _of_heads(weight, heads, n_heads))
-    return out if bias is None else out + _of_heads(bias, heads, n_heads)[:, None, None]
+    out = torch.einsum("bpd,hde->hbpe", y, _of_heads(weight, heads, attention.n_heads))
+    return out if bias is None else out + _of_heads(bias, heads, attention.n_heads)[:, None, None]
 
 
-def _of_heads(x: Float[Tensor, "n_kv *rest"], heads: slice, n_heads: int) -> Float[Tensor, "n *rest"]:
+def _of_heads(x: Float[Tensor, "n_stored *rest"], heads: range, n_heads: int) -> Float[Tensor, "n *rest"]:
     """Rows of these query heads; a view, unless several heads share one."""
-    group = n_heads // x.shape[0]
-    return x[heads] if group == 1 else x[torch.arange(heads.start, heads.stop, device=x.device) // group]
+    return x[index_of([h * len(x) // n_heads for h in heads])]
 
 
 def _z(
-    attention: Attention,
-    raw: dict[str, Float[Tensor, "n batch pos d_head"]],
-    layout: Layout,
-    tables: tuple[Tensor, Tensor] | None,
+    attention: Attention, heads: range, raw: dict[str, Float[Tensor, "n batch pos d_head"]], layout: Layout
 ) -> Float[Tensor, "n batch pos d_head"]:
     """Attention's result from the projections."""
-    q, k = (raw[kind] if tables is None else rotate(raw[kind], *tables) for kind in "qk")
-    bias = layout.bias(attention.window)
-    return attend(q[:, None], k[:, None], raw["v"][:, None], bias, attention.scale)[:, 0]
-
-
-def _through_attention(
-    attention: Attention,
-    raw: dict[str, Float[Tensor, "n batch pos d_head"]],
-    at_z: Float[Tensor, "n batch pos d_head"],
-    layout: Layout,
-    tables: tuple[Tensor, Tensor] | None,
-) -> tuple[Tensor, ...]:
-    """The gradients of the projections q, k and v."""
-    with torch.enable_grad():
-        leaves = {kind: x.detach().requires_grad_() for kind, x in raw.items()}
-        return torch.autograd.grad(_z(attention, leaves, layout, tables), [leaves[kind] for kind in QKV], at_z)
+    tables = layout.rotary(attention)
+    q, k, v = (
+        finish(
+            attention, kind, raw[kind], list(heads) if kind == "q" else [h // attention.group for h in heads], tables
+        )
+        for kind in QKV
+    )
+    return attend_heads(attention, heads, q[:, None], k[:, None], v[:, None], layout.bias_of(attention, heads))[:, 0]

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from acdc.errors import CircuitError
+from acdc.graph import QKV
 from acdc.models import PatchableModel
-from acdc.patching.activations import Outputs, head_rows
-from acdc.patching.attention import Layout, attend, project, rotate
+from acdc.patching.activations import Outputs
+from acdc.patching.attention import Layout, constant, head_outputs, written, written_by_layer
 from acdc.prompts import PromptBatch
 
 __all__ = ["masked_logits", "prompts_that_fit", "weighted_logits"]
@@ -147,7 +148,6 @@ class _Pass:
             ablated.input[rows], tuple(z[:, rows] for z in ablated.z), tuple(mlp[rows] for mlp in ablated.mlp)
         )
         self.layout = Layout(self.batch, model.parts, model.dtype)
-        self.tables = self.layout.rotary()
         self.needed = needed
         self.changes: list[tuple[list[int], Tensor]] = []  # sources, and what they change, stacked
         self.fresh: list[tuple[int, Tensor]] = []  # not stacked yet
@@ -158,13 +158,14 @@ class _Pass:
         base = self.ablated.input
         for layer, block in enumerate(parts.blocks):
             before = base
-            written = torch.einsum("hbpe,hed->bpd", self.ablated.z[layer], block.attention.W_O)
-            base = base + written if block.attention.b_O is None else base + written + block.attention.b_O
+            base = base + written_by_layer(block.attention, self.ablated.z[layer])
+            bias = constant(block.attention)
+            base = base if bias is None else base + bias
             heads = [h for h in range(graph.n_heads) if self.needed[graph.head_src(layer, h)]]
             if heads:
                 change = self._z(layer, heads, before) - self.ablated.z[layer][heads]
-                for i, h in enumerate(heads):
-                    self._add(graph.head_src(layer, h), change[i] @ block.attention.W_O[h])
+                for h, of_head in zip(heads, written(block.attention, change, heads), strict=True):
+                    self._add(graph.head_src(layer, h), of_head)
             if self.needed[graph.mlp_src(layer)]:
                 x = self._read([graph.mlp_dst(layer)], before if parts.parallel else base)[0]
                 self._add(graph.mlp_src(layer), block.mlp(block.mlp_norm(x)) - self.ablated.mlp[layer])
@@ -189,13 +190,8 @@ class _Pass:
 
     def _z(self, layer: int, heads: list[int], base: Tensor) -> Float[Tensor, "n batch pos d_head"]:
         block = self.model.parts.blocks[layer]
-        attention, projected = block.attention, []
-        for kind in ("q", "k", "v"):
-            weight, bias = head_rows(attention, kind)
-            rows = [h * weight.shape[0] // attention.W_Q.shape[0] for h in heads]
-            x = block.attention_norm(self._read([self.model.graph.head_dst(layer, kind, h) for h in heads], base))
-            out = project(x.flatten(1, 2), weight[rows], None if bias is None else bias[rows])
-            out = out.view(*x.shape[:3], -1)
-            projected.append(rotate(out, *self.tables) if self.tables is not None and kind != "v" else out)
-        q, k, v = (each[:, None] for each in projected)
-        return attend(q, k, v, self.layout.bias(attention.window), attention.scale)[:, 0]
+        inputs = {
+            kind: block.attention_norm(self._read([self.model.graph.head_dst(layer, kind, h) for h in heads], base))
+            for kind in QKV
+        }
+        return head_outputs(block.attention, heads, inputs, self.layout)

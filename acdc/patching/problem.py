@@ -49,11 +49,12 @@ class Problem:
 
         Raises:
             TaskError: A prompt doesn't fit the model, or the batch doesn't allow this metric or ablation.
-            ModelError: The clean logits aren't finite.
+            ModelError: The clean logits aren't finite, or the activations don't fit into memory.
             UnknownNameError: No such metric or ablation.
         """
         chosen = get_metric(metric)
         model.check_batch(batch)
+        model.check_memory(batch)
         batch = batch.to(model.device)
         clean = run(model, batch, batch.clean)
         if not bool(torch.isfinite(clean.logits).all()):

@@ -14,8 +14,19 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from acdc.patching.activations import Outputs, head_rows
-from acdc.patching.attention import Layout, attend, project, rotate
+from acdc.graph import QKV
+from acdc.models.parts import Attention
+from acdc.patching.activations import Outputs
+from acdc.patching.attention import (
+    Layout,
+    Tables,
+    attend_heads,
+    attend_layer,
+    index_of,
+    project_heads,
+    project_layer,
+    written,
+)
 from acdc.patching.problem import Problem
 from acdc.patching.reach import LayerReach, Reach, Reading, reach, reading
 
@@ -84,8 +95,7 @@ class CircuitState:
         self._rows = active[:, first:].flatten().nonzero()[:, 0]
         self._target = (active[:, first:].flatten().cumsum(0) - 1).view(self._batch, -1)[:, -1]
         self._layout = Layout(problem.batch, self.parts, problem.model.dtype)
-        tables = self._layout.rotary()
-        self._tables = None if tables is None else tuple(self._pack(table) for table in tables)
+        self._tables: dict[int, Tables] = {}  # by the identity of whole tables, which most layers share
         self._out, self._ablated = (
             Outputs(self._pack(run.input), tuple(map(self._pack, run.z)), tuple(map(self._pack, run.mlp)))
             for run in (clean.outputs, ablated)
@@ -110,6 +120,16 @@ class CircuitState:
     def _pack(self, x: Float[Tensor, "*n batch pos d"]) -> Float[Tensor, "*n rows d"]:
         """The rows that can change, of all columns of a batch; a copy."""
         return x[..., self._first :, :].flatten(-3, -2)[..., self._rows, :]
+
+    def _tables_at(self, attention: Attention, everywhere: bool) -> Tables | None:
+        """A layer's rotary tables at all rows, or at those of the targets."""
+        whole = self._layout.rotary(attention)
+        if whole is None:
+            return None
+        if id(whole) not in self._tables:
+            self._tables[id(whole)] = self._pack(whole[0]), self._pack(whole[1])
+        cos, sin = self._tables[id(whole)]
+        return self._read_at(cos, everywhere), self._read_at(sin, everywhere)
 
     def _read_at(self, x: Float[Tensor, "*n rows d"], everywhere: bool) -> Float[Tensor, "*n rows_or_batch d"]:
         """All rows of `x`, or those of the targets, if it isn't these alone."""
@@ -215,7 +235,7 @@ class CircuitState:
         if missing := [src for src in sources if not known.fresh[src]]:
             known.changes[missing] = self._compute_change(missing, everywhere)
             known.fresh[missing] = True
-        return known.changes[_index(sources)]
+        return known.changes[index_of(sources)]
 
     def _room_for_changes(self, everywhere: bool) -> "Known | None":
         """Where changes are kept between questions; None if they would take too much."""
@@ -237,9 +257,10 @@ class CircuitState:
             else:
                 by_layer.setdefault(layer, []).append((i, h))
         for layer, pairs in by_layer.items():
-            places, heads = [i for i, _ in pairs], _index([h for _, h in pairs])
-            z = self._read_at(self._ablated.z[layer][heads] - self._out.z[layer][heads], everywhere)
-            change[places] = torch.bmm(z, self.parts.blocks[layer].attention.W_O[heads])
+            places, heads = [i for i, _ in pairs], [h for _, h in pairs]
+            here = index_of(heads)
+            z = self._read_at(self._ablated.z[layer][here] - self._out.z[layer][here], everywhere)
+            change[places] = written(self.parts.blocks[layer].attention, z, heads)
         return change
 
     def _logits(self, final: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows n_tokens"]:
@@ -355,7 +376,14 @@ class _Propagation:
             self.outputs.append((state._out.mlp[layer], out[0]))
 
     def _attention(self, layer: int, touched: LayerReach) -> None:
-        state, attention = self.state, self.state.parts.blocks[layer].attention
+        attention = self.state.parts.blocks[layer].attention
+        if attention.post_norm_eps is None:
+            self._attention_of_heads(layer, attention, touched)
+        else:
+            self._attention_of_layers(layer, attention, touched)
+
+    def _attention_of_heads(self, layer: int, attention: Attention, touched: LayerReach) -> None:
+        """Heads that need nothing of each other."""
         new = {kind: self._project(layer, kind, touched.inputs[kind]) for kind in ("k", "v")}
         for heads, everywhere in ((touched.everywhere, True), (touched.target, False)):
             if not heads:
@@ -363,16 +391,35 @@ class _Propagation:
             moved = [h for h in touched.inputs["q"] if h in heads]
             q = self._merge(layer, "q", heads, moved, self._project(layer, "q", moved, everywhere), everywhere)
             k, v = (self._with_prefix(layer, kind, heads, touched.inputs[kind], new[kind]) for kind in ("k", "v"))
-            bias = state._layout.bias(attention.window)[:, state._first :][:, COLUMNS[everywhere]]
-            z = attend(q, k, v, bias, attention.scale).flatten(2, 3)
-            if everywhere and len(state._rows) < z.shape[2]:
-                z = z[:, :, state._rows]
-            before = state._read_at(state._out.z[layer][_index(heads)], everywhere)
-            written = torch.bmm((z - before[:, None]).flatten(1, 2), attention.W_O[_index(heads)])
-            sources = [state.graph.head_src(layer, h) for h in heads]
-            self._write(sources, written.view(*z.shape[:3], -1), everywhere)
-            if self.keep:
-                self.outputs += [(state._out.z[layer][h], z[i, 0]) for i, h in enumerate(heads)]
+            z = attend_heads(attention, heads, q, k, v, self._bias(attention, heads, everywhere))
+            self._write_heads(layer, heads, z, everywhere)
+
+    def _attention_of_layers(self, layer: int, attention: Attention, touched: LayerReach) -> None:
+        """Heads before a norm: each is its slice of the whole layer on that head's inputs, a layer for each head."""
+        for heads, everywhere in ((touched.everywhere, True), (touched.target, False)):
+            bias = self._bias(attention, range(attention.n_heads), everywhere)
+            for h in heads:
+                q, k, v = (self._project_layer(layer, kind, h, touched, everywhere or kind != "q") for kind in QKV)
+                z = attend_layer(attention, q, k, v, bias)[h : h + 1]
+                self._write_heads(layer, [h], z.expand(-1, self.copies, -1, -1, -1), everywhere)
+
+    def _bias(self, attention: Attention, heads: Sequence[int], everywhere: bool) -> Tensor:
+        """What is added to the scores of the queries that are computed."""
+        bias = self.state._layout.bias_of(attention, heads)
+        return bias[..., self.state._first :, :][..., COLUMNS[everywhere], :]
+
+    def _write_heads(
+        self, layer: int, heads: list[int], z: Float[Tensor, "n copies batch query d_head"], everywhere: bool
+    ) -> None:
+        """Note what heads of a layer write with a new z."""
+        state, z = self.state, z.flatten(2, 3)
+        if everywhere and len(state._rows) < z.shape[2]:
+            z = z[:, :, state._rows]
+        before = state._read_at(state._out.z[layer][index_of(heads)], everywhere)
+        change = written(state.parts.blocks[layer].attention, z - before[:, None], heads)
+        self._write([state.graph.head_src(layer, h) for h in heads], change, everywhere)
+        if self.keep:
+            self.outputs += [(state._out.z[layer][h], z[i, 0]) for i, h in enumerate(heads)]
 
     def _project(self, layer: int, kind: str, heads: list[int], everywhere: bool = True) -> Tensor | None:
         """New q, k or v, `[n copies batch pos d_head]`, of the heads whose input changes; None without such heads."""
@@ -381,20 +428,37 @@ class _Propagation:
         state, block = self.state, self.state.parts.blocks[layer]
         dsts = [state.graph.head_dst(layer, kind, h) for h in heads]
         x = self._read(dsts, everywhere, state._before_attention[layer])
-        weight, bias = head_rows(block.attention, kind)
-        used = _index([h * weight.shape[0] // state.graph.n_heads for h in heads])
-        out = project(block.attention_norm(x).flatten(1, 2), weight[used], None if bias is None else bias[used])
-        out = out.view(*x.shape[:3], -1)
-        if state._tables is not None and kind != "v":
-            out = rotate(out, *(state._read_at(table, everywhere) for table in state._tables))
+        tables = state._tables_at(block.attention, everywhere)
+        out = project_heads(block.attention, kind, block.attention_norm(x), heads, tables)
         if self.keep:
             for i, dst in enumerate(dsts):
                 state._inputs[dst] = x[i, 0]
-        out = self._unpack(out, state._projected[kind][layer][_index(heads)], everywhere)
+        out = self._unpack(out, state._projected[kind][layer][index_of(heads)], everywhere)
         if self.keep:
             for i, h in enumerate(heads):
                 state._projected[kind][layer][h][:, COLUMNS[everywhere]] = out[i, 0]
         return out
+
+    def _project_layer(
+        self, layer: int, kind: str, h: int, touched: LayerReach, everywhere: bool
+    ) -> Float[Tensor, "n_stored #copies batch pos d_head"]:
+        """q, k or v of all stored heads from the input of head `h`, whether or not that changes."""
+        state, block = self.state, self.state.parts.blocks[layer]
+        dst, now = state.graph.head_dst(layer, kind, h), state._before_attention[layer]
+        if h in touched.inputs[kind]:
+            x = self._read([dst], everywhere, now)[0]
+            if self.keep:
+                state._inputs[dst] = x[0]
+        else:
+            x = state._read_at(state._inputs.get(dst, now), everywhere)[None]
+        tables = state._tables_at(block.attention, everywhere)
+        rows = project_layer(block.attention, kind, block.attention_norm(x), tables)
+        step = 1 if kind == "q" else block.attention.group
+        rows = self._unpack(rows, state._projected[kind][layer][::step], everywhere)
+        if kind == "q" or state._first == 0:
+            return rows
+        prefix = state._prefix[kind][layer][::step, None]
+        return torch.cat([prefix.expand(-1, rows.shape[1], -1, -1, -1), rows], 3)
 
     def _unpack(
         self, rows: Float[Tensor, "n copies rows d_head"], now: Float[Tensor, "n batch pos d_head"], everywhere: bool
@@ -404,7 +468,7 @@ class _Propagation:
         if not everywhere:
             return rows.unsqueeze(3)
         if rows.shape[2] < now.shape[1] * now.shape[2]:
-            whole = now.flatten(1, 2)[:, None].repeat(1, self.copies, 1, 1)
+            whole = now.flatten(1, 2)[:, None].repeat(1, rows.shape[1], 1, 1)
             rows = whole.index_copy_(2, state._rows, rows)
         return rows.unflatten(2, (state._batch, state._width))
 
@@ -414,7 +478,7 @@ class _Propagation:
         """q, k or v of `heads`: the new ones of those that `moved`, else as they were."""
         if new is not None and moved == heads:
             return new
-        now = self.state._projected[kind][layer][_index(heads)][:, None, :, COLUMNS[everywhere]]
+        now = self.state._projected[kind][layer][index_of(heads)][:, None, :, COLUMNS[everywhere]]
         here = [i for i, h in enumerate(moved) if h in heads]
         if new is None or not here:
             return now
@@ -431,15 +495,8 @@ class _Propagation:
         now = self._merge(layer, kind, heads, moved, new)
         if self.state._first == 0:
             return now
-        prefix = self.state._prefix[kind][layer][_index(heads)][:, None]
+        prefix = self.state._prefix[kind][layer][index_of(heads)][:, None]
         return torch.cat([prefix.expand(-1, now.shape[1], -1, -1, -1), now], 3)
-
-
-def _index(rows: list[int]) -> slice | list[int]:
-    """An index for these rows: a slice, and so a view, where they follow each other."""
-    if rows == list(range(rows[0], rows[0] + len(rows))):
-        return slice(rows[0], rows[0] + len(rows))
-    return rows
 
 
 def costs(problem: Problem, read: Reading, n_rows: int) -> list[Cost]:
@@ -455,7 +512,8 @@ def costs(problem: Problem, read: Reading, n_rows: int) -> list[Cost]:
         n_wide = int(read.everywhere[q : q + graph.n_heads].sum())
         mlp_rows = n_rows if read.everywhere[mlp] else batch * int(read.useful[mlp])
         rows += n_wide * n_rows + n_useful * batch + mlp_rows
-        flops += 4 * d_model * d_head * ((n_useful + n_wide) * n_rows + (n_useful - n_wide) * batch)
+        whole = graph.n_heads if problem.model.parts.blocks[layer].attention.post_norm_eps is not None else 1
+        flops += whole * 4 * d_model * d_head * ((n_useful + n_wide) * n_rows + (n_useful - n_wide) * batch)
         flops += 16 * d_model * d_model * mlp_rows
         found.append(Cost((rows + 4 * n_useful * n_rows + 12 * mlp_rows) * size, flops))
     return found[::-1]

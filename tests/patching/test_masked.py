@@ -7,7 +7,7 @@ from acdc.patching.ablation import ABLATIONS, ablate
 from acdc.patching.activations import run
 from acdc.patching.masked import masked_logits
 from tests.oracle import naive_logits
-from tests.tiny import CONFIGS, tiny_batch, tiny_model
+from tests.tiny import CONFIGS, KeepDouble, tiny_batch, tiny_model
 
 
 def random_mask(model, share: float, seed: int = 0) -> torch.Tensor:
@@ -37,6 +37,25 @@ def test_all_edges_are_the_clean_run_and_none_the_corrupted(family: str) -> None
     empty = masked_logits(model, batch, corrupt.outputs, torch.zeros_like(model.graph.edges_mask))
     torch.testing.assert_close(full, clean.logits, atol=1e-10, rtol=0)
     torch.testing.assert_close(empty, corrupt.logits, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "neox-parallel", "gemma2", "gemma3", "olmo2", "granite"])
+def test_a_source_without_kept_inputs_writes_its_ablated_value(family: str) -> None:
+    """So whether its outgoing edges are kept changes nothing: no head depends on another of its layer."""
+    model, batch = tiny_model(family), tiny_batch()
+    graph = model.graph
+    with KeepDouble():
+        ablated = run(model, batch, batch.corrupt).outputs
+    for head in range(graph.n_heads):
+        kept = random_mask(model, 0.7, seed=head)
+        for kind in "qkv":
+            kept[:, graph.head_dst(1, kind, head)] = False
+        cut = kept.clone()
+        kept[graph.head_src(1, head)] = graph.edges_mask[graph.head_src(1, head)]
+        cut[graph.head_src(1, head)] = False
+        with KeepDouble():
+            ours, theirs = (masked_logits(model, batch, ablated, mask) for mask in (kept, cut))
+        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ABLATIONS)

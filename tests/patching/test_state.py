@@ -1,6 +1,7 @@
 """`CircuitState` answers what whole masked forwards answer, wherever it is asked."""
 
 import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,22 +10,36 @@ import torch
 from acdc.patching.problem import Problem
 from acdc.patching.reach import reading
 from acdc.patching.state import CircuitState
-from tests.tiny import CONFIGS, tiny_batch, tiny_model
+from tests.tiny import ONE_EACH, KeepDouble, tiny_batch, tiny_model
 
 
 def loss_of(problem: Problem, mask: torch.Tensor) -> float:
     return problem.objective.loss(problem.logits(mask)).item()
 
 
-@pytest.mark.parametrize("family", CONFIGS)
-@pytest.mark.parametrize("ablation", ["corrupt", "zero"])
-def test_random_removals_in_any_order_give_the_masked_forward_s_loss(family: str, ablation: str) -> None:
-    """Not only in ACDC's order: removed sources may have changed before, and removals may be folded at any time."""
-    problem = Problem.make(tiny_model(family), tiny_batch(), ablation=ablation)
+@pytest.mark.parametrize(
+    ("ablation", "family"),
+    [("corrupt", family) for family in ONE_EACH]
+    + [("zero", family) for family in ("gpt2", "llama-gqa", "gemma2", "olmo2", "gpt-oss")],
+)
+def test_random_removals_in_any_order_give_the_masked_forward_s_loss(ablation: str, family: str) -> None:
+    """Not only in ACDC's order: removed sources may have changed before, and removals may be folded at any time.
+
+    With zeros, a model's own float32 norm may read numbers just between two float32 numbers, where the order of a sum
+    decides: so float64 is kept there.
+    """
+    with KeepDouble() if ablation == "zero" else nullcontext():
+        check_random_removals(Problem.make(tiny_model(family), tiny_batch(), ablation=ablation))
+
+
+def check_random_removals(problem: Problem) -> None:
+    """Every loss that the state gives on its way is the masked forward's."""
     state, rng = CircuitState(problem), random.Random(1)
     graph = problem.model.graph
-    for _ in range(12):
+    for _ in range(8):
         kept = [(i, j) for i, j in torch.from_numpy(state.mask).nonzero().tolist() if state.is_useful(j)]
+        if len(kept) < 3:  # little is left of a small model
+            break
         trials = rng.sample(kept, 3)
         losses = state.losses(trials)
         for edge, loss in zip(trials, losses.tolist(), strict=True):

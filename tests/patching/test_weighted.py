@@ -146,5 +146,7 @@ def test_the_model_s_own_weights_get_no_gradient_and_stay_as_they_were() -> None
 
 def test_weights_of_another_shape_are_refused() -> None:
     problem = Problem.make(tiny_model("gpt2"), tiny_batch())
-    with pytest.raises(CircuitError, match=r"weights of 4 prompts for 3 layers x 2 heads must be \[10, 22\], .*, not \[2, 3\]"):
+    with pytest.raises(
+        CircuitError, match=r"weights of 4 prompts for 3 layers x 2 heads must be \[10, 22\], .*, not \[2, 3\]"
+    ):
         weighted_logits(problem.model, problem.batch, problem.ablated.outputs, torch.ones(2, 3))

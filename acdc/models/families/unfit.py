@@ -1,0 +1,80 @@
+"""Why some models are no computational graph of ours: of a supported family, and of others.
+
+A residual stream is the sum of what its sources wrote. That is so where a block normalises what it reads (pre-norm),
+or what it adds; not where it normalises the stream itself (post-norm, as in the first transformers).
+"""
+
+from typing import Any
+
+__all__ = ["biased_post_norm", "bidirectional", "bloom_post_norm", "opt_post_norm", "quantised", "reason_against"]
+
+POST_NORM = (
+    "it normalises the residual stream itself after each component (post-norm), so the stream is not the sum of what "
+    "heads and MLPs write, and there are no edges to cut"
+)
+ENCODER_DECODER = (
+    "it is an encoder and a decoder joined by cross-attention, and the graph has one causal stack of blocks: only "
+    "decoder-only models can be read"
+)
+MASKED = "it reads in both directions and predicts masked tokens, not the next one"
+RECURRENT = "it has layers without attention heads (recurrence or a state space)"
+POST_NORM_TYPES = ("albert", "bert", "camembert", "distilbert", "electra", "roberta", "xlm", "xlm-roberta")
+OTHERS = {
+    "openai-gpt": POST_NORM,
+    "gemma3": "it reads images too; load its text model by itself (model_type 'gemma3_text')",
+    **dict.fromkeys(POST_NORM_TYPES, f"{POST_NORM}; and {MASKED}"),
+    **dict.fromkeys(("deberta", "deberta-v2", "modernbert"), MASKED),
+    **dict.fromkeys(("mamba", "mamba2", "rwkv", "jamba", "recurrent_gemma"), RECURRENT),
+}
+
+
+def reason_against(config: Any) -> str | None:
+    """Why no model of this type can be read, where more is known than that nobody declared it."""
+    if getattr(config, "is_encoder_decoder", False):
+        return ENCODER_DECODER
+    return OTHERS.get(config.model_type)
+
+
+def quantised(config: Any) -> str | None:
+    """Weights packed into few bits; MXFP4 packs experts alone, whose module is called as it is."""
+    settings = getattr(config, "quantization_config", None)
+    method = settings.get("quant_method") if isinstance(settings, dict) else getattr(settings, "quant_method", None)
+    if method is None or (name := str(getattr(method, "value", method))) == "mxfp4":
+        return None
+    return f"its weights are quantised ({name}), so they can't be seen per head; load one in bfloat16"
+
+
+def opt_post_norm(config: Any) -> str | None:
+    """OPT-350m alone normalises after each component and embeds in another width."""
+    if not config.do_layer_norm_before:
+        return f"{POST_NORM} (do_layer_norm_before is false, as in OPT-350m; the other sizes can be read)"
+    if config.word_embed_proj_dim != config.hidden_size:
+        return (
+            f"its embeddings have another width ({config.word_embed_proj_dim}) than its residual stream "
+            f"({config.hidden_size}), as in OPT-350m"
+        )
+    return None
+
+
+def bloom_post_norm(config: Any) -> str | None:
+    """No released BLOOM does this."""
+    if config.apply_residual_connection_post_layernorm:
+        return f"{POST_NORM} (apply_residual_connection_post_layernorm is true)"
+    return None
+
+
+def bidirectional(config: Any) -> str | None:
+    """Gemma's embedding models."""
+    if getattr(config, "use_bidirectional_attention", None):
+        return "its attention is bidirectional (use_bidirectional_attention), and the graph is causal"
+    return None
+
+
+def biased_post_norm(config: Any) -> str | None:
+    """A bias of attention's output would be no constant after the norm; no released model has one."""
+    if config.attention_bias:
+        return (
+            "it has a norm after attention and a bias before that norm (attention_bias is true), so the bias is "
+            "neither a head's nor a constant"
+        )
+    return bidirectional(config)

@@ -1,0 +1,102 @@
+"""How much memory a model and the activations of a batch take, and a refusal before work that can't fit.
+
+    weights     = parameters x bytes a number
+    activations = tokens x layers x (8 n_heads d_head + 2 n_kv d_head + 8 d_model) x bytes a number
+
+The second line counts what the clean and ablated runs and a `CircuitState` hold (see docs/engine.md); what a search
+stacks on top is bounded by its own `memory` option.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acdc.errors import ModelError
+
+__all__ = ["activation_bytes", "check_activations", "check_weights", "free_bytes", "weight_bytes"]
+
+PROPAGATION = 256 * 2**20  # the default of a search's `memory` option
+GIB = 2**30
+
+
+def weight_bytes(config: Any, dtype: torch.dtype, trust_remote_code: bool = False) -> int:
+    """Bytes of all parameters of a causal language model of this config; nothing is allocated for it."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        hf = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    return sum(parameter.numel() for parameter in hf.parameters()) * dtype.itemsize
+
+
+def activation_bytes(
+    *, n_layers: int, d_model: int, d_heads: int, d_kv: int, n_vocab: int, n: int, n_pos: int, dtype: torch.dtype
+) -> int:
+    """Bytes that the exact engine holds for a batch.
+
+    Args:
+        d_heads: `n_heads d_head`.
+        d_kv: `n_kv d_head`.
+        n: Prompts.
+        n_pos: Columns of the longest.
+    """
+    per_token = n_layers * (8 * d_heads + 2 * d_kv + 8 * d_model) + 4 * d_model
+    return n * (n_pos * per_token * dtype.itemsize + 4 * n_vocab * 8) + PROPAGATION
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes that a device still has; None where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type != "cpu":
+        return None
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return _free_by_psutil()
+
+
+def _free_by_psutil() -> int | None:
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return int(psutil.virtual_memory().available)
+
+
+def check_weights(name: str, needed: int, dtype: torch.dtype, devices: list[torch.device]) -> None:
+    """Refuse to load weights that don't fit into one of the devices that they pass through.
+
+    Raises:
+        ModelError: They don't; the message says what is needed, what is free, and what to do.
+    """
+    for device in devices:
+        free = free_bytes(device)
+        if free is not None and needed > free:
+            narrow = "" if dtype.itemsize <= 2 else "dtype bfloat16 (half of float32), "
+            raise ModelError(
+                f"the weights of {name!r} take {_gib(needed)} in {str(dtype).removeprefix('torch.')}, and {device} has "
+                f"{_gib(free)} free; use {narrow}a smaller model, or another device"
+            )
+
+
+def check_activations(name: str, needed: int, n: int, device: torch.device) -> None:
+    """Refuse a batch whose activations don't fit.
+
+    Raises:
+        ModelError: They don't; the message says what is needed, what is free, and what to do.
+    """
+    free = free_bytes(device)
+    if free is None or needed <= free:
+        return
+    room = (free - PROPAGATION) * n // max(1, needed - PROPAGATION)
+    fewer = f"at most {room} prompts" if room > 0 else "shorter prompts"
+    raise ModelError(
+        f"the activations of {name!r} on {n} prompts take about {_gib(needed)}, and {device} has {_gib(free)} free; "
+        f"use {fewer}, dtype bfloat16, or another device"
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"

@@ -1,0 +1,111 @@
+"""What needs more memory than is free is refused before it starts; what is counted is what is held."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from acdc.errors import ModelError
+from acdc.models import PatchableModel, memory
+from acdc.models.loading import check_one_device
+from acdc.patching.problem import Problem
+from acdc.patching.state import CircuitState
+from tests.tiny import ONE_EACH, tiny_batch, tiny_model
+
+
+@pytest.mark.parametrize("family", ONE_EACH)
+def test_weights_are_counted_without_being_made(family: str) -> None:
+    model = tiny_model(family)
+    held = sum(parameter.numel() * parameter.element_size() for parameter in model.hf.parameters())
+    assert memory.weight_bytes(model.hf.config, torch.float64) == held
+    assert memory.weight_bytes(model.hf.config, torch.bfloat16) == held // 4
+
+
+def tensors_of(thing: object, seen: set[int]) -> int:
+    """Bytes of all tensors below some attributes, each storage once."""
+    if isinstance(thing, Tensor):
+        storage = thing.untyped_storage()
+        if storage.data_ptr() in seen:
+            return 0
+        seen.add(storage.data_ptr())
+        return storage.nbytes()
+    if isinstance(thing, dict):
+        return sum(tensors_of(value, seen) for value in thing.values())
+    if isinstance(thing, list | tuple):
+        return sum(tensors_of(value, seen) for value in thing)
+    return sum(tensors_of(value, seen) for value in vars(thing).values()) if hasattr(thing, "outputs") else 0
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama-gqa", "gemma2"])
+def test_the_estimate_bounds_what_the_engine_holds(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = tiny_model(family), tiny_batch(n=8, shared=0)
+    asked = []
+    monkeypatch.setattr("acdc.models.patchable.check_activations", lambda name, needed, *rest: asked.append(needed))
+    problem = Problem.make(model, batch, ablation="zero")
+    state = CircuitState(problem)
+    seen: set[int] = set()
+    parts = ("_out", "_ablated", "_projected", "_prefix", "_before_attention", "_before_mlp", "_final")
+    held = tensors_of(vars(problem.clean), seen) + tensors_of(vars(problem.clean.outputs), seen)
+    held += tensors_of(vars(problem.ablated.outputs), seen)
+    for name in parts:
+        part = getattr(state, name)
+        held += tensors_of(vars(part) if hasattr(part, "z") else part, seen)
+    needed = asked[0] - memory.PROPAGATION
+    assert held <= needed < 2.5 * held
+
+
+def test_too_many_prompts_are_refused_with_how_many_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = tiny_model("gpt2"), tiny_batch(n=8)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: memory.PROPAGATION + 150_000)
+    with pytest.raises(ModelError, match=r"on 8 prompts take about 0\.\d GiB, and cpu has .* use at most \d+ prompts"):
+        Problem.make(model, batch)
+
+
+def test_weights_that_do_not_fit_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
+    monkeypatch.setattr("acdc.models.patchable.load_model", lambda *args: pytest.fail("weights were read"))
+    with pytest.raises(ModelError, match=r"take 0\.\d GiB in float32, and cpu has .* use dtype bfloat16"):
+        PatchableModel.from_pretrained("acdc-small")
+
+
+def test_where_nothing_tells_how_much_is_free_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert memory.free_bytes(torch.device("meta")) is None
+    monkeypatch.setattr(memory, "free_bytes", lambda device: None)
+    memory.check_weights("m", 10**18, torch.float32, [torch.device("cpu")])
+    memory.check_activations("m", 10**18, 1, torch.device("cpu"))
+
+
+def test_free_memory_of_this_machine_is_some() -> None:
+    free = memory.free_bytes(torch.device("cpu"))
+    assert free is None or 0 < free < 2**60
+
+
+@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
+def test_a_device_map_loads_the_same_model(device_map: object) -> None:
+    pytest.importorskip("accelerate")
+    plain = PatchableModel.from_pretrained("acdc-small")
+    mapped = PatchableModel.from_pretrained("acdc-small", device_map=device_map)
+    batch = tiny_batch(n=2)
+    if device_map != "auto" or not torch.cuda.is_available():
+        assert torch.equal(mapped.reference_logits(batch), plain.reference_logits(batch))
+        assert mapped.device == plain.device
+
+
+def test_a_device_map_without_accelerate_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acdc.models.loading.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="needs the package accelerate"):
+        PatchableModel.from_pretrained("acdc-small", device_map="auto")
+
+
+def test_a_device_map_and_a_device_are_refused() -> None:
+    with pytest.raises(ModelError, match="not both"):
+        PatchableModel.from_pretrained("acdc-small", device_map="auto", device="meta")
+
+
+def test_a_model_over_several_devices_is_refused() -> None:
+    pytest.importorskip("accelerate")
+    with pytest.raises(ModelError, match="over cpu and cuda:0, and the engines need it whole"):
+        PatchableModel.from_pretrained("acdc-small", device_map={"model": "cuda:0", "lm_head": "cpu"})
+    hf = tiny_model("gpt2").hf
+    hf.transformer.h[0].to("meta")
+    with pytest.raises(ModelError, match="over cpu and the disk"):
+        check_one_device(hf, "a model")

@@ -1,0 +1,85 @@
+"""A model that can't be read is refused with the reason, before its weights are."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import transformers
+
+from acdc.errors import ModelError, TaskError
+from acdc.models import FAMILIES, PatchableModel
+from acdc.models.patchable import family_of
+from tests.tiny import CONFIGS, NumberTokenizer, tiny_batch, tiny_model
+
+POST_NORM = "normalises the residual stream itself"
+ENCODER_DECODER = "an encoder and a decoder joined by cross-attention"
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (transformers.OPTConfig(do_layer_norm_before=False), POST_NORM),
+        (transformers.OPTConfig(word_embed_proj_dim=8, hidden_size=16), r"another width \(8\)"),
+        (transformers.BloomConfig(apply_residual_connection_post_layernorm=True), POST_NORM),
+        (transformers.Gemma2Config(attention_bias=True), "neither a head's nor a constant"),
+        (transformers.Gemma3TextConfig(use_bidirectional_attention=True), "is bidirectional"),
+        (
+            transformers.LlamaConfig(quantization_config={"quant_method": "fp8"}),
+            r"quantised \(fp8\), so they can't be seen per head",
+        ),
+        (transformers.T5Config(), ENCODER_DECODER),
+        (transformers.BartConfig(), ENCODER_DECODER),
+        (transformers.BertConfig(), POST_NORM),
+        (transformers.RobertaConfig(), POST_NORM),
+        (transformers.OpenAIGPTConfig(), POST_NORM),
+        (transformers.MambaConfig(), "without attention heads"),
+    ],
+    ids=lambda value: value.model_type if hasattr(value, "model_type") else "",
+)
+def test_the_reason_is_named(config: transformers.PretrainedConfig, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason) as caught:
+        family_of(config)
+    assert repr(config.model_type) in str(caught.value)
+
+
+def test_an_unknown_type_is_told_what_is_supported() -> None:
+    with pytest.raises(ModelError, match="'cohere'") as caught:
+        family_of(transformers.CohereConfig())
+    assert all(name in str(caught.value) for name in FAMILIES)
+
+
+def test_prompts_beyond_the_original_context_of_longrope_are_refused() -> None:
+    """Beyond it the tables of all prompts depend on the longest of the batch."""
+    torch.manual_seed(0)
+    factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    rope = {"rope_type": "longrope", "rope_theta": 100.0, "original_max_position_embeddings": 8, **factors}
+    config = CONFIGS["phi3"]().to_dict() | {"rope_parameters": rope, "original_max_position_embeddings": 8}
+    hf = transformers.AutoModelForCausalLM.from_config(transformers.Phi3Config.from_dict(config)).eval()
+    model = PatchableModel(hf, NumberTokenizer(), name="longrope")
+    model.check_batch(tiny_batch(lengths=(8, 6)))
+    with pytest.raises(TaskError, match=r"a prompt of 9 tokens, longer than the context of 'longrope' \(8 tokens\)"):
+        model.check_batch(tiny_batch())
+
+
+def test_alibi_has_no_longest_prompt() -> None:
+    assert tiny_model("bloom").n_context is None
+    assert tiny_model("gpt2").n_context == 32
+
+
+def test_every_family_has_a_model_in_the_tests() -> None:
+    assert {make().model_type for make in CONFIGS.values()} == set(FAMILIES)
+
+
+def test_the_command_lists_families_and_what_was_checked() -> None:
+    out = subprocess.run([sys.executable, "-m", "acdc", "models", "--json"], capture_output=True, check=True).stdout
+    rows = {row["name"]: row for row in json.loads(out)}
+    for name, family in FAMILIES.items():
+        assert rows[name]["checked"] == family.tested
+        assert rows[name]["what"] == family.models
+
+
+def test_declarations_need_no_transformers_at_import() -> None:
+    code = "import sys, acdc.models.families; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
