@@ -49,13 +49,22 @@ def naive_logits(model: PatchableModel, batch: PromptBatch, ablated: Outputs, ma
         for h in range(graph.n_heads):
             q, k, v = (block.attention_norm(inputs[f"a{layer}.h{h}<{kind}>"]) for kind in "qkv")
             live[f"a{layer}.h{h}"] = naive_head(model, batch, layer, h, q, k, v)
-        if block.attention.b_O is not None:
-            constants = constants + block.attention.b_O * (
-                1.0 if block.attention.gain is None else block.attention.gain
-            )
+        constants = constants + naive_constant(block.attention)
         live[f"m{layer}"] = block.mlp(block.mlp_norm(read(f"m{layer}") if mlp_input is None else mlp_input))
+    return naive_unembed(model, read("logits")[:, -1]).detach()
+
+
+def naive_constant(attention: Attention) -> Tensor | float:
+    """What a layer's attention adds that belongs to no head."""
+    gain = 1.0 if attention.gain is None else attention.gain
+    return 0.0 if attention.b_O is None else attention.b_O * gain
+
+
+def naive_unembed(model: PatchableModel, final: Tensor) -> Tensor:
+    """Logits from the last residual stream."""
+    parts = model.parts
     bias = 0 if parts.unembed_bias is None else parts.unembed_bias
-    logits = (parts.final_norm(read("logits")[:, -1]) @ parts.unembed.T + bias).detach() / parts.logit_divisor
+    logits = (parts.final_norm(final) @ parts.unembed.T + bias) / parts.logit_divisor
     return logits if parts.logit_cap is None else parts.logit_cap * torch.tanh(logits / parts.logit_cap)
 
 

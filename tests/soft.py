@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from acdc.patching.problem import Problem
-from tests.oracle import ablated_sources, naive_head
+from tests.oracle import ablated_sources, naive_constant, naive_head, naive_unembed
 
 Moved = Callable[[str, Tensor, Tensor], Tensor]  # source, its live output, its number on the edge: what is read
 
@@ -60,11 +60,10 @@ def _loss(
             q, k, v = (block.attention_norm(read(f"a{layer}.h{h}<{kind}>")) for kind in "qkv")
             heads[f"a{layer}.h{h}"] = naive_head(model, batch, layer, h, q, k, v)
         live |= heads | {name: x for name, x in forced.items() if name in heads}
-        if block.attention.b_O is not None:
-            constants = constants + block.attention.b_O
+        constants = constants + naive_constant(block.attention)
         out = block.mlp(block.mlp_norm(read(f"m{layer}") if mlp_input is None else mlp_input))
         live[f"m{layer}"] = forced.get(f"m{layer}", out)
-    logits = parts.final_norm(read("logits")[:, -1]) @ parts.unembed.T + (parts.unembed_bias or 0)
+    logits = naive_unembed(model, read("logits")[:, -1])
     metric = problem.objective.metric
     value = metric.function(logits, batch.correct, batch.wrong, problem.clean.logits).mean()
     return -value if metric.higher_is_better else value

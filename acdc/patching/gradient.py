@@ -261,11 +261,6 @@ def _z(
     attention: Attention, heads: range, raw: dict[str, Float[Tensor, "n batch pos d_head"]], layout: Layout
 ) -> Float[Tensor, "n batch pos d_head"]:
     """Attention's result from the projections."""
-    tables = layout.rotary(attention)
-    q, k, v = (
-        finish(
-            attention, kind, raw[kind], list(heads) if kind == "q" else [h // attention.group for h in heads], tables
-        )
-        for kind in QKV
-    )
-    return attend_heads(attention, heads, q[:, None], k[:, None], v[:, None], layout.bias_of(attention, heads))[:, 0]
+    tables, shared = layout.rotary(attention), [h // attention.group for h in heads]
+    q, k, v = (finish(attention, kind, raw[kind], heads if kind == "q" else shared, tables)[:, None] for kind in QKV)
+    return attend_heads(attention, heads, q, k, v, layout.bias_of(attention, heads))[:, 0]
