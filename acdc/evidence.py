@@ -66,8 +66,8 @@ class _Work:
         return self.recalled.problem(n=self.settings.n, seed=seed, held_out=held_out)
 
     @cached_property
-    def comparison(self) -> evaluation.Comparison:
-        return evaluation.compare(self.problem, self.mask)
+    def outcomes(self) -> evaluation.Outcomes:
+        return evaluation.outcomes_of(self.problem, self.mask)
 
     @cached_property
     def knockouts(self) -> evaluation.Knockouts:
@@ -80,7 +80,7 @@ class _Work:
 
 
 def _faithfulness(work: _Work) -> Result:
-    s, found = work.settings, work.comparison
+    s, found = work.settings, work.outcomes
     return {
         "metric": found.metric,
         "intervals": {
@@ -103,26 +103,26 @@ def _certificate(work: _Work) -> Result:
 
 def _equivalence(work: _Work) -> Result:
     s = work.settings
-    found = evaluation.equivalence_test(work.problem, work.comparison, epsilon=s.epsilon)
+    found = evaluation.equivalence_test(work.problem, work.outcomes, epsilon=s.epsilon)
     return asdict(found) | {
         "metric": performance_metric(work.problem).name,
         "alpha": s.alpha,
         "differs": found.p_differs <= s.alpha,
         "equivalent": found.p_equivalent <= s.alpha,
         "n_prompts": found.n,
-        "forward_passes": work.comparison.forward_passes,
+        "forward_passes": work.outcomes.forward_passes,
     }
 
 
 def _independence(work: _Work) -> Result:
     s = work.settings
-    found = evaluation.independence_test(work.problem, work.comparison, seed=s.seed)
+    found = evaluation.independence_test(work.problem, work.outcomes, seed=s.seed)
     return asdict(found) | {
         "metric": performance_metric(work.problem).name,
         "alpha": s.alpha,
         "dependent": found.p <= s.alpha,
         "n_prompts": found.n,
-        "forward_passes": work.comparison.forward_passes,
+        "forward_passes": work.outcomes.forward_passes,
     }
 
 
@@ -189,7 +189,7 @@ def _curve(work: _Work) -> Result:
 
 def _mark(work: _Work) -> Result:
     """The circuit itself, as a point of the curve."""
-    own, values = work.comparison.metric, work.comparison.values
+    own, values = work.outcomes.metric, work.outcomes.values
     means = {who: float(each.mean()) for who, each in values[own].items()}
     faithfulness = evaluation.normalised(means["circuit"], means["model"], means["corrupted"])
     return {"n_edges": work.circuit.n_edges, "faithfulness": faithfulness, "value": means["circuit"]}

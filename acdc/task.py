@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import logging
 import random
 import re
 import sys
@@ -27,6 +28,8 @@ __all__ = [
     "spellable",
     "split_words",
 ]
+
+logger = logging.getLogger(__name__)
 
 ENTRY_POINTS = "acdc.tasks"
 Item = TypeVar("Item")
@@ -142,8 +145,17 @@ def spellable(tokenizer: Any, texts: Iterable[str]) -> list[str]:
 
 
 def registered_tasks() -> dict[str, type[Task]]:
-    """Every task that an installed package offers in the entry-point group `acdc.tasks`, by name."""
-    return {point.name: point.load() for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda p: p.name)}
+    """Every task that an installed package offers in the entry-point group `acdc.tasks`, by name.
+
+    One that can't be imported is left out with a warning: a broken package doesn't hide the others.
+    """
+    found = {}
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        try:
+            found[point.name] = _registered(point.name)
+        except ACDCError as error:
+            logger.warning("%s", error)
+    return found
 
 
 def load_task(spec: "str | Task | type[Task]", **options: Any) -> Task:

@@ -79,12 +79,12 @@ def test_show_prints_and_redraws(run: Path, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize(
     ("command", "expected"),
-    [("tasks", "greater-than"), ("models", "acdc-small"), ("methods", "acdc"), ("methods", "late-first")],
+    [("tasks", "greater-than"), ("models", "acdc-small"), ("methods", "acdc"), ("methods acdc", "late-first")],
 )
 def test_lists_name_what_there_is(command: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command]) == 0
+    assert main(command.split()) == 0
     assert expected in capsys.readouterr().out
-    assert main([command, "--json"]) == 0
+    assert main([*command.split(), "--json"]) == 0
     assert expected in json.dumps(json.loads(capsys.readouterr().out))
 
 
@@ -138,6 +138,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["discover", "ioi", "--tau", "much"], "Invalid value for '--tau'"),
         (["discover", "none.py:Mine"], "there is no task file 'none.py'"),
         (["discover", "tests/test_cli.py"], "say which class in it is the task"),
+        (["methods", "eapp"], "unknown method 'eapp': did you mean 'eap'?"),
         (["discover"], "Missing argument 'task'"),
         (["discovr", "ioi"], "Did you mean 'discover'?"),
         (["show", "nowhere"], "there is no run 'nowhere'"),

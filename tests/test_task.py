@@ -1,12 +1,13 @@
 """Loading tasks, and what is told when one is wrong."""
 
 import random
+from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
 from acdc.errors import TaskError, UnknownNameError
 from acdc.prompts import PromptPair
-from acdc.task import Task, load_task
+from acdc.task import Task, load_task, registered_tasks
 from tests.tiny import NumberTokenizer
 
 
@@ -92,3 +93,14 @@ def test_wrong_names_and_options_are_told(tmp_path) -> None:
         load_task(Count, steps=2)
     with pytest.raises(TaskError, match="already made"):
         load_task(Count(), step=2)
+
+
+def test_a_broken_package_s_task_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = EntryPoint("broken", "no.such.module:Mine", "acdc.tasks")
+    points = [broken, *entry_points(group="acdc.tasks")]
+    monkeypatch.setattr("acdc.task.entry_points", lambda group: points)
+    found = registered_tasks()
+    assert "ioi" in found and "broken" not in found
+    assert "task 'broken' (no.such.module:Mine) can't be imported" in caplog.text

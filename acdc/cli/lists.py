@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -80,29 +80,39 @@ def models(as_json: Json = False, debug: Debug = False) -> None:
 
 
 @app.command()
-def methods(as_json: Json = False, debug: Debug = False) -> None:
-    """List the discovery methods with their options, the metrics and the ablations."""
+def methods(
+    name: Annotated[str | None, typer.Argument(help="A method, to list its options.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the discovery methods, the metrics and the ablations; with NAME, a method's options."""
     from acdc.discovery import METHODS
     from acdc.metrics import METRICS
-    from acdc.options import options_of
     from acdc.patching.ablation import ABLATIONS
 
+    if name is not None:
+        _method(name, as_json)
+        return
     rows = [
         {"name": method.name, "kind": "method", "what": f"{method.summary} ({method.source})"}
         for method in METHODS.values()
     ]
-    rows += [
-        {"name": f"{method.name} {name}={option.default}", "kind": "option", "what": option.summary}
-        for method in METHODS.values()
-        for name, option in options_of(method).items()
-    ]
     rows += [{"name": metric.name, "kind": "metric", "what": metric.summary} for metric in METRICS.values()]
     rows += [{"name": ablation.name, "kind": "ablation", "what": ablation.summary} for ablation in ABLATIONS.values()]
-    _list(
-        rows,
-        as_json,
-        "Options are given as --option KEY=VALUE; --tau, --n-edges, --sweeps and --absolute have names of their own.",
-    )
+    _list(rows, as_json, "A method's options: acdc methods NAME.")
+
+
+def _method(name: str, as_json: bool) -> None:
+    """A method's options with their defaults."""
+    from acdc.discovery import get_method
+    from acdc.options import options_of
+
+    rows = [
+        {"option": f"{option.name}={option.default}", "what": option.summary}
+        for option in options_of(get_method(name)).values()
+    ]
+    note = "Give them as --option KEY=VALUE; --tau, --n-edges, --sweeps and --absolute have names of their own."
+    _list(rows, as_json, note)
 
 
 def _list(rows: list[dict[str, str]], as_json: bool, note: str) -> None:

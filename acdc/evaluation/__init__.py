@@ -26,13 +26,12 @@ from acdc.evaluation.random_circuits import degree_matched, inflated, random_pat
 from acdc.evaluation.specification import Specification, Specifications, denoised_logits, specifications
 from acdc.evaluation.stability import Stability, jaccard, rediscover, resampled, stability
 from acdc.evaluation.statistics import HSICTest, QuantileTest, SignTest, adjust, hsic_test, quantile_test, sign_test
-from acdc.evaluation.values import Comparison, compare, normalised, prompt_values
+from acdc.evaluation.values import Outcomes, normalised, outcomes_of, prompt_values
 from acdc.evaluation.worst import PromptOutcome, worst_prompts
 
 __all__ = [
     "MIB_SHARES",
     "Certificate",
-    "Comparison",
     "Completeness",
     "Curve",
     "Damage",
@@ -43,6 +42,7 @@ __all__ = [
     "Minimality",
     "MinimalityTest",
     "Need",
+    "Outcomes",
     "PromptOutcome",
     "QuantileTest",
     "SignTest",
@@ -53,7 +53,6 @@ __all__ = [
     "adjust",
     "areas",
     "certify",
-    "compare",
     "compare_circuits",
     "completeness",
     "corrected_areas",
@@ -80,6 +79,7 @@ __all__ = [
     "minimality",
     "minimality_test",
     "normalised",
+    "outcomes_of",
     "prompt_values",
     "quantile_test",
     "random_path",

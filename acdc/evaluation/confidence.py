@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from acdc.evaluation.values import Comparison, Values, normalised
+from acdc.evaluation.values import Outcomes, Values, normalised
 
 __all__ = ["Interval", "faithfulness_interval", "headline", "mean_interval", "share_interval"]
 
@@ -74,7 +74,7 @@ def share_interval(hits: Values, *, level: float = LEVEL) -> Interval:
 
 
 def headline(
-    comparison: Comparison, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+    outcomes: Outcomes, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, dict[str, Interval]]:
     """Every metric of the four graphs, and normalised faithfulness of circuit and complement by each, with intervals.
 
@@ -83,7 +83,7 @@ def headline(
     """
     settings: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed}
     found: dict[str, dict[str, Interval]] = {"faithfulness": {}, "faithfulness of the complement": {}}
-    for name, values in comparison.values.items():
+    for name, values in outcomes.values.items():
         if name == "accuracy":
             found[name] = {who: share_interval(each, level=level) for who, each in values.items()}
             continue

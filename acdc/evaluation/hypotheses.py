@@ -23,7 +23,7 @@ from acdc.errors import CircuitError
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.random_circuits import degree_matched, inflated, size_matched
 from acdc.evaluation.statistics import HSICTest, QuantileTest, SignTest, adjust, hsic_test, quantile_test, sign_test
-from acdc.evaluation.values import Comparison, loss_of, performance_metric, prompt_values
+from acdc.evaluation.values import Outcomes, loss_of, performance_metric, prompt_values
 from acdc.patching.problem import Problem
 
 __all__ = [
@@ -40,14 +40,14 @@ ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 1e-2, torc
 ALPHA = 0.05
 
 
-def equivalence_test(problem: Problem, comparison: Comparison, *, epsilon: float = 0.1) -> SignTest:
+def equivalence_test(problem: Problem, outcomes: Outcomes, *, epsilon: float = 0.1) -> SignTest:
     """Does the circuit beat the model on about half of the prompts?
 
     A prompt is won where the circuit's performance (`performance_metric`) is better; differences within rounding of the
     model's dtype are ties.
     """
     metric = performance_metric(problem)
-    values = comparison.values[metric.name]
+    values = outcomes.values[metric.name]
     better = values["circuit"] - values["model"]
     scale = max(1.0, float(np.abs(values["model"]).max()))
     return sign_test(
@@ -57,9 +57,9 @@ def equivalence_test(problem: Problem, comparison: Comparison, *, epsilon: float
     )
 
 
-def independence_test(problem: Problem, comparison: Comparison, *, permutations: int = 1000, seed: int = 0) -> HSICTest:
+def independence_test(problem: Problem, outcomes: Outcomes, *, permutations: int = 1000, seed: int = 0) -> HSICTest:
     """Does what is left without the circuit still follow the model's performance from prompt to prompt?"""
-    values = comparison.values[performance_metric(problem).name]
+    values = outcomes.values[performance_metric(problem).name]
     return hsic_test(values["model"], values["complement"], permutations=permutations, seed=seed)
 
 

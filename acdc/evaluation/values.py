@@ -13,9 +13,8 @@ from acdc.patching.problem import Problem
 from acdc.prompts import PromptBatch
 
 __all__ = [
-    "Comparison",
+    "Outcomes",
     "Values",
-    "compare",
     "is_defined",
     "loss_of",
     "normalised",
@@ -27,7 +26,7 @@ Values = Float64[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Outcomes:
     """Four graphs on the same prompts.
 
     Attributes:
@@ -43,7 +42,7 @@ class Comparison:
     forward_passes: int
 
 
-def compare(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Comparison:
+def outcomes_of(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Outcomes:
     """The model, a circuit, its complement and the corrupted run, prompt by prompt."""
     logits = {
         "model": problem.clean.logits,
@@ -53,7 +52,7 @@ def compare(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Comparison:
     }
     each = {who: prompt_values(problem, x) for who, x in logits.items()}
     values = {name: {who: found[name] for who, found in each.items()} for name in each["model"]}
-    return Comparison(values, problem.objective.metric.name, problem.batch.n, forward_passes=3)
+    return Outcomes(values, problem.objective.metric.name, problem.batch.n, forward_passes=3)
 
 
 def prompt_values(problem: Problem, logits: Float[Tensor, "batch vocab"]) -> dict[str, Values]:
@@ -71,8 +70,7 @@ def prompt_values(problem: Problem, logits: Float[Tensor, "batch vocab"]) -> dic
 
 def loss_of(problem: Problem, mask: Bool[Tensor, "src dst"]) -> float:
     """The problem's loss of the circuit `mask`, by one masked forward; lower is better."""
-    logits, tokens = problem.logits(mask), problem.objective.tokens
-    return float(problem.objective.loss(logits if tokens is None else logits[:, tokens]))
+    return problem.loss(problem.logits(mask))
 
 
 def normalised(circuit: float, model: float, corrupted: float) -> float | None:

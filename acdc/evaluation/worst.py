@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from acdc.evaluation.values import Comparison
+from acdc.evaluation.values import Outcomes
 from acdc.patching.problem import Problem
 
 __all__ = ["PromptOutcome", "prompt_text", "worst_prompts"]
@@ -34,9 +34,9 @@ class PromptOutcome:
     circuit: float
 
 
-def worst_prompts(problem: Problem, comparison: Comparison, *, k: int = 5) -> tuple[PromptOutcome, ...]:
+def worst_prompts(problem: Problem, outcomes: Outcomes, *, k: int = 5) -> tuple[PromptOutcome, ...]:
     """The `k` prompts with the largest |circuit - model| in the problem's metric, the worst first."""
-    values = comparison.values[comparison.metric]
+    values = outcomes.values[outcomes.metric]
     distance = np.abs(values["circuit"] - values["model"])
     rows = np.argsort(-distance, kind="stable")[:k].tolist()
     return tuple(
@@ -46,7 +46,7 @@ def worst_prompts(problem: Problem, comparison: Comparison, *, k: int = 5) -> tu
             prompt_text(problem, row, corrupt=True),
             _words(problem, problem.batch.correct[row].tolist()),
             _words(problem, problem.batch.wrong[row].tolist()),
-            comparison.metric,
+            outcomes.metric,
             float(distance[row]),
             float(values["model"][row]),
             float(values["circuit"][row]),

@@ -8,7 +8,6 @@ import torch
 
 from acdc.errors import ACDCError
 from acdc.evaluation import (
-    compare,
     equivalence_test,
     independence_test,
     inflated,
@@ -21,7 +20,7 @@ from tests.evaluation.ground import naive_loss, naive_values, problem_of, random
 
 def test_the_whole_model_ties_with_itself() -> None:
     problem = problem_of(n=40)
-    found = equivalence_test(problem, compare(problem, problem.model.graph.edges_mask))
+    found = equivalence_test(problem, outcomes_of(problem, problem.model.graph.edges_mask))
     assert (
         found.ties == 40
         and found.p_differs == 1
@@ -32,16 +31,16 @@ def test_the_whole_model_ties_with_itself() -> None:
 
 def test_the_corrupted_run_loses_where_the_model_is_better() -> None:
     problem = problem_of(metric="nll", n=30)
-    comparison = compare(problem, torch.zeros_like(problem.model.graph.edges_mask))
-    found, nll = equivalence_test(problem, comparison), comparison.values["nll"]
+    outcomes = outcomes_of(problem, torch.zeros_like(problem.model.graph.edges_mask))
+    found, nll = equivalence_test(problem, outcomes), outcomes.values["nll"]
     assert found.wins == int((nll["circuit"] < nll["model"]).sum()), "lower is better"
 
 
 def test_the_empty_circuit_s_complement_follows_the_model() -> None:
     problem = problem_of(n=30)
     full = problem.model.graph.edges_mask
-    assert independence_test(problem, compare(problem, torch.zeros_like(full)), permutations=200).p < 0.02
-    corrupted = compare(problem, full)
+    assert independence_test(problem, outcomes_of(problem, torch.zeros_like(full)), permutations=200).p < 0.02
+    corrupted = outcomes_of(problem, full)
     expected = corrupted.values["logit_diff"]
     np.testing.assert_allclose(expected["complement"], expected["corrupted"], atol=1e-10)
 

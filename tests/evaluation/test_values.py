@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from acdc.evaluation import (
-    compare,
     faithfulness_interval,
     headline,
     mean_interval,
@@ -31,7 +30,7 @@ def test_values_are_those_of_the_oracle(metric: str) -> None:
 def test_the_four_graphs_are_what_they_are_called() -> None:
     problem = problem_of()
     full, empty = problem.model.graph.edges_mask, torch.zeros_like(problem.model.graph.edges_mask)
-    whole, none = compare(problem, full).values["logit_diff"], compare(problem, empty).values["logit_diff"]
+    whole, none = outcomes_of(problem, full).values["logit_diff"], outcomes_of(problem, empty).values["logit_diff"]
     np.testing.assert_allclose(whole["circuit"], whole["model"], atol=1e-10)
     np.testing.assert_allclose(whole["complement"], whole["corrupted"], atol=1e-10)
     np.testing.assert_allclose(none["circuit"], none["corrupted"], atol=1e-10)
@@ -43,7 +42,7 @@ def test_the_whole_model_has_faithfulness_1_and_the_empty_circuit_0(metric: str)
     problem = problem_of(metric=metric)
     full = problem.model.graph.edges_mask
     for mask, expected in ((full, 1), (torch.zeros_like(full), 0)):
-        found = headline(compare(problem, mask), resamples=50)["faithfulness"][metric]
+        found = headline(outcomes_of(problem, mask), resamples=50)["faithfulness"][metric]
         assert found.value == pytest.approx(expected, abs=1e-9)
         assert found.low == pytest.approx(expected, abs=1e-9) and found.high == pytest.approx(expected, abs=1e-9)
 
@@ -51,7 +50,7 @@ def test_the_whole_model_has_faithfulness_1_and_the_empty_circuit_0(metric: str)
 def test_headline_agrees_with_measure() -> None:
     problem = problem_of("llama-gqa", "logit_diff")
     mask = random_circuit(problem)
-    found, expected = headline(compare(problem, mask), resamples=50), measure(problem, mask)
+    found, expected = headline(outcomes_of(problem, mask), resamples=50), measure(problem, mask)
     assert found["faithfulness"]["logit_diff"].value == pytest.approx(expected["faithfulness"], abs=1e-9)
     for name in ("kl", "nll", "accuracy"):
         assert found[name]["circuit"].value == pytest.approx(expected[name]["circuit"], abs=1e-9)
@@ -71,7 +70,7 @@ def test_kl_is_replaced_by_a_metric_that_can_be_won() -> None:
 
 def test_the_worst_prompt_is_the_furthest_from_the_model() -> None:
     problem = problem_of(metric="logit_diff")
-    found = compare(problem, random_circuit(problem))
+    found = outcomes_of(problem, random_circuit(problem))
     distance = np.abs(found.values["logit_diff"]["circuit"] - found.values["logit_diff"]["model"])
     worst = worst_prompts(problem, found, k=3)
     assert [each.index for each in worst] == np.argsort(-distance)[:3].tolist()
