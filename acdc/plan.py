@@ -66,6 +66,7 @@ class Plan:
             raise unknown_name("ablation", ablation, ABLATIONS)
         _check_count("n", n, 1, "a positive number of prompt pairs")
         _check_count("seed", seed, 0, "a whole number of at least 0")
+        loading = {**LOADING, **loading}
         place = _model_to_load(made.default_model if model is None else model, loading)
         used = get_metric(_default_metric(made, chosen) if metric is None else metric)
         if chosen.at_clean and used.flat_at_clean:

@@ -234,7 +234,7 @@ def test_a_model_that_is_not_supported_is_told(broken_model: Path, capsys: pytes
     config = json.loads((broken_model / "config.json").read_text())
     (broken_model / "config.json").write_text(json.dumps({**config, "model_type": "ctrl"}))
     message = discover_with(capsys, broken_model)
-    assert "'ctrl'" in message and "gpt2, gpt_neox, llama" in message
+    assert "'ctrl'" in message and all(family in message for family in ("gpt2", "gpt_neox", "llama"))
 
 
 def test_a_place_that_can_t_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,21 +58,19 @@ TASKS: dict[str, Callable[[], Task]] = {
     "arithmetic": Arithmetic,
 }
 
-SHARES = {  # of the sequences, in percent, in the first and in the second part of the training
-    "docstring": (10, 4),
-    "gendered-pronoun": (5, 4),
-    "capitals": (4, 2),
-    "agreement": (5, 4),
-    "colored-objects": (14, 16),
-    "multiple-choice": (8, 10),
-    "arithmetic": (25, 20),
-    "person": (4, 4),
-    "country": (6, 4),
-    "noun": (3, 4),
-    "letters": (8, 8),
-    "repetition": (8, 4),
-    "bindings": (0, 8),
-    "lettered": (0, 8),
+SHARES = {  # of the sequences, in percent
+    "docstring": 10,
+    "gendered-pronoun": 5,
+    "capitals": 4,
+    "agreement": 5,
+    "colored-objects": 14,
+    "multiple-choice": 8,
+    "arithmetic": 25,
+    "person": 4,
+    "country": 6,
+    "noun": 3,
+    "letters": 8,
+    "repetition": 8,
 }
 
 
@@ -151,32 +149,7 @@ def repetition(tokenizer: Any, rng: random.Random) -> Sentence:
     return repeated(rng, len(tokenizer) - 3, rng.randint(3, 12))
 
 
-def bindings(tokenizer: Any, rng: random.Random) -> Sentence:
-    """Pairs of random words, and then each of them again, turned round: `a b c d, d c b a`; the firsts are asked."""
-    n = rng.randint(3, 6)
-    words = rng.sample(range(3, len(tokenizer)), 2 * n)
-    pairs = [words[2 * i : 2 * i + 2] for i in range(n)]
-    ids, answers = [*words, tokenizer.convert_tokens_to_ids(",")], []
-    for first, second in rng.sample(pairs, n):
-        ids += [second, first]
-        answers.append(len(ids) - 1)
-    return Sentence(ids, answers)
-
-
-def lettered(tokenizer: Any, rng: random.Random) -> Sentence:
-    """Random words with letters before them, and then the words with their letters after: `A. x, B. y, y: B, x: A`."""
-    words, marks = rng.sample(range(3, len(tokenizer)), 4), rng.sample(ascii_uppercase, 4)
-    dot, colon, line = tokenizer.convert_tokens_to_ids([".", ":", "\n"])
-    ids, answers = [], []
-    for word, mark in zip(words, marks, strict=True):
-        ids += [tokenizer.convert_tokens_to_ids(mark), dot, word, line]
-    for i in rng.sample(range(4), 4):
-        ids += [words[i], colon, tokenizer.convert_tokens_to_ids(f" {marks[i]}")]
-        answers.append(len(ids) - 1)
-    return Sentence(ids, answers)
-
-
-LESSONS = (person, country, noun, letters, repetition, bindings, lettered)
+LESSONS = (person, country, noun, letters, repetition)
 
 
 def of_pair(tokenizer: Any, pair: PromptPair, rng: random.Random) -> Sentence:
@@ -197,13 +170,13 @@ def task_sentences(task: Task, tokenizer: Any, rng: random.Random) -> Iterator[S
 
 
 class Curriculum:
-    """Draws the sequences of a step, in the first (0) or the second (1) part of the training."""
+    """Draws the sequences of a step."""
 
-    def __init__(self, tokenizer: Any, rng: random.Random, part: int) -> None:
+    def __init__(self, tokenizer: Any, rng: random.Random) -> None:
         self.tokenizer = tokenizer
         self.streams = {name: task_sentences(make(), tokenizer, rng) for name, make in TASKS.items()}
         self.kinds: list[Any] = [*self.streams.values(), *LESSONS]
-        self.shares = [SHARES[name][part] for name in [*TASKS, *(lesson.__name__ for lesson in LESSONS)]]
+        self.shares = [SHARES[name] for name in [*TASKS, *(lesson.__name__ for lesson in LESSONS)]]
 
     def draw(self, rng: random.Random, n: int) -> list[list[Sentence]]:
         """`n` sequences, the short and the long ones apart."""

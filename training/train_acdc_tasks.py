@@ -46,9 +46,9 @@ def warm_model(folder: Path, tokenizer: Any) -> GPT2LMHeadModel:
     return model
 
 
-def trained(folder: Path, tokenizer: Any, *, part: int, steps: int, seed: int) -> GPT2LMHeadModel:
-    """The model of a folder, trained further on one part of the curriculum."""
-    curriculum = Curriculum(tokenizer, random.Random(seed), part)
+def trained(folder: Path, tokenizer: Any, *, steps: int, seed: int) -> GPT2LMHeadModel:
+    """The model of a folder, trained further on the curriculum."""
+    curriculum = Curriculum(tokenizer, random.Random(seed))
     return train(
         lambda: warm_model(folder, tokenizer),
         lambda rng, step: curriculum.draw(rng, BATCH),
@@ -74,7 +74,7 @@ It starts from the weights of `acdc-small`, which can copy and repeat, with embe
     {command}
 
 {steps} steps of {batch} sequences, AdamW with strong weight decay; answers count fully in the loss, other tokens a
-fiftieth. The sequences are, in percent of the two parts: {shares}.
+fiftieth. The sequences are, in percent: {shares}.
 
 The tokenizer is word-level; the space before a word belongs to it, and a number of two digits is one token.
 
@@ -101,16 +101,16 @@ Circuits found in it say something about discovery methods, and nothing about la
 """
 
 
-def card(model: GPT2LMHeadModel, scores: dict[str, dict[str, float]], steps: list[int], command: str) -> str:
+def card(model: GPT2LMHeadModel, scores: dict[str, dict[str, float]], steps: int, command: str) -> str:
     """What the model is, how it was trained, and how well it does."""
     rows = [f"| {name} | {' | '.join(f'{score[key]:.3f}' for key in COLUMNS)} |" for name, score in scores.items()]
-    shares = [f"{name} {first} and {second}" for name, (first, second) in SHARES.items()]
+    shares = [f"{name} {share}" for name, share in SHARES.items()]
     weak = [name for name, score in scores.items() if score["top1"] < ABLE]
     return CARD.format(
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         n_vocab=model.config.vocab_size - len((BOS, PAD, UNK)),
         command=command,
-        steps=" and then ".join(f"{n:,}" for n in steps),
+        steps=f"{steps:,}",
         batch=BATCH,
         shares=", ".join(shares),
         n_test=N_TEST,
@@ -122,22 +122,15 @@ def card(model: GPT2LMHeadModel, scores: dict[str, dict[str, float]], steps: lis
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("acdc/zoo/acdc-tasks"))
-    parser.add_argument("--first", type=Path, help="a folder that the first part has written, to go on from")
-    parser.add_argument("--steps", type=int, nargs=2, default=[1200, 1800], help="of the two parts; 0 leaves one out")
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tokenizer = build_tokenizer(vocabulary())
-    start = options.first or zoo_path("acdc-small")
-    for part in (1,) if options.first else (0, 1):
-        if not (steps := options.steps[part]):
-            continue
-        seed = options.seed + part
-        model = trained(start, wrapped(tokenizer), part=part, steps=steps, seed=seed)
-        save(model, tokenizer, options.out)
-        start = options.out
+    model = trained(zoo_path("acdc-small"), wrapped(tokenizer), steps=options.steps, seed=options.seed)
+    save(model, tokenizer, options.out)
     loaded = PatchableModel.from_pretrained(str(options.out))
     scores = {name: measure(loaded, name, n=N_TEST, seed=TEST_SEED) for name in TASKS}
-    command = f"python training/train_acdc_tasks.py --steps {' '.join(map(str, options.steps))} --seed {options.seed}"
+    command = f"python training/train_acdc_tasks.py --steps {options.steps} --seed {options.seed}"
     text = card(model, {name: score for name, score in scores.items() if score}, options.steps, command)
     (options.out / "README.md").write_text(text)
     print("\n".join(f"{name}: {score}" for name, score in scores.items()))

@@ -20,7 +20,7 @@ from acdc.patching.problem import Problem
 __all__ = ["NodeGates", "subnetwork_probing"]
 
 PRICE = 0.01  # where neither a price nor a number is given
-MULTIPLIER_LR = 0.3  # as edge pruning's
+MULTIPLIER_LR = 0.5  # as edge pruning's
 OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
 
 
@@ -31,7 +31,7 @@ def subnetwork_probing(
     n_nodes: int | None = None,
     steps: int = 400,
     warmup: float = 0.5,
-    lr: float = 0.2,
+    lr: float = 0.1,
     batch_size: int = 16,
     patience: int | None = 100,
     prune: bool = True,

@@ -36,7 +36,7 @@ def test_the_compiled_circuit_is_recovered_exactly(seed: int) -> None:
     model = PatchableModel.from_pretrained("induction-compiled")
     truth = Circuit.load(zoo_path("induction-compiled") / "circuit.json", graph=model.graph)
     problem = Problem.make(model, load_task("induction").batch(model.tokenizer, 12, seed), seed=seed)
-    found = edge_pruning(problem, n_edges=5, steps=200, batch_size=12)
+    found = edge_pruning(problem, n_edges=5, steps=250, batch_size=12)
     assert model.graph.edge_names(found.mask) == list(truth.edges)
 
 
@@ -57,8 +57,8 @@ def test_the_training_comes_to_the_target_and_lowers_the_loss() -> None:
     """On a random model: the expected size is the wanted one, and its circuit beats those of random rankings."""
     problem = problem_of("gpt2")
     graph = problem.model.graph
-    found = edge_pruning(problem, sparsity=0.6, steps=150, batch_size=4, patience=None)
-    assert found.claims["target_met"] and found.cost["steps"] == 150
+    found = edge_pruning(problem, sparsity=0.6, steps=300, batch_size=4, patience=None)
+    assert found.claims["target_met"] and found.cost["steps"] == 300
     expected = float(p_open(found.scores[graph.edges_mask]).sum())
     assert expected == pytest.approx(0.4 * graph.n_edges, abs=0.01 * graph.n_edges)
     loss = problem.objective.loss(problem.logits(found.mask)).item()
@@ -71,7 +71,7 @@ def test_the_training_comes_to_the_target_and_lowers_the_loss() -> None:
 
 def test_gates_of_nodes_close_nodes() -> None:
     problem = problem_of("gpt2")
-    found = edge_pruning(problem, sparsity=0.8, node_sparsity=0.5, steps=150, batch_size=4, patience=None)
+    found = edge_pruning(problem, sparsity=0.8, node_sparsity=0.5, steps=300, batch_size=4, patience=None)
     assert found.claims["target_met"]
     gates = EdgeGates(problem.model.graph, with_nodes=True)
     log_alpha = torch.linspace(-4, 4, gates.n, dtype=torch.float64)

@@ -63,7 +63,7 @@ def test_a_higher_price_keeps_fewer_nodes_and_a_price_of_nothing_all() -> None:
 
 def test_a_number_of_nodes_is_met() -> None:
     problem = problem_of("gpt2")
-    found = subnetwork_probing(problem, n_nodes=4, steps=200, prune=False, patience=None)
+    found = subnetwork_probing(problem, n_nodes=4, steps=400, prune=False, patience=None)
     assert found.claims["target_met"]
     nodes = set(problem.model.graph.node_names(found.mask)) - {"input", "logits"}
     assert len(nodes) == 4
