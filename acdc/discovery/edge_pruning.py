@@ -65,11 +65,11 @@ def edge_pruning(
         memory: About how many bytes a step may keep for its backward pass.
 
     Returns:
-        As many edges as wanted; fewer only where fewer lie on paths. Scores are the learned log odds: positive where
-        the gate is rather open, which is where the loss at this size speaks for the edge. They rank; they are no
-        effects in the metric's unit. Claims: `target_met` (the expected share of closed gates came within 0.01 of the
-        target), `n_open`, the number of edges with positive log odds, which the target would have left without the
-        ranking.
+        As many edges as wanted; fewer only where fewer lie on paths. Scores are the learned openness of the gates,
+        `sigmoid(log odds)`: near 1 where the loss at this size speaks for the edge, near 0 where nothing does. They
+        rank; they are no effects in the metric's unit. Claims: `target_met` (the expected share of closed gates came
+        within 0.01 of the target), `n_open`, the number of edges with positive log odds, which the target would have
+        left without the ranking.
 
     Raises:
         RunError: An option is out of range, or the loss becomes NaN.
@@ -90,12 +90,12 @@ def edge_pruning(
     start = initial_log_odds(gates, _warm_scores(problem, warm_start))
     pressure = Target(targets, warmup=int(warmup * steps))
     trained = train(problem, gates, start, pressure, schedule, journal=journal, progress=progress)
-    scores = gates.scores(trained.log_alpha)
+    log_odds = gates.log_odds(trained.log_alpha)
     return Found(
-        mask=take(graph, scores, wanted, prune=prune),
-        scores=scores,
+        mask=take(graph, log_odds, wanted, prune=prune),
+        scores=log_odds.sigmoid(),
         cost=trained.cost,
-        claims={"target_met": trained.met, "n_open": int((scores > 0).sum())},
+        claims={"target_met": trained.met, "n_open": int((log_odds > 0).sum())},
     )
 
 
@@ -161,7 +161,7 @@ class EdgeGates:
         edges, nodes = self._split(p)
         return edges.sum()[None] if nodes is None else torch.stack([(edges * nodes[:, None]).sum(), nodes.sum()])
 
-    def scores(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
+    def log_odds(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
         """Log odds that an edge's gate, and its source's, are open: positive where more likely than not."""
         edges, nodes = self._split(log_alpha)
         if nodes is not None:

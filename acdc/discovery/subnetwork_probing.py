@@ -57,7 +57,7 @@ def subnetwork_probing(
 
     Returns:
         The edges between open nodes: those of positive log odds, or the `n_nodes` of the highest. An edge's score is
-        the lower of its two nodes' log odds, positive where both are rather open; NaN for `input->logits`, whose ends
+        the openness of the less open one of its two nodes, `sigmoid(log odds)`; NaN for `input->logits`, whose ends
         have no gate. Scores rank; they are no effects in the metric's unit. Claims: `target_met` with `n_nodes`;
         `n_open`, the number of nodes with positive log odds.
 
@@ -83,7 +83,7 @@ def subnetwork_probing(
     mask = gates.mask(kept)
     return Found(
         mask=graph.prune(mask) if prune else mask,
-        scores=gates.scores(trained.log_alpha),
+        scores=gates.log_odds(trained.log_alpha).sigmoid(),
         cost=trained.cost,
         claims={"n_open": n_open} | ({} if n_nodes is None else {"target_met": trained.met}),
     )
@@ -137,7 +137,7 @@ class NodeGates:
         rows = torch.cat([kept.new_ones(1), kept])
         return self.graph.edges_mask & rows[:, None] & self._by_destination(rows, 1.0)[None, :]
 
-    def scores(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
+    def log_odds(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
         """The lower of the log odds of an edge's two nodes; NaN where neither has a gate and where there is no edge."""
         rows = torch.cat([log_alpha.new_full((1,), torch.inf), log_alpha])
         lower = torch.minimum(rows[:, None], self._by_destination(rows, torch.inf)[None, :])

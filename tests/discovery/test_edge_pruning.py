@@ -59,7 +59,7 @@ def test_the_training_comes_to_the_target_and_lowers_the_loss() -> None:
     graph = problem.model.graph
     found = edge_pruning(problem, sparsity=0.6, steps=300, batch_size=4, patience=None)
     assert found.claims["target_met"] and found.cost["steps"] == 300
-    expected = float(p_open(found.scores[graph.edges_mask]).sum())
+    expected = float(p_open(found.scores[graph.edges_mask].logit()).sum())
     assert expected == pytest.approx(0.4 * graph.n_edges, abs=0.01 * graph.n_edges)
     loss = problem.objective.loss(problem.logits(found.mask)).item()
     generator = torch.Generator().manual_seed(0)
@@ -79,7 +79,7 @@ def test_gates_of_nodes_close_nodes() -> None:
     edges[problem.model.graph.edges_mask] = log_alpha[: -problem.model.graph.n_src].sigmoid()
     p = edges * log_alpha[-problem.model.graph.n_src :].sigmoid()[:, None]
     torch.testing.assert_close(gates.weights(log_alpha.sigmoid()), p)
-    torch.testing.assert_close(gates.scores(log_alpha).nan_to_num(0), (p / (1 - p)).log().nan_to_num(neginf=0))
+    torch.testing.assert_close(gates.log_odds(log_alpha).nan_to_num(0), (p / (1 - p)).log().nan_to_num(neginf=0))
     torch.testing.assert_close(
         gates.open(log_alpha.sigmoid()), torch.stack([p.sum(), log_alpha.sigmoid()[-problem.model.graph.n_src :].sum()])
     )

@@ -45,7 +45,7 @@ def test_edges_between_kept_nodes_do_as_nodes_that_are_kept(family: str) -> None
     torch.testing.assert_close(
         masked_logits(*arguments, mask), weighted_logits(*arguments, gates.weights(kept.double())), atol=1e-10, rtol=0
     )
-    scores = gates.scores(torch.where(kept, 1.0, -1.0).double())
+    scores = gates.log_odds(torch.where(kept, 1.0, -1.0).double())
     free = problem.model.graph.parse_edge("input->logits")
     assert math.isnan(scores[free])
     assert torch.equal((scores > 0) | (scores.isnan() & mask), mask), "positive where both ends are open"
