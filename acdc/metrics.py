@@ -40,6 +40,8 @@ class Metric:
         answers_only: It reads no other logits than those of the answers, so only these need to be computed.
         needs_wrong: It is defined only for tasks that list wrong answers.
         flat_at_clean: Its gradient is zero where the circuit is the full model.
+        against: For a metric that reads the reference and no answers: the same function of the logits alone, with what
+            depends on the reference computed once.
     """
 
     name: str
@@ -49,16 +51,31 @@ class Metric:
     answers_only: bool = False
     needs_wrong: bool = False
     flat_at_clean: bool = False
+    against: Callable[[Tensor], Callable[[Tensor], Tensor]] | None = None
 
 
 def kl(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
-    """KL(reference ‖ logits) = log E_p[exp δ] - E_p[δ], with δ = logits - reference and p = softmax(reference).
+    """KL(reference ‖ logits) = log E_p[exp(δ - E_p[δ])], with δ = logits - reference and p = softmax(reference).
 
-    Written in δ because it then stays accurate where the two nearly agree.
+    Written as log1p(E_p[expm1(δ - E_p[δ])]), where nothing cancels, so it stays accurate where the two nearly agree.
     """
-    delta = logits - reference
-    log_p = reference.log_softmax(-1)
-    return (log_p + delta).logsumexp(-1) - (log_p.exp() * delta).sum(-1)
+    return kl_against(reference)(logits)
+
+
+def kl_against(reference: Logits) -> Callable[[Tensor], Tensor]:
+    """`kl` from this reference, a function of the logits."""
+    p = reference.softmax(-1)
+
+    def values(logits: Tensor) -> Tensor:
+        delta = logits - reference
+        delta = delta.sub_(torch.linalg.vecdot(p, delta)[:, None])
+        found = torch.linalg.vecdot(p, delta.expm1()).log1p()
+        if bool(torch.isfinite(found).all()):
+            return found
+        far = (reference.log_softmax(-1) + delta).logsumexp(-1)  # where expm1 overflows
+        return torch.where(torch.isfinite(found), found, far)
+
+    return values
 
 
 def logit_diff(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
@@ -97,7 +114,14 @@ def _mean_at(logits: Logits, ids: Ids) -> Values:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("kl", "KL divergence from the full model, in nats", kl, higher_is_better=False, flat_at_clean=True),
+        Metric(
+            "kl",
+            "KL divergence from the full model, in nats",
+            kl,
+            higher_is_better=False,
+            flat_at_clean=True,
+            against=kl_against,
+        ),
         Metric(
             "logit_diff",
             "mean logit of the correct answers minus that of the wrong ones",
@@ -154,6 +178,7 @@ class Objective:
         self.metric = metric
         self.tokens: Tensor | None = None
         self._correct, self._wrong, self._reference = batch.correct, batch.wrong, clean_logits
+        self._against = None if metric.against is None else metric.against(clean_logits)
         if metric.answers_only:
             self.tokens = torch.cat([batch.correct, batch.wrong], 1).unique()
             self.tokens = self.tokens[self.tokens >= 0]
@@ -169,17 +194,18 @@ class Objective:
         """The objective of some of the prompts."""
         part = copy.copy(self)
         part._correct, part._wrong, part._reference = (x[rows] for x in (self._correct, self._wrong, self._reference))
+        part._against = None if self.metric.against is None else self.metric.against(part._reference)
         return part
 
     def values(self, logits: Logits) -> Values:
         """One value a row; rows are whole copies of the batch, one after another."""
-        copies = logits.shape[0] // self._correct.shape[0]
-        if copies == 1:
-            return self.metric.function(logits, self._correct, self._wrong, self._reference)
-        each = [
-            self.metric.function(part, self._correct, self._wrong, self._reference) for part in logits.chunk(copies)
-        ]
-        return torch.cat(each)
+        return torch.cat([self._measure(copy) for copy in logits.split(self._correct.shape[0])])
+
+    def _measure(self, logits: Logits) -> Values:
+        """One value a row of one copy of the batch."""
+        if self._against is not None:
+            return self._against(logits)
+        return self.metric.function(logits, self._correct, self._wrong, self._reference)
 
     def loss(self, logits: Logits) -> Float[Tensor, " copies"]:
         """The mean loss of each copy of the batch, in float64; lower is better."""

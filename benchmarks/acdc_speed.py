@@ -4,8 +4,9 @@
     python benchmarks/acdc_speed.py --only ioi  # the bundled model, IOI
     python benchmarks/acdc_speed.py --only gpt2 # GPT-2 small's shape, random weights
 
-The naive engine is the same ACDC with a whole masked forward (`acdc.patching.masked`) for every edge; both run in this
-process, one after the other, and must keep the same edges. Times are medians over `--repeats` runs.
+The naive engine is the same ACDC with a whole masked forward (`acdc.patching.masked`) for every edge, in which every
+node is computed; both run in this process, one after the other, and must keep the same edges. Times are medians over
+`--repeats` runs.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from rich.table import Table
 from acdc.discovery.acdc import acdc, edge_order
 from acdc.discovery.method import Found, Progress
 from acdc.models import PatchableModel
+from acdc.patching.masked import weighted_logits
 from acdc.patching.problem import Problem
 from acdc.patching.reach import reach, reading
 from acdc.prompts import PromptBatch
@@ -32,15 +34,21 @@ console = Console()
 
 
 def naive_acdc(problem: Problem, tau: float) -> torch.Tensor:
-    """ACDC with one masked forward for every edge."""
+    """ACDC with one whole masked forward for every edge: every node, every position."""
     mask = problem.model.graph.edges_mask
-    loss = problem.objective.loss(problem.logits(mask)).item()
+    loss = naive_loss(problem, mask)
     for edge in edge_order(problem.model.graph):
         mask[edge] = False
-        new = problem.objective.loss(problem.logits(mask)).item()
+        new = naive_loss(problem, mask)
         mask[edge] = not new - loss < tau
         loss = loss if mask[edge] else new
     return mask
+
+
+@torch.no_grad()
+def naive_loss(problem: Problem, mask: torch.Tensor) -> float:
+    weights = mask.to(problem.model.dtype)
+    return problem.loss(weighted_logits(problem.model, problem.batch, problem.ablated.outputs, weights))
 
 
 def timed(call: Callable[[], torch.Tensor | Found]) -> tuple[float, torch.Tensor | Found]:

@@ -86,3 +86,22 @@ def test_mistakes_are_told() -> None:
         get_metric("logitdiff")
     with pytest.raises(TaskError, match="needs wrong answers, and task 'toy' lists none"):
         Objective(METRICS["logit_diff"], batch(WRONG[:, :0]), REFERENCE)
+
+
+def test_kl_is_right_far_away_too() -> None:
+    """Where exponentials overflow, where all logits are moved alike, and where a token has no probability at all."""
+    reference = torch.tensor([[0.0, 1.0, -200.0]] * 4)
+    logits = torch.tensor([[300.0, 1.0, 0.0], [50.0, 51.0, -150.0], [0.0, 1.0, 400.0], [-90.0, 1.0, -200.0]])
+    target = reference.double().softmax(-1)
+    exact = torch.nn.functional.kl_div(logits.double().log_softmax(-1), target, reduction="none").sum(-1)
+    found = METRICS["kl"].function(logits, CORRECT[:1].expand(4, -1), WRONG[:1].expand(4, -1), reference)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-6)
+
+
+def test_kl_has_its_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    reference, logits = (torch.randn(3, 7, generator=generator, dtype=torch.float64) for _ in range(2))
+    logits.requires_grad_()
+    kl = METRICS["kl"].function(logits, CORRECT[:1].expand(3, -1), WRONG[:1].expand(3, -1), reference)
+    expected = logits.softmax(-1) - reference.softmax(-1)
+    torch.testing.assert_close(torch.autograd.grad(kl.sum(), logits)[0], expected.detach())

@@ -26,7 +26,7 @@ __all__ = ["ORDERS", "acdc"]
 
 ORDERS = ("late-first", "early-first", "random")
 WIDTHS = [round(2 ** (i / 2)) for i in range(17)]  # 1 to 256
-OVERHEAD = 10**8  # floating-point operations in the time that a propagation takes however small it is
+OVERHEAD = 3 * 10**8  # floating-point operations in the time that a propagation takes however small it is
 
 
 def acdc(
