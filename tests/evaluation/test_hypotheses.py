@@ -13,6 +13,7 @@ from acdc.evaluation import (
     inflated,
     knock_out_edges,
     minimality_test,
+    outcomes_of,
     sufficiency_test,
 )
 from tests.evaluation.ground import naive_loss, naive_values, problem_of, random_circuit, snapshot

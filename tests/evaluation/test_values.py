@@ -13,7 +13,7 @@ from acdc.evaluation import (
     share_interval,
     worst_prompts,
 )
-from acdc.evaluation.values import loss_of, normalised, performance_metric
+from acdc.evaluation.values import loss_of, normalised, outcomes_of, performance_metric
 from acdc.metrics import METRICS
 from tests.evaluation.ground import naive_loss, naive_values, problem_of, random_circuit
 
