@@ -12,7 +12,9 @@ from acdc.discovery.acdc import ORDERS, acdc, edge_order
 from acdc.discovery.method import Found
 from acdc.errors import ACDCError
 from acdc.metrics import METRICS
+from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
+from acdc.task import load_task
 from tests.oracle import naive_acdc
 from tests.tiny import ONE_EACH, tiny_batch, tiny_model
 
@@ -40,6 +42,11 @@ def assert_like_oracle(problem: Problem, tau: float, *, speculation: int | None 
 @pytest.mark.parametrize("family", ONE_EACH)
 def test_every_family_equals_the_oracle(family: str) -> None:
     assert_like_oracle(problem_of(family), tau=0.03)
+
+
+def test_the_trained_model_equals_the_oracle() -> None:
+    model = PatchableModel.from_pretrained("acdc-small", dtype="float64")
+    assert_like_oracle(Problem.make(model, load_task("ioi").batch(model.tokenizer, 3, 0)), tau=0.01)
 
 
 @pytest.mark.parametrize("tau", [1e-3, 1e-2, 4e-2])
