@@ -64,15 +64,16 @@ def kl(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Val
 
 def kl_against(reference: Logits) -> Callable[[Tensor], Tensor]:
     """`kl` from this reference, a function of the logits."""
-    p = reference.softmax(-1)
+    reference = reference.T.contiguous().T  # as `PatchableModel.unembed` lays logits out
+    p = reference.T.softmax(0).T
 
     def values(logits: Tensor) -> Tensor:
         delta = logits - reference
-        delta = delta.sub_(torch.linalg.vecdot(p, delta)[:, None])
-        found = torch.linalg.vecdot(p, delta.expm1()).log1p()
+        mean = torch.linalg.vecdot(p, delta)
+        found = torch.linalg.vecdot(p, delta.sub_(mean[:, None]).expm1_()).log1p()
         if bool(torch.isfinite(found).all()):
             return found
-        far = (reference.log_softmax(-1) + delta).logsumexp(-1)  # where expm1 overflows
+        far = (reference.log_softmax(-1) + logits - reference).logsumexp(-1) - mean  # where expm1 overflows
         return torch.where(torch.isfinite(found), found, far)
 
     return values

@@ -27,6 +27,8 @@ __all__ = ["ORDERS", "acdc"]
 ORDERS = ("late-first", "early-first", "random")
 WIDTHS = [round(2 ** (i / 2)) for i in range(17)]  # 1 to 256
 OVERHEAD = 3 * 10**8  # floating-point operations in the time that a propagation takes however small it is
+NEARLY = 0.95
+PER_BYTE = 13  # floating-point operations in the time that a byte of weights takes to be read
 
 
 def acdc(
@@ -127,10 +129,10 @@ def _check(tau: float, sweeps: int, speculation: int | None, memory: int, **orde
 
 @dataclass
 class _Width:
-    """How many edges to try at once: as many as decide most edges in a given time.
+    """How many edges to try at once: the fewest that decide nearly as many edges in a given time as any number could.
 
     If a prediction holds with probability p, K trials are expected to decide `(1 - p^K) / (1 - p)` edges, in a time of
-    `OVERHEAD + K flops`.
+    `OVERHEAD + PER_BYTE weights + K flops`.
     """
 
     fixed: int | None
@@ -143,7 +145,9 @@ class _Width:
             return min(self.fixed, max(1, self.memory // cost.memory))
         p = self.held / (self.held + self.missed)
         widths = [width for width in WIDTHS if width == 1 or width * cost.memory <= self.memory]
-        return max(widths, key=lambda width: (1 - p**width) / (OVERHEAD + width * cost.flops))
+        once = OVERHEAD + PER_BYTE * cost.weights
+        speeds = [(1 - p**width) / (once + width * cost.flops) for width in widths]
+        return next(width for width, speed in zip(widths, speeds, strict=True) if speed >= NEARLY * max(speeds))
 
     def learn(self, held: int, missed: bool) -> None:
         """Count predictions, the latest ones most."""
@@ -170,6 +174,7 @@ class _Search:
     journal: Journal | None
     tried: int = 0
     free: int = 0
+    gone: float = 1.0  # share of the measured edges that went, the latest ones most
     scores: np.ndarray = field(init=False)
     guesses: dict[Edge, float] = field(default_factory=dict)
 
@@ -188,26 +193,31 @@ class _Search:
             decided, gone = self.decide(chain)
             done, removed = done + decided, removed + gone
             if progress is not None:
-                progress(Progress(done, len(edges), int(self.state.mask.sum()), stage))
+                progress(Progress(done, len(edges), int(self.state.mask.sum()), stage, self.tried))
         return removed
 
     def chain(self, edges: list[Edge], start: int) -> list[_Trial]:
         """The next edges to try, with predictions; it ends where the width or the memory does."""
         state, trials = self.state, list[_Trial]()
         outgoing = state.mask.sum(1).tolist()
-        n_measured = 0
+        n_measured, dsts = 0, set[int]()
         for edge in edges[start:]:
             src, dst = edge
             node = state.graph.src_of_dst[dst]
             free = node is not None and outgoing[node] == 0
             if not free:
-                if n_measured and n_measured >= self.width.best(state.cost(dst)):
+                if n_measured and n_measured >= self.width.best(state.cost([*dsts, dst])):
                     break
-                n_measured += 1
-            goes = self.goes(0.0 if free else self.guesses.get(edge, 0.0))
-            trials.append(_Trial(edge, free, goes))
-            outgoing[src] -= goes
+                n_measured, dsts = n_measured + 1, dsts | {dst}
+            trials.append(_Trial(edge, free, self.predict(edge, free)))
+            outgoing[src] -= trials[-1].goes
         return trials
+
+    def predict(self, edge: Edge, free: bool) -> bool:
+        """Whether an edge will go: by its effect when it was measured in vain, else as most edges did lately."""
+        if free:
+            return self.goes(0.0)
+        return self.goes(self.guesses[edge]) if edge in self.guesses else self.gone > 0.5
 
     def decide(self, chain: list[_Trial]) -> tuple[int, int]:
         """Measure a chain and take its decisions up to the first that was predicted wrongly, that one included."""
@@ -224,7 +234,10 @@ class _Search:
             goes = self.goes(change)
             self.scores[trial.edge] = change
             decided, removed = decided + 1, removed + goes
-            self.free, self.tried = self.free + (trial.free and goes), self.tried + (not trial.free)
+            if trial.free:
+                self.free += goes
+            else:
+                self.tried, self.gone = self.tried + 1, 0.95 * self.gone + 0.05 * goes
             if goes:
                 self.state.remove([trial.edge], None if trial.free else new)
             missed = goes != trial.goes

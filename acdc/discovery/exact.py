@@ -65,6 +65,6 @@ def _chunks(state: CircuitState, memory: int) -> Iterator[list[Edge]]:
     """Edges that are tried together: into one destination, from the logits back."""
     for dst in reversed(range(state.graph.n_dst)):
         edges = [(src, dst) for src in range(int(state.graph.upstream[dst]))]
-        size = max(1, min(MOST, memory // state.cost(dst).memory))
+        size = max(1, min(MOST, memory // state.cost([dst]).memory))
         for start in range(0, len(edges), size):
             yield edges[start : start + size]

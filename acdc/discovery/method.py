@@ -31,12 +31,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a search is: `done` of `total` edges decided (of this sweep), `kept` still in the circuit."""
+    """How far a search is: `done` of `total` edges decided (of this sweep), `kept` still in the circuit.
+
+    ACDC also says how many edges it has `measured`: the others could have no effect.
+    """
 
     done: int
     total: int
     kept: int
     stage: str
+    measured: int = 0
 
 
 @runtime_checkable

@@ -99,7 +99,10 @@ def edges_of_node(problem: Problem, node: str) -> Bool[Tensor, "src dst"]:
 
 def _fitting(state: CircuitState, edges: Sequence[Edge]) -> int:
     """How many of these questions, from the first on, fit into the state's memory at once."""
-    n = 1
-    while n < min(len(edges), 256) and (n + 1) * state.cost(edges[n][1]).memory <= state.memory:
+    n, dsts = 1, {edges[0][1]}
+    while n < min(len(edges), 256):
+        dsts.add(edges[n][1])
+        if (n + 1) * state.cost(dsts).memory > state.memory:
+            break
         n += 1
     return n

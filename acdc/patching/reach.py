@@ -34,13 +34,14 @@ class LayerReach:
     Attributes:
         inputs: For q, k and v, the heads whose input changes.
         everywhere, target: Heads that change, by where their output is read.
-        mlp: Whether the MLP changes.
+        mlp: Whether the MLP changes; `mlp_everywhere`: whether its output is read everywhere.
     """
 
     inputs: dict[str, list[int]]
     everywhere: list[int]
     target: list[int]
     mlp: bool
+    mlp_everywhere: bool
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,12 @@ def reach(graph: Graph, mask: Bool[np.ndarray, "src dst"], read: Reading, change
         wide = read.everywhere[graph.head_dst(layer, "q") + heads]
         touched |= mask[graph.head_src(layer) + heads].any(0)
         mlp = bool(touched[graph.mlp_dst(layer)] and read.useful[graph.mlp_dst(layer)])
+        mlp_wide = mlp and bool(read.everywhere[graph.mlp_dst(layer)])
         if mlp:
             touched |= mask[graph.mlp_src(layer)]
-        layers.append(LayerReach(inputs, heads[wide].tolist(), heads[~wide].tolist(), mlp))
+        layers.append(LayerReach(inputs, heads[wide].tolist(), heads[~wide].tolist(), mlp, mlp_wide))
         n_changed += len(heads) + mlp
-        n_everywhere += int(wide.sum()) + (mlp and bool(read.everywhere[graph.mlp_dst(layer)]))
+        n_everywhere += int(wide.sum()) + mlp_wide
     return Reach(tuple(layers), n_changed, n_everywhere, bool(touched[-1]))
 
 

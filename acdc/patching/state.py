@@ -6,7 +6,8 @@ computed, at the positions where it is read, for several questions at once, stac
 is the one that a whole masked forward would give. The facts that this rests on are numbered in `docs/engine.md`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from acdc.patching.attention import (
     written,
 )
 from acdc.patching.problem import Problem
-from acdc.patching.reach import LayerReach, Reach, Reading, reach, reading
+from acdc.patching.reach import LayerReach, Reach, reach, reading
 
 __all__ = ["CircuitState", "Edge"]
 
@@ -39,10 +40,12 @@ WORTH = 1.3  # how much more a question may touch on their account
 
 
 class Cost(NamedTuple):
-    """What one copy of the batch takes in a propagation: bytes held, and floating-point operations."""
+    """What a propagation takes: bytes held and floating-point operations of each copy of the batch, and bytes of
+    weights, which all copies share."""
 
     memory: int
     flops: int
+    weights: int
 
 
 class Known(NamedTuple):
@@ -52,11 +55,22 @@ class Known(NamedTuple):
     fresh: Bool[np.ndarray, " src"]
 
 
+@dataclass
+class Waiting:
+    """Sources whose edges into a destination are gone and not folded in yet; until then, their changes stay the same.
+
+    `sums` holds the sum of the changes of the first so many of them, everywhere or at the target.
+    """
+
+    sources: list[int] = field(default_factory=list)
+    sums: dict[bool, tuple[int, Float[Tensor, "rows d_model"]]] = field(default_factory=dict)
+
+
 class Removal(NamedTuple):
-    """Edges into one destination that go: all copies go without the `waiting` sources, copy c also without those of
+    """Edges into one destination that go: all copies go without those that wait, copy c also without those of
     `sources` where `chosen[c]` is 1."""
 
-    waiting: list[int]
+    waiting: Waiting | None
     sources: list[int]
     chosen: Float[Tensor, "copies n"]
 
@@ -82,7 +96,7 @@ class CircuitState:
         self.graph, self.parts = problem.model.graph, problem.model.parts
         self.mask = self.graph.edges_mask.numpy().copy()
         self.forward_passes = self.propagations = 0
-        self._pending: dict[int, list[int]] = {}
+        self._pending: dict[int, Waiting] = {}
         self._take_runs(problem)
         self._survey()
 
@@ -175,9 +189,10 @@ class CircuitState:
         if set(self._pending) <= set(dsts):
             return
         self._survey()
-        self._pending = {dst: srcs for dst, srcs in self._pending.items() if self._read.useful[dst]}
+        self._pending = {dst: waiting for dst, waiting in self._pending.items() if self._read.useful[dst]}
         together = sorted({*dsts, *self._pending})
-        width, waiting = len(self._rows) / self._batch, sum(map(len, self._pending.values()))
+        width = len(self._rows) / self._batch
+        waiting = sum(len(waiting.sources) for waiting in self._pending.values())
         if waiting > MOST_WAITING or self._reach(together).work(width) > WORTH * self._reach(sorted(dsts)).work(width):
             self._fold()
 
@@ -186,14 +201,14 @@ class CircuitState:
         for src, dst in edges:
             assert self.mask[src, dst], "the edge was removed before"
             if self.is_useful(dst):
-                self._pending.setdefault(dst, []).append(src)
+                self._pending.setdefault(dst, Waiting()).sources.append(src)
             self.mask[src, dst] = False
         if loss is not None:
             self.loss = loss
 
-    def cost(self, dst: int) -> Cost:
-        """At most what one copy of a question about edges into `dst` and later destinations takes."""
-        return self._costs[self.graph.layer_of(self.graph.destinations[dst])]
+    def cost(self, dsts: Iterable[int]) -> Cost:
+        """About what a question about edges into `dsts` takes."""
+        return cost_of(self.problem, self._reach(sorted(dsts)), len(self._rows))
 
     # -- how it is answered
 
@@ -205,22 +220,20 @@ class CircuitState:
 
     def _removal(self, dst: int, edges: Sequence[Edge], removed: Bool[np.ndarray, "copies edges"]) -> Removal:
         """Which copy removes which edges into `dst`, those that wait to be folded in included."""
-        waiting = self._pending.get(dst, [])
         here = [i for i, edge in enumerate(edges) if edge[1] == dst]
         chosen = torch.from_numpy(removed[:, here]).to(self._out.input.device, self._out.input.dtype)
-        return Removal(waiting, [edges[i][0] for i in here], chosen)
+        return Removal(self._pending.get(dst), [edges[i][0] for i in here], chosen)
 
     def _survey(self) -> None:
-        """Note where each destination is read now, and what propagations from each layer on can cost at most."""
+        """Note where each destination is read now."""
         self._read = reading(self.graph, self.mask)
         self._reaches: dict[tuple[int, ...], Reach] = {}
-        self._costs = costs(self.problem, self._read, len(self._rows))
 
     @torch.no_grad()
     def _fold(self) -> None:
         """Take the waiting removals into the activations."""
         nothing = self._out.input.new_empty(1, 0)
-        wanted = {dst: Removal(srcs, [], nothing) for dst, srcs in self._pending.items()}
+        wanted = {dst: Removal(waiting, [], nothing) for dst, waiting in self._pending.items()}
         self._pending = {}
         if wanted:
             _Propagation(self, self._reach(sorted(wanted)), wanted, 1, keep=True).final()
@@ -237,7 +250,16 @@ class CircuitState:
             known.fresh[missing] = True
         return known.changes[index_of(sources)]
 
-    def _room_for_changes(self, everywhere: bool) -> "Known | None":
+    def _sum_of(self, waiting: Waiting, everywhere: bool) -> Float[Tensor, "rows d_model"]:
+        """The sum of the changes of all that wait for a destination, one after another: a search that goes on from a
+        journal sums them in other portions, and must find the same bits."""
+        done, total = waiting.sums.get(everywhere, (0, torch.zeros((), dtype=self._out.input.dtype)))
+        for src in waiting.sources[done:]:
+            total = self._change_if_removed([src], everywhere)[0] + total
+        waiting.sums[everywhere] = len(waiting.sources), total
+        return total
+
+    def _room_for_changes(self, everywhere: bool) -> Known | None:
         """Where changes are kept between questions; None if they would take too much."""
         like = self._read_at(self._out.input, everywhere)
         if self.graph.n_src * like.numel() * like.element_size() > self.memory // 4:
@@ -299,7 +321,7 @@ class _Propagation:
             if touched.everywhere or touched.target:
                 self._attention(layer, touched)
             if touched.mlp:
-                self._mlp(layer)
+                self._mlp(layer, touched.mlp_everywhere)
         logits = self.state.graph.n_dst - 1
         x = self._read([logits], False, self.state._final)
         if self.keep:
@@ -331,8 +353,8 @@ class _Propagation:
         for i, dst in enumerate(dsts):
             if dst in self.wanted:
                 removal = self.wanted[dst]
-                if removal.waiting:
-                    x[i] += state._change_if_removed(removal.waiting, everywhere).sum(0)
+                if removal.waiting is not None:
+                    x[i] += state._sum_of(removal.waiting, everywhere)
                 if removal.sources:
                     change = state._change_if_removed(removal.sources, everywhere)
                     x[i].view(self.copies, -1).addmm_(removal.chosen, change.flatten(1))
@@ -364,10 +386,9 @@ class _Propagation:
         self.narrow[len(self.narrow_sources) : end] = self.state._read_at(change, False)
         self.narrow_sources += sources
 
-    def _mlp(self, layer: int) -> None:
+    def _mlp(self, layer: int, everywhere: bool) -> None:
         state, block = self.state, self.state.parts.blocks[layer]
         dst, src = state.graph.mlp_dst(layer), state.graph.mlp_src(layer)
-        everywhere = bool(state._read.everywhere[dst])
         x = self._read([dst], everywhere, state._before_mlp[layer])
         out = block.mlp(block.mlp_norm(x[0]))
         self._write([src], (out - state._read_at(state._out.mlp[layer], everywhere))[None], everywhere)
@@ -499,21 +520,23 @@ class _Propagation:
         return torch.cat([prefix.expand(-1, now.shape[1], -1, -1, -1), now], 3)
 
 
-def costs(problem: Problem, read: Reading, n_rows: int) -> list[Cost]:
-    """For a change in each layer, and last in the logits: upper bounds, as if it reached all that is useful."""
+def cost_of(problem: Problem, found: Reach, n_rows: int) -> Cost:
+    """About what a propagation takes."""
     graph, batch, tokens = problem.model.graph, problem.batch.n, problem.objective.tokens
     d_model, d_head = graph.d_model, problem.clean.q[0].shape[-1]
-    size = d_model * problem.clean.final.element_size()
-    rows, flops = 4 * batch, 2 * batch * d_model * (len(problem.model.parts.unembed) if tokens is None else len(tokens))
-    found = [Cost(rows * size, flops)]
-    for layer in reversed(range(graph.n_layers)):
-        q, mlp = graph.head_dst(layer, "q"), graph.mlp_dst(layer)
-        n_useful = int(read.useful[q : q + graph.n_heads].sum())
-        n_wide = int(read.everywhere[q : q + graph.n_heads].sum())
-        mlp_rows = n_rows if read.everywhere[mlp] else batch * int(read.useful[mlp])
-        rows += n_wide * n_rows + n_useful * batch + mlp_rows
-        whole = graph.n_heads if problem.model.parts.blocks[layer].attention.post_norm_eps is not None else 1
-        flops += whole * 4 * d_model * d_head * ((n_useful + n_wide) * n_rows + (n_useful - n_wide) * batch)
-        flops += 16 * d_model * d_model * mlp_rows
-        found.append(Cost((rows + 4 * n_useful * n_rows + 12 * mlp_rows) * size, flops))
-    return found[::-1]
+    n_logits = len(problem.model.parts.unembed) if tokens is None else len(tokens)
+    flops, weights, at_once = 2 * batch * d_model * n_logits, d_model * n_logits, 0
+    for block, touched in zip(problem.model.parts.blocks, found.layers, strict=True):
+        wide, narrow, inputs = len(touched.everywhere), len(touched.target), touched.inputs
+        queries = wide * n_rows + narrow * batch
+        projected = (len(inputs["k"]) + len(inputs["v"])) * n_rows
+        projected += sum(n_rows if h in touched.everywhere else batch for h in inputs["q"])
+        layers_a_head = graph.n_heads if block.attention.post_norm_eps is not None else 1
+        mlp = touched.mlp * (n_rows if touched.mlp_everywhere else batch)
+        flops += layers_a_head * 2 * d_model * d_head * (projected + queries) + 16 * d_model * d_model * mlp
+        weights += 4 * d_model * d_head * (wide + narrow) + 8 * d_model * d_model * touched.mlp
+        scores = 2 * queries * problem.batch.n_pos // d_model
+        at_once = max(at_once, 2 * projected + queries + scores, 12 * mlp)
+    rows = found.n_everywhere * n_rows + found.n_changed * batch + 4 * batch + at_once
+    size = problem.clean.final.element_size()
+    return Cost(rows * d_model * size, flops, weights * size)

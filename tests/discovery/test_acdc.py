@@ -93,6 +93,15 @@ def test_no_speculation_width_and_no_memory_changes_the_circuit() -> None:
         torch.testing.assert_close(found.scores, plain.scores, atol=1e-10, rtol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("tau", [0.0, 100.0])
+def test_decisions_that_are_all_alike_are_made_many_at_a_time(tau: float) -> None:
+    """Where every edge stays as well as where every edge goes: most propagations decide several."""
+    cost = acdc(problem_of("gpt2"), tau=tau).cost
+    assert cost["candidates"] >= 10
+    assert cost["propagations"] < cost["candidates"] / 2
+    assert cost["forward_passes"] < 2 * cost["candidates"]
+
+
 def test_a_circuit_called_minimal_is_minimal() -> None:
     problem = problem_of("gpt2")
     found = acdc(problem, tau=0.05, sweeps=0, prune=False)
