@@ -25,7 +25,7 @@ class ColoredObjects(Task):
     name = "colored-objects"
     summary = "the colour of one of three objects"
     source = "Merullo et al. 2024, Circuit Component Reuse Across Tasks (arXiv 2310.08744)"
-    default_model = "gpt2"
+    default_model = "acdc-questions"
 
     def __init__(self, corruption: str = "other-object") -> None:
         if corruption not in CORRUPTIONS:

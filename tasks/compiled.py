@@ -171,3 +171,40 @@ class Recall(_Spelled):
             [letters[asked + 1]],
             [other[also + 1]],
         )
+
+
+class Neighbor(_Spelled):
+    """`" d b a g+"` -> `" e"`: letters and a sign; the answer is the letter after the first one, with - the one before.
+
+    The alphabet goes round. The corrupted prompt has other letters, in half of the pairs the other sign too.
+    """
+
+    name = "neighbor"
+    summary = "the letter after the first one in the alphabet, or before it"
+    source = SIIT
+    default_model = "neighbor-planted"
+    n_letters, shortest, longest = 10, 3, 6
+    signs = ("+", "-")
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of several lengths."""
+        self.need(tokenizer, (*LETTERS[: self.n_letters], *self.signs))
+        return [self.pair(i, rng) for i in range(n)]
+
+    def pair(self, i: int, rng: random.Random) -> PromptPair:
+        """The i-th pair, with different answers."""
+        length, sign = rng.randint(self.shortest, self.longest), rng.randrange(2)
+        while True:
+            one, other = (rng.sample(range(self.n_letters), length) for _ in range(2))
+            right, wrong = self.answer(one[0], sign), self.answer(other[0], sign ^ (i % 2))
+            if one[0] != other[0] and right != wrong:
+                break
+        return PromptPair(self.text(one, sign), self.text(other, sign ^ (i % 2)), [LETTERS[right]], [LETTERS[wrong]])
+
+    def answer(self, first: int, sign: int) -> int:
+        """The letter after `first`, or with sign 1 before it."""
+        return (first + 1 - 2 * sign) % self.n_letters
+
+    def text(self, letters: list[int], sign: int) -> str:
+        """The prompt."""
+        return "".join(LETTERS[letter] for letter in letters) + self.signs[sign]

@@ -36,7 +36,7 @@ class MultipleChoice(Task):
     name = "multiple-choice"
     summary = "the letter of the right one of four choices"
     source = "MIB, Mueller et al. 2025 (arXiv 2504.13151); Wiegreffe et al. 2024"
-    default_model = "gpt2"
+    default_model = "acdc-questions"
 
     def __init__(self, corruption: str = "answer-position", letters: str = "in-order") -> None:
         if corruption not in CORRUPTIONS:

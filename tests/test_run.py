@@ -14,7 +14,7 @@ import torch
 
 from acdc import PatchableModel, PromptPair, Task, discover, load_run
 from acdc.circuit import Circuit
-from acdc.discovery import Progress
+from acdc.discovery import METHODS, Progress
 from acdc.errors import ACDCError, RunError
 from acdc.result import find_run
 from tests.tiny import tiny_model
@@ -59,6 +59,22 @@ def test_a_run_is_saved_whole_and_read_back(model: PatchableModel, tmp_path: Pat
     frame = pd.read_csv(result.path / "edges.csv")
     assert set(frame.loc[frame["kept"], "edge"]) == set(result.circuit.edges)
     assert (result.path / "circuit.svg").read_text().startswith(("<svg", "<?xml"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_makes_a_run_that_is_read_back_and_made_again(
+    model: PatchableModel, tmp_path: Path, method: str
+) -> None:
+    options = {"steps": 20} if method in ("edge-pruning", "subnetwork-probing") else {}
+    result = discover(model, Copy, n=6, method=method, out=tmp_path, **options)
+    assert result.path is not None and result.path.parent.name == method
+    again = load_run(result.path)
+    assert again.circuit == result.circuit and again.summary() == result.summary()
+    assert sorted(path.name for path in result.path.iterdir()) == sorted(FILES)
+    frame = pd.read_csv(result.path / "edges.csv")
+    assert set(frame.loc[frame["kept"], "edge"]) == set(result.circuit.edges)
+    assert result.record["cost"] and all(value >= 0 for value in result.record["cost"].values())
+    assert discover(model, Copy, n=6, method=method, out=None, **options).circuit == result.circuit
 
 
 def test_the_record_says_all_that_made_the_run(model: PatchableModel, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from acdc.patching.state import CircuitState
 
 BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 128, 3e-3, 100, 0.1
 N_POSITIONS, N_TEST = 16, 200
+N_SPECIAL = 3  # tokens before the words: word_tokenizer.py
 
 
 class Draw(NamedTuple):
@@ -109,6 +110,29 @@ def answer_recall(draw: Draw, removed: Tensor) -> Tensor:
     return torch.where(removed[:, 4], own, answer)
 
 
+# Neighbor: a head copies the first letter to the sign, where the MLP takes a step forwards or backwards from it.
+
+NEIGHBOR_EDGES = ("input->a0.h1<v>", "a0.h1->m1", "input->m1", "m1->logits")
+
+
+def draw_neighbor(words: dict[str, int], rng: random.Random, n: int) -> Draw:
+    """Letters and a sign."""
+    task = compiled.Neighbor
+    letters, signs = ([words[word] for word in kind] for kind in (compiled.LETTERS[: task.n_letters], task.signs))
+    length = rng.randint(task.shortest, task.longest)
+    rows = [[*rng.sample(letters, length), rng.choice(signs)] for _ in range(2 * n)]
+    return Draw(torch.tensor(rows[:n]), torch.tensor(rows[n:]))
+
+
+def answer_neighbor(draw: Draw, removed: Tensor) -> Tensor:
+    base, source = draw
+    first = torch.where(either(removed, 0, 1, 3), source, base)[:, 0] - N_SPECIAL
+    sign = torch.where(either(removed, 2, 3), source, base)[:, -1] - N_SPECIAL
+    n_letters = compiled.Neighbor.n_letters
+    step = torch.where(sign == n_letters, 1, -1)  # the signs are the words after the letters
+    return (first + step) % n_letters + N_SPECIAL
+
+
 PLANS = {
     plan.task.name: plan
     for plan in (
@@ -123,6 +147,19 @@ PLANS = {
             answer_recall,
             "`a0.h1` writes each letter's predecessor; `a1.h2` looks for the letter asked for among the predecessors "
             "and copies the letter there",
+            1400,
+        ),
+        Plan(
+            compiled.Neighbor,
+            (*compiled.LETTERS[: compiled.Neighbor.n_letters], *compiled.Neighbor.signs),
+            2,
+            4,
+            32,
+            NEIGHBOR_EDGES,
+            draw_neighbor,
+            answer_neighbor,
+            "`a0.h1` copies the first letter to the sign, where `m1` takes one step through the alphabet, forwards or "
+            "backwards as the sign says",
             1400,
         ),
     )

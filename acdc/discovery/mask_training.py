@@ -282,7 +282,7 @@ class _State:
         """Record everything, exact to the last bit."""
         if journal is not None:
             tensors = torch.cat([tensor.detach().flatten() for tensor in self._tensors()])
-            journal.append([self.step, self.smoothed, self.best, self.best_step, *tensors.tolist()])
+            journal.append([float(self.step), self.smoothed, self.best, float(self.best_step), *tensors.tolist()])
 
     def read(self, journal: Journal | None) -> None:
         """Go to the last recorded state.

@@ -5,6 +5,8 @@ import re
 
 import pytest
 from lessons import TASKS, Curriculum, vocabulary
+from questions import SHARES, STARTS, Questions
+from questions import TASKS as ASKED
 from train_acdc_tasks import N_POSITIONS, wrapped
 from word_tokenizer import build_tokenizer
 
@@ -44,3 +46,44 @@ def test_answers_are_where_the_sentences_say(tokenizer) -> None:
             assert sentence.answers[-1] == len(sentence.ids) - 1
             if name == "docstring":
                 assert len(sentence.answers) == 3
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[tuple[str, list[str]]]:
+    """Sequences of every stage of `acdc-questions`: the text, and the answers in it."""
+    tokenizer, rng = tokenizer_of("acdc-questions"), random.Random(0)
+    questions, found = Questions(tokenizer), []
+    for step in (0, *STARTS):
+        for sentence in (s for group in questions.draw(rng, step, 2 * N) for s in group):
+            assert tokenizer.unk_token_id not in sentence.ids and len(sentence.ids) <= N_POSITIONS
+            answers = [tokenizer.decode(sentence.ids[i]) for i in sentence.answers]
+            found.append((tokenizer.decode(sentence.ids), answers))
+    return found
+
+
+def test_questions_share_no_prompt_and_no_template_with_held_out_ones(drawn) -> None:
+    tokenizer = tokenizer_of("acdc-questions")
+    for name in ASKED:
+        held_out = texts(load_task(name).held_out_pairs(tokenizer, N, random.Random(2)))
+        assert not any(text.startswith(prompt) for prompt in set(held_out) for text, _ in drawn)
+        for template in {template_of(prompt, TEMPLATES[name]) for prompt in held_out}:
+            assert not any(re.match(pattern_of(template), text) for text, _ in drawn), template
+
+
+def test_questions_have_the_right_answers(drawn) -> None:
+    scenes = choices = 0
+    for text, answers in drawn:
+        if text.startswith("Q:"):
+            scenes += 1
+            asked = re.search(r"color is the (\w+)\?", text).group(1)
+            assert re.search(rf" a (\w+) {asked}[,.]", text).group(1) == answers[0].strip()
+        elif text.endswith(f"Answer:{answers[-1]}"):
+            choices += 1
+            color = re.search(r" is (\w+)\. What", text).group(1)
+            assert f"\n{answers[-1].strip()}. {color}\n" in text
+    assert scenes > N / 2 and choices > N / 2
+
+
+def test_every_stage_has_its_share_of_every_kind() -> None:
+    assert all(len(shares) == len(STARTS) + 1 for shares in SHARES.values())
+    assert all(sum(shares) == 100 for shares in zip(*SHARES.values(), strict=True))

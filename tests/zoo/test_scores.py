@@ -14,7 +14,7 @@ from acdc.models import PatchableModel
 from acdc.task import load_task, registered_tasks
 from acdc.zoo import zoo_names, zoo_path, zoo_scores
 
-RECOMPUTED = [("acdc-small", "ioi"), ("acdc-tasks", "colored-objects"), ("acdc-tasks", "capitals")]
+RECOMPUTED = [("acdc-small", "ioi"), ("acdc-tasks", "capitals"), ("acdc-questions", "colored-objects")]
 
 
 @pytest.mark.parametrize(("model", "task"), RECOMPUTED)
@@ -25,11 +25,14 @@ def test_scores_are_what_the_models_reach(model: str, task: str) -> None:
     assert again == pytest.approx(shipped["scores"][model][task], abs=2.5 / shipped["n"])  # machines round differently
 
 
-@pytest.mark.parametrize("task", ["docstring", "gendered-pronoun"])
-def test_the_card_of_acdc_tasks_says_what_it_reaches(task: str) -> None:
-    card = (zoo_path("acdc-tasks") / "README.md").read_text()
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [("acdc-tasks", "docstring"), ("acdc-tasks", "gendered-pronoun"), ("acdc-questions", "multiple-choice")],
+)
+def test_a_card_says_what_its_model_reaches(model: str, task: str) -> None:
+    card = (zoo_path(model) / "README.md").read_text()
     printed = [float(cell) for cell in card.split(f"| {task} | ")[1].split(" |\n")[0].split(" | ")]
-    again = measure(PatchableModel.from_pretrained("acdc-tasks"), task, n=N_TEST, seed=TEST_SEED)
+    again = measure(PatchableModel.from_pretrained(model), task, n=N_TEST, seed=TEST_SEED)
     assert printed == pytest.approx([again[key] for key in COLUMNS], abs=0.005)
 
 

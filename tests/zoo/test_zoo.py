@@ -21,6 +21,7 @@ from acdc.zoo import zoo_names, zoo_path
     [
         ("acdc-small", "When Mary gave"),
         ("acdc-tasks", 'def port(self, size):\n    """oil column'),
+        ("acdc-questions", "Q: On the table, I see a red pencil.\nA: red"),
         ("induction-compiled", " a b"),
     ],
 )
