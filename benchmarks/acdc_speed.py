@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -31,7 +32,7 @@ from acdc.patching.reach import reach, reading
 from acdc.prompts import PromptBatch
 from acdc.task import load_task
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def naive_acdc(problem: Problem, tau: float) -> torch.Tensor:

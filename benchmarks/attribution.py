@@ -35,7 +35,7 @@ from acdc.patching.attention import Layout, attend
 from acdc.patching.problem import Problem
 from acdc.prompts import PromptBatch
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 120)
 WAYS = ("eap", "einsum", "floor")
 
 
@@ -62,7 +62,12 @@ GROWING = {
 def setting(shape: Shape) -> tuple[PatchableModel, PromptBatch]:
     torch.manual_seed(0)
     config = transformers.GPT2Config(
-        n_layer=shape.layers, n_head=shape.heads, n_embd=shape.width, vocab_size=shape.vocab
+        n_layer=shape.layers,
+        n_head=shape.heads,
+        n_embd=shape.width,
+        vocab_size=shape.vocab,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     model = PatchableModel(transformers.GPT2LMHeadModel(config).eval(), None, name="random")
     ids = torch.randint(0, shape.vocab, (2, shape.prompts, shape.tokens))
