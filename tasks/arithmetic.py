@@ -81,7 +81,7 @@ class Arithmetic(Task):
     name = "arithmetic"
     summary = "sums and differences of two-digit numbers"
     source = "Stolfo et al. 2023 (arXiv 2305.15054), MIB (arXiv 2504.13151)"
-    default_model = "gpt2"
+    default_model = "acdc-arithmetic"
 
     def __init__(
         self, corruption: str = "random-operands", operation: str = "addition", result: str = "one-token"

@@ -41,13 +41,13 @@ def new_model(n_vocab: int, n_positions: int, n_layer: int = 4) -> GPT2LMHeadMod
     )
 
 
-def packed(sentences: list[Sentence]) -> tuple[Tensor, Tensor]:
+def packed(sentences: list[Sentence], context: float = CONTEXT_WEIGHT) -> tuple[Tensor, Tensor]:
     """Token ids, and each token's weight in the loss, `[batch pos]`."""
     width = max(len(sentence.ids) for sentence in sentences)
     ids, weight = torch.full((len(sentences), width), 1), torch.zeros(len(sentences), width)
     for i, sentence in enumerate(sentences):
         ids[i, : len(sentence.ids)] = torch.tensor(sentence.ids)
-        weight[i, 1 : len(sentence.ids)] = CONTEXT_WEIGHT
+        weight[i, 1 : len(sentence.ids)] = context
         weight[i, sentence.answers] = 1.0
     return ids, weight
 
@@ -67,16 +67,23 @@ def summed_loss(model: GPT2LMHeadModel, ids: Tensor, weight: Tensor) -> Tensor:
 
 
 def train(
-    new: Callable[[], GPT2LMHeadModel], draw: Callable[[random.Random, int], Groups], *, steps: int, seed: int
+    new: Callable[[], GPT2LMHeadModel],
+    draw: Callable[[random.Random, int], Groups],
+    *,
+    steps: int,
+    seed: int,
+    lr: float = LEARNING_RATE,
+    weight_decay: float = WEIGHT_DECAY,
+    context: float = CONTEXT_WEIGHT,
 ) -> GPT2LMHeadModel:
-    """Train from scratch on what `draw(rng, step)` gives."""
+    """Train what `new` makes on what `draw(rng, step)` gives."""
     torch.manual_seed(seed)
     rng, start = random.Random(seed), time.monotonic()
     model = new()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
     for step in range(steps):
-        groups = [packed(sentences) for sentences in draw(rng, step)]
+        groups = [packed(sentences, context) for sentences in draw(rng, step)]
         total = sum(weight.sum() for _, weight in groups)
         optimizer.zero_grad()
         loss = 0.0

@@ -7,6 +7,9 @@ import pytest
 from lessons import TASKS, Curriculum, vocabulary
 from questions import SHARES, STARTS, Questions
 from questions import TASKS as ASKED
+from train_acdc_arithmetic import SHARES as SUMS
+from train_acdc_arithmetic import WORDS
+from train_acdc_arithmetic import drawn as drawn_problems
 from train_acdc_tasks import N_POSITIONS, wrapped
 from word_tokenizer import build_tokenizer
 
@@ -87,3 +90,15 @@ def test_questions_have_the_right_answers(drawn) -> None:
 def test_every_stage_has_its_share_of_every_kind() -> None:
     assert all(len(shares) == len(STARTS) + 1 for shares in SHARES.values())
     assert all(sum(shares) == 100 for shares in zip(*SHARES.values(), strict=True))
+
+
+def test_no_held_out_operands_are_trained_on_and_every_result_is_right() -> None:
+    tokenizer = wrapped(build_tokenizer(WORDS))
+    assert tokenizer_of("acdc-arithmetic").get_vocab() == tokenizer.get_vocab()
+    problems = {tokenizer.decode(sentence.ids) for sentence in drawn_problems(tokenizer, random.Random(0))}
+    assert len(problems) > 4000 and sum(SUMS.values()) == 40_000
+    held_out = {p.clean for p in load_task("arithmetic").held_out_pairs(tokenizer, N, random.Random(1))}
+    for problem in problems:
+        first, sign, second, result = re.fullmatch(r"(\d\d)([+-])(\d\d)=(\d\d)", problem).groups()
+        assert int(result) == (int(first) + int(second) if sign == "+" else int(first) - int(second))
+        assert f"{first}+{second}=" not in held_out and f"{second}+{first}=" not in held_out

@@ -14,7 +14,12 @@ from acdc.models import PatchableModel
 from acdc.task import load_task, registered_tasks
 from acdc.zoo import zoo_names, zoo_path, zoo_scores
 
-RECOMPUTED = [("acdc-small", "ioi"), ("acdc-tasks", "capitals"), ("acdc-questions", "colored-objects")]
+RECOMPUTED = [
+    ("acdc-small", "ioi"),
+    ("acdc-tasks", "capitals"),
+    ("acdc-questions", "colored-objects"),
+    ("acdc-arithmetic", "arithmetic"),
+]
 
 
 @pytest.mark.parametrize(("model", "task"), RECOMPUTED)

@@ -22,6 +22,7 @@ from acdc.zoo import zoo_names, zoo_path
         ("acdc-small", "When Mary gave"),
         ("acdc-tasks", 'def port(self, size):\n    """oil column'),
         ("acdc-questions", "Q: On the table, I see a red pencil.\nA: red"),
+        ("acdc-arithmetic", "47+35=82"),
         ("induction-compiled", " a b"),
     ],
 )
