@@ -48,7 +48,8 @@ differ. The shares in the end are, in percent: {shares}.
 
 Of the tasks it is trained on discovery words and templates only. In half of the questions other words of the
 vocabulary stand for colours and objects, never held-out ones: these occur only in bare lists and in lists of random
-words that are said twice.
+words that are said twice. That any word stands where the wordings differ was added after a first try had failed on the
+held-out wording, so of multiple choice the score is no wholly blind one.
 
 A prompt is answered rightly if the right answers have more probability than the wrong ones together, in the column
 top-1 if one of them is the most probable of all tokens. The last column asks the corrupted prompts for the clean
