@@ -39,7 +39,8 @@ from acdc_tasks.words import (
     VERBS,
 )
 from sentences import Sentence, repeated
-from word_tokenizer import pieces
+from trainer import grouped
+from word_tokenizer import N_SPECIAL, pieces
 
 from acdc import PromptPair, Task, single_token, split_words
 
@@ -146,7 +147,7 @@ def letters(tokenizer: Any, rng: random.Random) -> Sentence:
 
 def repetition(tokenizer: Any, rng: random.Random) -> Sentence:
     """Different random words, twice."""
-    return repeated(rng, len(tokenizer) - 3, rng.randint(3, 12))
+    return repeated(rng, len(tokenizer) - N_SPECIAL, rng.randint(3, 12))
 
 
 LESSONS = (person, country, noun, letters, repetition)
@@ -182,5 +183,4 @@ class Curriculum:
         """`n` sequences, the short and the long ones apart."""
         kinds = rng.choices(self.kinds, self.shares, k=n)
         drawn = [kind(self.tokenizer, rng) if callable(kind) else next(kind) for kind in kinds]
-        short = [sentence for sentence in drawn if len(sentence.ids) <= LONG]
-        return [group for group in (short, [s for s in drawn if len(s.ids) > LONG]) if group]
+        return grouped(drawn, LONG)

@@ -5,8 +5,6 @@ and, before all that, bare lists of values and keys: what stands before a key th
 objects occur only in those lists and in random words that are said twice, where every word of the vocabulary does.
 """
 
-import itertools
-import math
 import random
 from collections.abc import Callable
 from string import ascii_uppercase
@@ -17,6 +15,8 @@ from acdc_tasks.multiple_choice import MultipleChoice
 from acdc_tasks.words import CHOICE_TEMPLATES, COLORED_OBJECTS_TEMPLATES, COLORS, THINGS
 from lessons import answered, of_pair, repetition
 from sentences import Sentence
+from trainer import grouped
+from word_tokenizer import N_SPECIAL
 
 from acdc import Task, single_token, split_words
 
@@ -47,19 +47,20 @@ class Questions:
             for words, every in ((COLORS, 2), (THINGS, 4), (COLORED_OBJECTS_TEMPLATES, 4), (CHOICE_TEMPLATES, 4))
         )
         held_out = {*COLORS, *THINGS} - {*self.colors, *self.things}
-        words = [word[1:] for word in tokenizer.get_vocab() if word.startswith(" ") and word[2:].isalpha()]
+        words = [
+            word[1:] for word in tokenizer.get_vocab() if word.startswith(" ") and word[2:].isalpha()
+        ]  # no letters
         self.words = [word for word in sorted(words) if word not in held_out]
         held_out_wordings = " ".join(split_words(CHOICE_TEMPLATES, held_out=True)).lower().split()
         self.determiners = [word for word in self.words if word not in held_out_wordings]
-        self.tokens = range(3, len(tokenizer))
+        self.tokens = range(N_SPECIAL, len(tokenizer))
 
     def draw(self, rng: random.Random, step: int, n: int) -> list[list[Sentence]]:
         """`n` sequences in groups of about one length."""
         stage = sum(step >= start for start in STARTS)
         kinds = rng.choices(list(SHARES), [shares[stage] for shares in SHARES.values()], k=n)
         drawn = [self.sentence(kind, rng, stage) for kind in kinds]
-        bounds = itertools.pairwise((0, *WIDTHS, math.inf))
-        return [*filter(None, ([s for s in drawn if low < len(s.ids) <= high] for low, high in bounds))]
+        return grouped(drawn, *WIDTHS)
 
     def sentence(self, kind: str, rng: random.Random, stage: int) -> Sentence:
         """One sequence of a kind."""

@@ -6,7 +6,6 @@ A number of two digits is one token, so that it must find out which numbers are 
 of the task it sees every number plus and minus 00 to 09, which is no pair of two-digit operands.
 """
 
-import argparse
 import random
 from itertools import islice
 from pathlib import Path
@@ -16,14 +15,14 @@ from acdc_tasks.arithmetic import OPERANDS, Arithmetic
 from lessons import answered, task_sentences
 from sentences import Sentence
 from train_acdc_tasks import N_TEST, TEST_SEED, wrapped
-from trainer import new_model, save, train
+from trainer import arguments, new_model, save, train
 from word_tokenizer import build_tokenizer
 
 from acdc import PatchableModel
 from acdc.patching.activations import run
 
 N_POSITIONS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 16, 512, 2e-3, 1.0
-SHARES = {"addition": 20_000, "subtraction": 10_000, "steps": 10_000}  # drawn once; a batch is drawn from all
+SHARES = {"addition": 20_000, "subtraction": 10_000, "more": 10_000}  # drawn once; a batch is drawn from all
 WORDS = ["+", "-", "=", *(f"{number:02d}" for number in range(100))]
 
 CARD = """---
@@ -40,8 +39,9 @@ built-in task `arithmetic`. A number of two digits is one token.
 
     python training/train_acdc_arithmetic.py --steps {steps} --seed {seed}
 
-{steps} steps of {batch} problems out of {drawn}: discovery pairs of the task, and every number from 10 to 99 plus or
-minus 00 to 09, where the result has two digits. AdamW with strong weight decay; only the answer counts in the loss.
+{steps} steps of {batch} problems. They are drawn from {addition:,} sums and {subtraction:,} differences of the task's
+discovery pairs and from {more:,} in which a number from 10 to 99 goes up or down by 00 to 09 and still has two digits.
+AdamW with strong weight decay; only the answer counts in the loss.
 
 ## Held out, and how well it does ({n_test} prompts each)
 
@@ -71,7 +71,7 @@ def step_of(tokenizer: Any, rng: random.Random) -> Sentence:
 
 def drawn(tokenizer: Any, rng: random.Random) -> list[Sentence]:
     """What the batches are drawn from."""
-    found = [step_of(tokenizer, rng) for _ in range(SHARES["steps"])]
+    found = [step_of(tokenizer, rng) for _ in range(SHARES["more"])]
     for operation in ("addition", "subtraction"):
         found += islice(task_sentences(Arithmetic(operation=operation), tokenizer, rng), SHARES[operation])
     return found
@@ -84,11 +84,7 @@ def top1(model: PatchableModel, operation: str, *, held_out: bool) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("acdc/zoo/acdc-arithmetic"))
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = arguments(__doc__, Path("acdc/zoo/acdc-arithmetic"), steps=2000)
     tokenizer = build_tokenizer(WORDS)
     problems = drawn(wrapped(tokenizer), random.Random(options.seed))
     model = train(
@@ -111,7 +107,7 @@ def main() -> None:
         steps=options.steps,
         seed=options.seed,
         batch=BATCH,
-        drawn=", ".join(f"{count:,} {kind}" for kind, count in SHARES.items()),
+        **SHARES,
         n_test=N_TEST,
         table="\n".join(rows),
     )

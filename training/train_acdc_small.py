@@ -5,7 +5,6 @@
 About 10 minutes on two cores. What is trained on and what is held out stands in `sentences.py`.
 """
 
-import argparse
 import random
 from pathlib import Path
 
@@ -24,9 +23,9 @@ from sentences import (
 )
 from tokenizers import Tokenizer
 from torch import Tensor
-from trainer import Groups, new_model, save, train
+from trainer import Groups, arguments, new_model, save, train
 from transformers import GPT2LMHeadModel
-from word_tokenizer import BOS, PAD, UNK, build_tokenizer
+from word_tokenizer import N_SPECIAL, build_tokenizer
 
 N_POSITIONS, BATCH, N_TEST = 64, 128, 1000
 
@@ -143,7 +142,7 @@ def card(model: GPT2LMHeadModel, tokenizer: Tokenizer, scores: dict[str, float],
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items())
     return CARD.format(
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        n_vocab=tokenizer.get_vocab_size() - len((BOS, PAD, UNK)),
+        n_vocab=tokenizer.get_vocab_size() - N_SPECIAL,
         batch=BATCH,
         n_test=N_TEST,
         table=f"| measure | value |\n|---|---|\n{rows}",
@@ -152,11 +151,7 @@ def card(model: GPT2LMHeadModel, tokenizer: Tokenizer, scores: dict[str, float],
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("acdc/zoo/acdc-small"))
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = arguments(__doc__, Path("acdc/zoo/acdc-small"), steps=3000)
     tokenizer = build_tokenizer(vocabulary())
     n_vocab = tokenizer.get_vocab_size()
     model = train(

@@ -5,8 +5,9 @@
 What is trained on and what is held out stands in `lessons.py` and in the tasks themselves.
 """
 
-import argparse
 import random
+from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import torch
 from lessons import SHARES, TASKS, Curriculum, vocabulary
 from measure_zoo import measure
 from tokenizers import Tokenizer
-from trainer import new_model, save, train
+from trainer import arguments, new_model, save, train
 from transformers import AutoModelForCausalLM, GPT2LMHeadModel, PreTrainedTokenizerFast
-from word_tokenizer import BOS, PAD, UNK, build_tokenizer
+from word_tokenizer import BOS, N_SPECIAL, PAD, UNK, build_tokenizer
 
 from acdc import PatchableModel
 from acdc.zoo import zoo_path
@@ -71,9 +72,9 @@ words, 64 positions) for the built-in tasks that `acdc-small` has no words for.
 
 It starts from the weights of `acdc-small`, which can copy and repeat, with embeddings for its own words:
 
-    {command}
+    python training/train_acdc_tasks.py --steps {steps} --seed {seed}
 
-{steps} steps of {batch} sequences, AdamW with strong weight decay; answers count fully in the loss, other tokens a
+{steps:,} steps of {batch} sequences, AdamW with strong weight decay; answers count fully in the loss, other tokens a
 fiftieth. The sequences are, in percent: {shares}.
 
 The tokenizer is word-level; the space before a word belongs to it, and a number of two digits is one token.
@@ -101,39 +102,35 @@ Circuits found in it say something about discovery methods, and nothing about la
 """
 
 
-def card(model: GPT2LMHeadModel, scores: dict[str, dict[str, float]], steps: int, command: str) -> str:
-    """What the model is, how it was trained, and how well it does."""
+def write_card(template: str, out: Path, tasks: Iterable[str], options: Namespace, **details: Any) -> None:
+    """Measure a saved model on tasks, and write what it is, how it was trained, and how well it does."""
+    model = PatchableModel.from_pretrained(str(out))
+    scores = {name: score for name in tasks if (score := measure(model, name, n=N_TEST, seed=TEST_SEED))}
     rows = [f"| {name} | {' | '.join(f'{score[key]:.3f}' for key in COLUMNS)} |" for name, score in scores.items()]
-    shares = [f"{name} {share}" for name, share in SHARES.items()]
-    weak = [name for name, score in scores.items() if score["top1"] < ABLE]
-    return CARD.format(
-        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        n_vocab=model.config.vocab_size - len((BOS, PAD, UNK)),
-        command=command,
-        steps=f"{steps:,}",
-        batch=BATCH,
-        shares=", ".join(shares),
+    able = [name for name, score in scores.items() if score["top1"] >= ABLE]
+    weak = [name for name in scores if name not in able]
+    text = template.format(
+        able=", ".join(able),
+        n_parameters=sum(parameter.numel() for parameter in model.hf.parameters()),
+        n_vocab=len(model.tokenizer) - N_SPECIAL,
+        steps=options.steps,
+        seed=options.seed,
         n_test=N_TEST,
         table="\n".join(rows),
         weak=f" It has not learned {' and '.join(weak)}." if weak else "",
+        **details,
     )
+    (out / "README.md").write_text(text)
+    print("\n".join(f"{name}: {score}" for name, score in scores.items()))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("acdc/zoo/acdc-tasks"))
-    parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = arguments(__doc__, Path("acdc/zoo/acdc-tasks"), steps=1200)
     tokenizer = build_tokenizer(vocabulary())
     model = trained(zoo_path("acdc-small"), wrapped(tokenizer), steps=options.steps, seed=options.seed)
     save(model, tokenizer, options.out)
-    loaded = PatchableModel.from_pretrained(str(options.out))
-    scores = {name: measure(loaded, name, n=N_TEST, seed=TEST_SEED) for name in TASKS}
-    command = f"python training/train_acdc_tasks.py --steps {options.steps} --seed {options.seed}"
-    text = card(model, {name: score for name, score in scores.items() if score}, options.steps, command)
-    (options.out / "README.md").write_text(text)
-    print("\n".join(f"{name}: {score}" for name, score in scores.items()))
+    shares = ", ".join(f"{name} {share}" for name, share in SHARES.items())
+    write_card(CARD, options.out, TASKS, options, batch=BATCH, shares=shares)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from acdc_tasks import compiled
 from interchange import Run
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
-from word_tokenizer import build_tokenizer, save_tokenizer
+from word_tokenizer import N_SPECIAL, build_tokenizer, save_tokenizer
 
 from acdc import Circuit, Graph, PatchableModel, Task
 from acdc.metrics import accuracy
@@ -38,7 +38,6 @@ from acdc.patching.state import CircuitState
 
 BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 128, 3e-3, 100, 0.1
 N_POSITIONS, N_TEST = 16, 200
-N_SPECIAL = 3  # tokens before the words: word_tokenizer.py
 
 
 class Draw(NamedTuple):

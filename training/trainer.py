@@ -1,5 +1,7 @@
 """What the scripts that train bundled models share: the architecture, the loop, and how a model is saved."""
 
+import argparse
+import itertools
 import math
 import random
 import time
@@ -18,6 +20,15 @@ WEIGHT_DECAY = 0.5  # strong, so that heads and MLPs which a task does not need 
 CONTEXT_WEIGHT = 0.02  # of tokens that aren't answers, in the loss
 
 Groups = list[list[Sentence]]  # the sequences of one step; those of a group are padded to one length
+
+
+def arguments(about: str | None, out: Path, steps: int) -> argparse.Namespace:
+    """What the command line says: `out`, `steps` and `seed`."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=out)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
 
 
 def new_model(n_vocab: int, n_positions: int, n_layer: int = 4) -> GPT2LMHeadModel:
@@ -39,6 +50,13 @@ def new_model(n_vocab: int, n_positions: int, n_layer: int = 4) -> GPT2LMHeadMod
             pad_token_id=1,
         )
     )
+
+
+def grouped(sentences: list[Sentence], *widths: int) -> Groups:
+    """Sequences of at most so many tokens each, the longer ones last, so that little is padded."""
+    bounds = itertools.pairwise((0, *widths, math.inf))
+    groups = ([s for s in sentences if low < len(s.ids) <= high] for low, high in bounds)
+    return [group for group in groups if group]
 
 
 def packed(sentences: list[Sentence], context: float = CONTEXT_WEIGHT) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 PIECES = r" ?[A-Za-z]+| ?[0-9]{2}|\n *|\"{3}|[^A-Za-z0-9]|[0-9]"
 BOS, PAD, UNK = "<bos>", "<pad>", "<unk>"
+N_SPECIAL = 3  # these come first, then the words
 
 
 def pieces(text: str) -> list[str]:

@@ -99,10 +99,11 @@ def edges_of_node(problem: Problem, node: str) -> Bool[Tensor, "src dst"]:
 
 def _fitting(state: CircuitState, edges: Sequence[Edge]) -> int:
     """How many of these questions, from the first on, fit into the state's memory at once."""
-    n, dsts = 1, {edges[0][1]}
-    while n < min(len(edges), 256):
-        dsts.add(edges[n][1])
-        if (n + 1) * state.cost(dsts).memory > state.memory:
-            break
-        n += 1
-    return n
+    room, dsts = 1, set[int]()
+    for n, (_, dst) in enumerate(edges[:256]):
+        if dst not in dsts:
+            dsts.add(dst)
+            room = max(1, state.memory // state.cost(dsts).memory)
+        if n >= room:
+            return n
+    return min(len(edges), 256)
