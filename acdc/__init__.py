@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acdc.circuit import Circuit
-    from acdc.errors import ACDCError, CircuitError, ModelError, RunError, TaskError, UnknownNameError
+    from acdc.errors import ACDCError, CircuitError, FileError, ModelError, RunError, TaskError, UnknownNameError
     from acdc.evidence import evaluate
     from acdc.findings import Evaluation
     from acdc.graph import Graph
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {  # name: module; imported when first used, so that `import acdc` stays light
-    **dict.fromkeys(("ACDCError", "CircuitError", "ModelError", "RunError", "TaskError", "UnknownNameError"), "errors"),
+    **dict.fromkeys(
+        ("ACDCError", "CircuitError", "FileError", "ModelError", "RunError", "TaskError", "UnknownNameError"), "errors"
+    ),
     "Circuit": "circuit",
     "Evaluation": "findings",
     "Graph": "graph",
@@ -37,6 +39,7 @@ __all__ = [
     "Circuit",
     "CircuitError",
     "Evaluation",
+    "FileError",
     "Graph",
     "ModelError",
     "PatchableModel",

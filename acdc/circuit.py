@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from acdc.errors import CircuitError
+from acdc.files import write_atomically
 from acdc.graph import Graph
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from acdc.drawing import Picture
 
-__all__ = ["FORMAT_VERSION", "Circuit", "cfg_of", "graph_of_cfg", "write_atomically"]
+__all__ = ["FORMAT_VERSION", "Circuit", "cfg_of", "graph_of_cfg"]
 
 FORMAT_VERSION = 1
 MAX_DRAWN_EDGES = 500
@@ -198,7 +199,7 @@ class Circuit:
         """Write the circuit as JSON that EAP-IG and MIB read too; an interrupted write leaves the old file whole.
 
         Raises:
-            CircuitError: The file can't be written.
+            FileError: The file can't be written.
         """
         return write_atomically(path, "".join(_encode(self)).encode())
 
@@ -256,25 +257,6 @@ class Circuit:
         from acdc import drawing
 
         return {"text/plain": repr(self)} | drawing.mimebundle(self)
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write a file through a temporary one beside it, so that nobody ever sees half a file.
-
-    Raises:
-        CircuitError: The folder is missing or can't be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise CircuitError(f"can't write {path}: {error.strerror or error}") from None
-    return path
 
 
 def _same(a: Tensor | None, b: Tensor | None) -> bool:

@@ -3,7 +3,17 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["ACDCError", "CircuitError", "ModelError", "RunError", "TaskError", "UnknownNameError", "unknown_name"]
+__all__ = [
+    "ACDCError",
+    "CircuitError",
+    "FileError",
+    "ModelError",
+    "RunError",
+    "TaskError",
+    "UnknownNameError",
+    "printable",
+    "unknown_name",
+]
 
 
 class ACDCError(Exception):
@@ -20,6 +30,10 @@ class ModelError(ACDCError):
 
 class CircuitError(ACDCError):
     """A circuit, mask or circuit file doesn't fit."""
+
+
+class FileError(ACDCError):
+    """A file can't be read or written, or doesn't hold what it should."""
 
 
 class RunError(ACDCError):
@@ -40,3 +54,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f": did you mean {near[0]!r}?" if near else "."
     return UnknownNameError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known) or 'none'})")
+
+
+def printable(text: str, longest: int = 300) -> str:
+    """The text in one line without control characters, so that a name can't move a terminal's cursor; cut if longer.
+
+    >>> printable("a\x1b[31m\nb")
+    'a [31m b'
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

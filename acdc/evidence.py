@@ -11,17 +11,19 @@ from typing import Any
 
 from acdc import evaluation
 from acdc.circuit import Circuit
-from acdc.discovery import Found, Progress, get_method
+from acdc.discovery import Found, get_method
 from acdc.errors import ACDCError, RunError, unknown_name
 from acdc.evaluation.statistics import CORRECTIONS
 from acdc.evaluation.values import performance_metric
+from acdc.files import write_json
 from acdc.findings import REPORT, Evaluation, read_report, write_evaluation
 from acdc.identity import fingerprint, versions
 from acdc.options import check_options
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 from acdc.recall import Recalled, recall
 from acdc.result import RunResult
-from acdc.store import check_writable, write_json
+from acdc.store import check_writable
 
 __all__ = ["PARTS", "PROMPTS", "Part", "evaluate"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acdc.circuit import Circuit, write_atomically
+from acdc.circuit import Circuit
 from acdc.evaluation import draw_curve, draw_specification
-from acdc.store import write_json
+from acdc.files import write_atomically, write_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,18 +11,20 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.circuit import Circuit, write_atomically
-from acdc.discovery import Found, Journal, Progress
+from acdc.circuit import Circuit
+from acdc.discovery import Found, Journal
 from acdc.errors import ACDCError, ModelError
 from acdc.evaluation import measure
+from acdc.files import write_atomically, write_json
 from acdc.identity import fingerprint, model_identity, versions
 from acdc.metrics import Metric
 from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
 from acdc.plan import Plan, load_model
+from acdc.progress import Progress
 from acdc.prompts import PromptBatch
 from acdc.result import CIRCUIT, METRICS, RunResult, load_run
-from acdc.store import RECORD, Workspace, check_writable, discard, open_workspace, runs_folder, write_json
+from acdc.store import RECORD, Workspace, check_writable, discard, open_workspace, runs_folder
 from acdc.task import Task
 
 __all__ = ["RunResult", "discover", "load_run"]

@@ -1,19 +1,17 @@
 """Where runs are kept: `<out>/<task>/<model>/<method>/<run id>/`, and which of them are unfinished."""
 
-import json
 import logging
 import os
 import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from acdc.circuit import write_atomically
-from acdc.errors import CircuitError, RunError
+from acdc.errors import RunError
 from acdc.journal import FileJournal
 
-__all__ = ["JOURNAL", "RECORD", "Workspace", "check_writable", "discard", "open_workspace", "runs_folder", "write_json"]
+__all__ = ["JOURNAL", "RECORD", "Workspace", "check_writable", "discard", "open_workspace", "runs_folder"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,24 +76,6 @@ def discard(workspace: Workspace) -> None:
     workspace.journal.discard()
     if not any(workspace.path.iterdir()):
         workspace.path.rmdir()
-
-
-def write_json(path: Path, value: Any) -> Path:
-    """Write JSON that people read too; infinities and NaN become null, for strict readers."""
-    try:
-        return write_atomically(
-            path, (json.dumps(_finite(value), indent=2, default=str, allow_nan=False) + "\n").encode()
-        )
-    except CircuitError as error:
-        raise RunError(str(error)) from None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value - value != 0 else value
 
 
 def _unfinished(runs: Path, fingerprint: str) -> Workspace | None:

@@ -24,11 +24,12 @@ from rich.console import Console
 from rich.table import Table
 
 from acdc.discovery.acdc import acdc, edge_order
-from acdc.discovery.method import Found, Progress
+from acdc.discovery.method import Found
 from acdc.models import PatchableModel
 from acdc.patching.masked import weighted_logits
 from acdc.patching.problem import Problem
 from acdc.patching.reach import reach, reading
+from acdc.progress import Progress
 from acdc.prompts import PromptBatch
 from acdc.task import load_task
 

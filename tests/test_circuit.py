@@ -15,7 +15,7 @@ import torch
 
 import acdc.circuit as circuit_module
 from acdc.circuit import Circuit
-from acdc.errors import CircuitError
+from acdc.errors import CircuitError, FileError
 from acdc.graph import Graph
 
 GRAPHS = [Graph(2, 3, 12), Graph(2, 3, 12, parallel=True), Graph(1, 1, 4), Graph(4, 4, 128)]
@@ -88,14 +88,14 @@ def test_saving_replaces_the_file_whole_and_leaves_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(CircuitError, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         circuit_of(GRAPHS[0], seed=1).save(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["circuit.json"]
 
 
 def test_saving_where_no_folder_is(tmp_path: Path) -> None:
-    with pytest.raises(CircuitError, match=r"can't write .*No such file"):
+    with pytest.raises(FileError, match=r"can't write .*No such file"):
         circuit_of(GRAPHS[0]).save(tmp_path / "missing" / "circuit.json")
 
 

@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "acdc"
 FLOORS = [  # from the ground up; names in one group are siblings
-    ["errors"],
+    ["errors", "progress"],
+    ["files"],
     ["graph", "zoo"],
     ["prompts"],
     ["metrics"],

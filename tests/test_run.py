@@ -14,8 +14,9 @@ import torch
 
 from acdc import PatchableModel, PromptPair, Task, discover, load_run
 from acdc.circuit import Circuit
-from acdc.discovery import METHODS, Progress
+from acdc.discovery import METHODS
 from acdc.errors import ACDCError, RunError
+from acdc.progress import Progress
 from acdc.result import find_run
 from tests.tiny import tiny_model
 

@@ -11,9 +11,10 @@ import pandas as pd
 from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import TAUS, rank
 from acdc.benchmarking.recovery import auc, compare, strongest
-from acdc.circuit import Circuit, write_atomically
-from acdc.discovery import METHODS, Method, Progress
+from acdc.circuit import Circuit
+from acdc.discovery import METHODS, Method
 from acdc.errors import ACDCError, ModelError, RunError, unknown_name
+from acdc.files import write_atomically, write_json
 from acdc.identity import fingerprint, model_identity, versions
 from acdc.metrics import get_metric
 from acdc.models import PatchableModel
@@ -21,7 +22,8 @@ from acdc.models.hub import check_reachable
 from acdc.models.loading import resolve
 from acdc.options import check_options
 from acdc.patching.problem import Problem
-from acdc.store import check_writable, runs_folder, write_json
+from acdc.progress import Progress
+from acdc.store import check_writable, runs_folder
 from acdc.task import load_task
 
 __all__ = ["benchmark"]

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from acdc.discovery import Found, Method, Progress
+from acdc.discovery import Found, Method
 from acdc.options import options_of
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["TAUS", "Ranked", "rank"]
 

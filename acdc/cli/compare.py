@@ -198,9 +198,9 @@ def _arguments(named: Mapping[str, _Given], on: str, model: str | None) -> dict[
 
 
 def _write(folder: Path, comparison: "Comparison", result: Mapping[str, Any]) -> list[Path]:
-    from acdc.circuit import write_atomically
     from acdc.drawing import draw_comparison
-    from acdc.store import check_writable, write_json
+    from acdc.files import write_atomically, write_json
+    from acdc.store import check_writable
 
     check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)

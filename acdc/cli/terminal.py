@@ -12,7 +12,7 @@ import typer
 from acdc.errors import RunError
 
 if TYPE_CHECKING:
-    from acdc.discovery import Progress
+    from acdc.progress import Progress
 
 __all__ = ["Debug", "Json", "Quiet", "dump", "hush", "pairs", "progress", "show_warnings", "table"]
 

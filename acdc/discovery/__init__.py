@@ -2,14 +2,14 @@
 
 from acdc.discovery.acdc import acdc
 from acdc.discovery.edge_pruning import edge_pruning
-from acdc.discovery.method import Found, Journal, Method, Progress
+from acdc.discovery.method import Found, Journal, Method
 from acdc.discovery.scored import scored
 from acdc.discovery.scorers import SCORERS, get_scorer
 from acdc.discovery.scores import EdgeScores
 from acdc.discovery.subnetwork_probing import subnetwork_probing
 from acdc.errors import unknown_name
 
-__all__ = ["METHODS", "SCORERS", "EdgeScores", "Found", "Journal", "Method", "Progress", "get_method", "get_scorer"]
+__all__ = ["METHODS", "SCORERS", "EdgeScores", "Found", "Journal", "Method", "get_method", "get_scorer"]
 
 METHODS: dict[str, Method] = {
     method.name: method

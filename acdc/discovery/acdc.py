@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from acdc.discovery.method import Found, Journal, Progress
+from acdc.discovery.method import Found, Journal
 from acdc.errors import RunError, unknown_name
 from acdc.graph import QKV, Graph
 from acdc.patching.problem import Problem
 from acdc.patching.state import CircuitState, Cost, Edge
+from acdc.progress import Progress
 
 __all__ = ["ORDERS", "acdc"]
 

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from acdc.discovery.method import Progress
 from acdc.discovery.scores import EdgeScores
 from acdc.graph import Graph, input_of, kind_of
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["random_scores", "shuffled"]
 

@@ -11,10 +11,10 @@ Reference: Syed, Rager, Conmy 2023, Attribution Patching Outperforms Automated C
 
 from collections.abc import Callable
 
-from acdc.discovery.method import Progress
 from acdc.discovery.scores import EdgeScores, check_gradient
 from acdc.patching.attribution import MEMORY, Piece, Point, edge_effects
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["at_clean", "eap", "noting"]
 

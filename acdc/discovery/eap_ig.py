@@ -24,12 +24,12 @@ from typing import Any, Literal
 import numpy as np
 
 from acdc.discovery.eap import noting
-from acdc.discovery.method import Progress
 from acdc.discovery.scores import EdgeScores
 from acdc.errors import RunError
 from acdc.patching.attribution import MEMORY, Piece, Point, edge_effects
 from acdc.patching.gradient import forward, summed_loss
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["InputPath", "Quadrature", "eap_ig_inputs", "nodes", "off"]
 

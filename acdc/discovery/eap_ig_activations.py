@@ -24,13 +24,13 @@ from torch import Tensor
 
 from acdc.discovery.eap import noting
 from acdc.discovery.eap_ig import Quadrature, nodes
-from acdc.discovery.method import Progress
 from acdc.discovery.scores import EdgeScores
 from acdc.graph import Graph
 from acdc.patching.attention import written_by_layer
 from acdc.patching.attribution import MEMORY, Piece, Point, edge_effects
 from acdc.patching.gradient import Streams, forward, summed_loss
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["eap_ig_activations"]
 

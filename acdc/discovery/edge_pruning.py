@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from acdc.discovery.mask_training import Schedule, Target, train
-from acdc.discovery.method import Found, Journal, Progress
+from acdc.discovery.method import Found, Journal
 from acdc.discovery.scorers import get_scorer
 from acdc.discovery.scores import EdgeScores
 from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["EdgeGates", "edge_pruning", "initial_log_odds", "take"]
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 import torch
 
 from acdc.discovery.controls import shuffled
-from acdc.discovery.method import Progress
 from acdc.discovery.scores import EdgeScores
 from acdc.errors import RunError, unknown_name
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["Scorer", "degree_matched_of", "ensemble_of"]
 

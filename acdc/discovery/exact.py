@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from acdc.discovery.method import Journal, Progress
+from acdc.discovery.method import Journal
 from acdc.discovery.scores import EdgeScores
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.patching.state import CircuitState, Edge
+from acdc.progress import Progress
 
 __all__ = ["exact"]
 

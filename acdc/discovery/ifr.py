@@ -18,11 +18,11 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from acdc.discovery.eap import noting
-from acdc.discovery.method import Progress
 from acdc.discovery.scores import EdgeScores
 from acdc.graph import QKV
 from acdc.patching.attribution import MEMORY, Piece, n_pieces, pieces
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["ifr"]
 

@@ -20,11 +20,12 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from acdc.discovery.hard_concrete import p_open, sample
-from acdc.discovery.method import Journal, Progress
+from acdc.discovery.method import Journal
 from acdc.errors import RunError
 from acdc.patching.masked import prompts_that_fit, weighted_logits
 from acdc.patching.problem import Problem
 from acdc.patching.reach import reading
+from acdc.progress import Progress
 
 __all__ = ["Gates", "Price", "Schedule", "Target", "Trained", "train"]
 

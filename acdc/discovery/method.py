@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Found", "Journal", "Method", "Progress"]
+__all__ = ["Found", "Journal", "Method"]
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,6 @@ class Found:
     cost: Mapping[str, int | float]
     claims: Mapping[str, Any] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a search is: `done` of `total` edges decided (of this sweep), `kept` still in the circuit.
-
-    ACDC also says how many edges it has `measured`: the others could have no effect.
-    """
-
-    done: int
-    total: int
-    kept: int
-    stage: str
-    measured: int = 0
 
 
 @runtime_checkable

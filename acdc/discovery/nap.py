@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 from acdc.discovery.eap import at_clean, noting
 from acdc.discovery.eap_ig import InputPath, Quadrature, nodes
-from acdc.discovery.method import Progress
 from acdc.discovery.nodes import lift
 from acdc.discovery.scores import EdgeScores, check_gradient
 from acdc.patching.attribution import MEMORY, node_effects
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["nap", "nap_ig"]
 

@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from acdc.discovery.method import Found, Journal, Progress
+from acdc.discovery.method import Found, Journal
 from acdc.discovery.scores import EdgeScores
 from acdc.discovery.select import select
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["scored"]
 

@@ -20,11 +20,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from acdc.discovery.method import Progress
 from acdc.discovery.scores import EdgeScores
 from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["RETENTION", "Selected", "consistent", "greedy_order", "ranked", "retain", "select"]
 

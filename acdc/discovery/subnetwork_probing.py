@@ -12,10 +12,11 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from acdc.discovery.mask_training import Price, Schedule, Target, train
-from acdc.discovery.method import Found, Journal, Progress
+from acdc.discovery.method import Found, Journal
 from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 
 __all__ = ["NodeGates", "subnetwork_probing"]
 

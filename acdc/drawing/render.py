@@ -7,11 +7,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from acdc.circuit import MAX_DRAWN_EDGES, Circuit, write_atomically
+from acdc.circuit import MAX_DRAWN_EDGES, Circuit
 from acdc.drawing.dot import dot_of
 from acdc.drawing.scene import Groups, Scene, scene_of
 from acdc.drawing.svg import svg_of
 from acdc.errors import CircuitError
+from acdc.files import write_atomically
 
 __all__ = ["FORMATS", "INSTALL_GRAPHVIZ", "Picture", "draw", "picture"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acdc.circuit import write_atomically
 from acdc.errors import RunError
 from acdc.evaluation.specification import CHOICES
+from acdc.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from acdc.circuit import Circuit, write_atomically
+from acdc.circuit import Circuit
 from acdc.errors import CircuitError
 from acdc.exchange.auto_circuit import from_auto_circuit, to_auto_circuit
 from acdc.exchange.format import (
@@ -27,6 +27,7 @@ from acdc.exchange.format import (
     read_bytes,
 )
 from acdc.exchange.hooks import HookEdge, HookPoint
+from acdc.files import write_atomically
 from acdc.graph import Graph
 
 __all__ = ["ACDC", "AUTO_CIRCUIT", "Names", "json_format", "lost_scores", "text_format"]

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acdc.circuit import FORMAT_VERSION, Circuit, cfg_of, graph_of_cfg, write_atomically
+from acdc.circuit import FORMAT_VERSION, Circuit, cfg_of, graph_of_cfg
 from acdc.errors import CircuitError
 from acdc.exchange.edge_lists import lost_scores
 from acdc.exchange.format import Format, from_header, header_of, measured, nothing_lost, read_bytes
 from acdc.exchange.hooks import HookEdge, HookPoint, hook_of_destination, hook_of_source
+from acdc.files import write_atomically
 from acdc.graph import QKV, Graph
 
 __all__ = ["ACDC_PTH", "EAP_IG_PT", "is_torch_file"]

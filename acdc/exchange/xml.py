@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from acdc.circuit import Circuit, write_atomically
+from acdc.circuit import Circuit
 from acdc.errors import CircuitError
 from acdc.exchange.format import (
     Format,
@@ -26,6 +26,7 @@ from acdc.exchange.format import (
     parse_json,
     read_bytes,
 )
+from acdc.files import write_atomically
 from acdc.graph import Graph, input_of, kind_of
 
 if TYPE_CHECKING:

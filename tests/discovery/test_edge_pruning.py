@@ -12,12 +12,13 @@ from acdc.circuit import Circuit
 from acdc.discovery.edge_pruning import EdgeGates, edge_pruning, initial_log_odds, take
 from acdc.discovery.hard_concrete import p_open
 from acdc.discovery.mask_training import _rows
-from acdc.discovery.method import Found, Progress
+from acdc.discovery.method import Found
 from acdc.discovery.scores import EdgeScores
 from acdc.errors import ACDCError
 from acdc.graph import Graph
 from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 from acdc.task import load_task
 from acdc.zoo import zoo_path
 from tests.discovery.test_acdc import Memory

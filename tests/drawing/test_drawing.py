@@ -17,7 +17,7 @@ from acdc.circuit import Circuit
 from acdc.drawing import draw, html_table, mimebundle, picture, to_dot
 from acdc.drawing.scene import scene_of
 from acdc.drawing.svg import svg_of
-from acdc.errors import CircuitError
+from acdc.errors import CircuitError, FileError
 from acdc.graph import Graph
 from tests.test_circuit import GRAPHS, IDS, circuit_of
 
@@ -259,7 +259,7 @@ def test_an_unknown_ending_lists_the_formats(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["c.svg", "c.dot"])
 def test_a_missing_folder_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(CircuitError, match="can't write"):
+    with pytest.raises(FileError, match="can't write"):
         circuit_of(GRAPHS[0]).draw(tmp_path / "missing" / name)
 
 

@@ -1,0 +1,159 @@
+"""Files that survive a crash and are checked when read: atomic writes, strict JSON, and schemas.
+
+Every file of the engine is written and read through here, so that an interrupted write leaves the old file whole, and a
+damaged or hostile file gives one short line that says what is wrong with it.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from acdc.errors import FileError, printable
+
+__all__ = ["parse_json", "read_bytes", "read_json", "validated", "write_atomically", "write_json"]
+
+MAX_BYTES = 2**31  # of a file that is read at once
+LONGEST_KEY = 1000  # letters
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write a file through a temporary one beside it, so that nobody ever sees half a file.
+
+    Raises:
+        FileError: The folder is missing or can't be written, or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise FileError(f"can't write {path}: {_reason(error)}") from None
+    return path
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
+    """Write JSON that people read too; infinities and NaN become null, for strict readers.
+
+    Raises:
+        FileError: The file can't be written.
+    """
+    return write_atomically(path, (json.dumps(_finite(value), indent=2, default=str, allow_nan=False) + "\n").encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> bytes:
+    """A file's content.
+
+    Raises:
+        FileError: It isn't there, can't be read, is no regular file, or is larger than `max_bytes`.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise FileError(f"can't read {path}: it is {'a folder' if path.is_dir() else 'no regular file'}")
+        if (size := path.stat().st_size) > max_bytes:
+            raise FileError(f"{path} has {size:,} bytes, more than the {max_bytes:,} that are read")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise FileError(f"can't read {path}: {_reason(error)}") from None
+
+
+def read_json(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, allow_nan: bool = False) -> Any:
+    """The JSON value of a file: see `parse_json`.
+
+    Raises:
+        FileError: It can't be read, or isn't strict JSON.
+    """
+    content = read_bytes(path, max_bytes=max_bytes)
+    try:
+        return parse_json(content, allow_nan=allow_nan)
+    except FileError as error:
+        raise FileError(f"{path} {error}") from None
+
+
+def parse_json(content: bytes | str, *, allow_nan: bool = False) -> Any:
+    """A JSON value, read strictly: in UTF-8, every key once and of at most a thousand letters, no lone surrogates.
+
+    Args:
+        allow_nan: Whether NaN and Infinity may stand for numbers, as Python's own writer puts them; JSON has neither.
+
+    Raises:
+        FileError: It isn't such JSON. The message starts with a verb, so that a file's name can stand before it.
+
+    >>> parse_json('{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ...
+    acdc.errors.FileError: has the key 'a' twice in one object
+    """
+    try:
+        text = content if isinstance(content, str) else content.decode()
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=None if allow_nan else _no_constant)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise FileError("is no text: it holds half a character (a lone surrogate)") from None
+    except UnicodeDecodeError:
+        raise FileError("is not JSON: it is no UTF-8 text") from None
+    except RecursionError:
+        raise FileError("is not JSON that can be read: it is nested too deeply") from None
+    except ValueError as error:
+        raise FileError(f"is not JSON: {printable(str(error), 200)}") from None
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise FileError(f"has the key {printable(twice, 60)!r} twice in one object")
+    if found and max(map(len, found)) > LONGEST_KEY:
+        longest = max(found, key=len)
+        raise FileError(f"has a key of {len(longest):,} letters ({printable(longest, 40)!r}); at most {LONGEST_KEY:,}")
+    return found
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number in JSON")
+
+
+def validated(schema: type[Schema], value: Any, *, what: str) -> Schema:
+    """`value` as an instance of a pydantic schema.
+
+    Args:
+        what: Whose value it is, as the message is to begin: "outputs/ioi/run.json is damaged".
+
+    Raises:
+        FileError: It doesn't fit; the message names the first field that doesn't.
+    """
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        came = "" if first["type"] == "missing" else f", not {printable(repr(first['input']), 60)}"
+        field = f"{printable(place, 100)!r}: " if place else ""
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise FileError(f"{what}: {field}{message[:1].lower()}{printable(message[1:], 200)}{came}{more}") from None
+    except RecursionError:
+        raise FileError(f"{what}: it is nested too deeply") from None
+
+
+def _reason(error: Exception) -> str:
+    return printable(str(getattr(error, "strerror", None) or error), 200)
