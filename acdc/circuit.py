@@ -146,6 +146,17 @@ class Circuit:
         """The circuit without edges that lie on no path from `input` to `logits`."""
         return Circuit(self.graph, self.graph.prune(self.mask), self.scores, self.provenance)
 
+    def flip_scores(self) -> "Circuit":
+        """The circuit with every score's sign reversed: some tools score an edge negatively where it is needed.
+
+        Raises:
+            CircuitError: It has no scores.
+        """
+        if (scores := self.scores) is None:
+            raise CircuitError("the circuit has no scores whose sign could be flipped")
+        turned = {"flipped_scores": not self.provenance.get("flipped_scores", False)}
+        return Circuit(self.graph, self.mask, -scores, {**self.provenance, **turned})
+
     def __contains__(self, edge: object) -> bool:
         """Whether the named edge is kept; a name that is no edge of the graph raises `CircuitError`."""
         return isinstance(edge, str) and bool(self.mask[self.graph.parse_edge(edge)])

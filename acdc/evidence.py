@@ -178,15 +178,31 @@ def _curve(work: _Work) -> Result:
         )
         for ranking in ("signed", "absolute")
     )
+    sizes = evaluation.mib_sizes(signed.n_edges_of_model)
+    reversed = evaluation.curve(work.problem, -work.circuit.scores, sizes=sizes, complement=False)
     return {
         "signed": asdict(signed),
         "absolute": asdict(absolute),
         "areas": evaluation.areas(signed, absolute),
+        **_reversed(signed, reversed),
         "metric": signed.metric,
         "circuit": _mark(work),
         "n_prompts": signed.n_prompts,
-        "forward_passes": signed.forward_passes + absolute.forward_passes,
+        "forward_passes": signed.forward_passes + absolute.forward_passes + reversed.forward_passes,
     }
+
+
+def _reversed(signed: evaluation.Curve, reversed: evaluation.Curve) -> Result:
+    """What the opposite ranking does, and a warning where it does better: some tools' scores have the other sign."""
+    own, other = (evaluation.mib_cpr(each) for each in (signed, reversed))
+    found: Result = {"reversed_cpr": other}
+    name = signed.metric
+    if name in own and other[name] > own[name]:
+        found["warning"] = (
+            f"the reversed ranking does better (CPR {other[name]:.3f} against {own[name]:.3f} by {name}): the scores "
+            "may have the opposite sign; --flip-scores (flip_scores=True) turns them"
+        )
+    return found
 
 
 def _mark(work: _Work) -> Result:
@@ -421,6 +437,7 @@ def _opening(work: _Work) -> dict[str, Any]:
             "n_edges": work.circuit.n_edges,
             "n_edges_of_model": graph.n_edges,
             "n_nodes": len(work.circuit.nodes),
+            "flipped_scores": bool(work.circuit.provenance.get("flipped_scores", False)),
         },
         "task": recalled.task.name,
         "ablation": recalled.ablation,

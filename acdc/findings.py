@@ -159,6 +159,8 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Names and lines, part by part."""
     circuit = report["circuit"]
     yield "edges", f"{circuit['n_edges']:,} of {circuit['n_edges_of_model']:,}, {circuit['n_nodes']} nodes"
+    if circuit.get("flipped_scores"):
+        yield "scores", "taken with the opposite sign"
     for warning in report["warnings"]:
         yield "warning", warning
     for name, part in report["parts"].items():
@@ -246,6 +248,8 @@ def _completeness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _curve(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "warning" in part:
+        yield "warning", part["warning"]
     for mode, areas in part["areas"].items():
         texts = [f"{name} {each['cpr']:.3f} / {each['cmd']:.3f}" for name, each in areas.items()]
         yield f"CPR / CMD, {mode}", ", ".join(texts) or "undefined"

@@ -111,6 +111,7 @@ def recall(
     revision: str | None = None,
     trust_remote_code: bool = False,
     force: bool = False,
+    flip_scores: bool = False,
 ) -> Recalled:
     """Load the model and the task of a saved circuit again.
 
@@ -119,6 +120,7 @@ def recall(
         model, task, task_options, metric, ablation, dtype, device, revision: Instead of what the record says.
         trust_remote_code: Whether code that comes with the model may run; a record can't allow that.
         force: Go on, with a warning, where the model isn't the one that the circuit was found in.
+        flip_scores: Take the scores with the opposite sign: see `Circuit.flip_scores`.
 
     Raises:
         RunError: The record doesn't say which model or task, or the weights, configuration or tokenizer differ from it.
@@ -126,6 +128,7 @@ def recall(
         ACDCError: Model or task can't be loaded.
     """
     circuit, record, beside = open_circuit(run)
+    circuit = circuit.flip_scores() if flip_scores else circuit
     arguments = DEFAULTS | dict(record.get("arguments", {}))
     given = {"ablation": ablation, "dtype": dtype, "device": device, "revision": revision, "task_options": task_options}
     arguments |= {key: value for key, value in given.items() if value is not None}
@@ -174,7 +177,7 @@ def _from_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
         provenance = {key: value for key, value in provenance.items() if key != "prompts_sha256"}
     named = {"task", "task_name", "model", *DEFAULTS}
     arguments = {key: value for key, value in provenance.items() if key in named}
-    other = {"prompts_sha256", "claims", "operation", "operands", *HASHES}
+    other = {"prompts_sha256", "claims", "operation", "operands", "flipped_scores", *HASHES}
     arguments["options"] = {key: value for key, value in provenance.items() if key not in named | other}
     hashes = {key: provenance[key] for key in HASHES if key in provenance} | {"dtype": provenance.get("dtype")}
     return {"arguments": arguments, "model": hashes, "prompts_sha256": provenance.get("prompts_sha256")}

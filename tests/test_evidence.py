@@ -225,3 +225,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["evaluate", str(tmp_path), "--only", "nonsense"]) == 2
     assert "unknown part of an evaluation" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "nowhere")]) == 2
+
+
+def test_scores_of_the_opposite_sign_are_told_and_turned(model: PatchableModel, tmp_path: Path) -> None:
+    run = discover(model, Random, method="exact", n=6, out=None)
+    theirs = run.circuit.flip_scores().save(tmp_path / "theirs.json")
+    options = {"model": model, "task": Random, "metric": "kl", "only": ["curve"], "save": False, **FEW}
+    right, wrong = (evaluate(each, **options) for each in (run.circuit, theirs))
+    assert "warning" not in right.part("curve") and "warning" in wrong.part("curve")
+    assert "the reversed ranking does better" in wrong.summary() and "--flip-scores" in wrong.summary()
+    turned = evaluate(theirs, flip_scores=True, **options)
+    assert turned.part("curve")["areas"] == right.part("curve")["areas"] and "warning" not in turned.part("curve")
+    assert wrong.part("curve")["reversed_cpr"]["kl"] == right.part("curve")["areas"]["mib"]["kl"]["cpr"]
+    with pytest.raises(ACDCError, match="no scores"):
+        evaluate(Circuit(run.circuit.graph, run.circuit.mask), flip_scores=True, **options)

@@ -26,6 +26,7 @@ def convert(
         Path | None, typer.Option(help="A circuit or run of the same model, for files that don't say its shape.")
     ] = None,
     lossy: Annotated[bool, typer.Option("--lossy", help="Leave out what a format can't carry.")] = False,
+    flip_scores: Annotated[bool, typer.Option("--flip-scores", help="Reverse the sign of every score.")] = False,
     formats: Annotated[bool, typer.Option("--formats", help="List the formats.")] = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -42,6 +43,7 @@ def convert(
     if to is not None:
         get_format(to)
     circuit = circuit_at(source, origin=origin, graph=None if graph is None else circuit_at(graph).graph, lossy=lossy)
+    circuit = circuit.flip_scores() if flip_scores else circuit
     written = write_circuit(circuit, target, format=to, lossy=lossy)
     if as_json:
         dump({"written": str(written), "n_edges": circuit.n_edges, "n_edges_of_model": circuit.graph.n_edges})

@@ -53,6 +53,9 @@ def evaluate(
     force: Annotated[
         bool, typer.Option("--force", help="Go on where the model isn't the one that the circuit was found in.")
     ] = False,
+    flip_scores: Annotated[
+        bool, typer.Option("--flip-scores", help="Take the scores with the opposite sign, for another tool's file.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Where to write. [default: evaluation/ beside the run's files]")
     ] = None,
@@ -99,6 +102,7 @@ def evaluate(
             revision=revision,
             trust_remote_code=trust_remote_code,
             force=force,
+            flip_scores=flip_scores,
         )
     if as_json:
         dump(found.to_dict())

@@ -8,7 +8,7 @@ from acdc.evaluation.certificate import Certificate, certify
 from acdc.evaluation.compare import compare_circuits, edge_groups, roc_auc
 from acdc.evaluation.completeness import Completeness, Damage, completeness
 from acdc.evaluation.confidence import Interval, faithfulness_interval, headline, mean_interval, share_interval
-from acdc.evaluation.curves import Curve, areas, curve, top_edges
+from acdc.evaluation.curves import Curve, areas, curve, mib_cpr, top_edges
 from acdc.evaluation.faithfulness import measure
 from acdc.evaluation.figures import draw_curve, draw_specification
 from acdc.evaluation.hypotheses import (
@@ -75,6 +75,7 @@ __all__ = [
     "mean_interval",
     "measure",
     "mib_areas",
+    "mib_cpr",
     "mib_sizes",
     "minimality",
     "minimality_test",

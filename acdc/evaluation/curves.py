@@ -19,7 +19,7 @@ from acdc.patching.problem import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RANKINGS", "Curve", "areas", "curve", "top_edges"]
+__all__ = ["RANKINGS", "Curve", "areas", "curve", "mib_cpr", "top_edges"]
 
 RANKINGS = ("signed", "absolute")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -127,6 +127,16 @@ def areas(signed: Curve, absolute: Curve) -> dict[str, dict[str, dict[str, float
         found["mib"][name] = {"cpr": mib[0][0], "cmd": mib[1][1]}
         found["corrected"][name] = {"cpr": whole[0][0], "cmd": whole[1][1]}
     return found
+
+
+def mib_cpr(found: Curve) -> dict[str, float]:
+    """MIB's CPR of a curve that has MIB's sizes, for each metric in which the model differs from the corrupted run."""
+    at = mib_sizes(found.n_edges_of_model)
+    names = [key.removesuffix("_faithfulness") for key in found.points[0] if key.endswith("_faithfulness")]
+    values = {
+        name: [_faithfulness_at(found, name)[n] for n in at] for name in names if not name.endswith("_complement")
+    }
+    return {name: mib_areas(f)[0] for name, f in values.items() if None not in f}
 
 
 def _faithfulness_at(found: Curve, metric: str) -> dict[int, Any]:

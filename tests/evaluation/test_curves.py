@@ -16,6 +16,7 @@ from acdc.evaluation import (
     draw_curve,
     log_sizes,
     mib_areas,
+    mib_cpr,
     mib_sizes,
     top_edges,
 )
@@ -141,3 +142,11 @@ def test_the_curve_changes_nothing_and_draws(tmp_path) -> None:
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ACDCError, match="must be one of svg, png, pdf"):
         draw_curve(frame, tmp_path / "curve.gif", metric="kl")
+
+
+def test_the_cpr_of_a_curve_is_that_of_its_areas() -> None:
+    problem = problem_of()
+    scores = random_scores(problem.model.graph)
+    signed, absolute = (curve(problem, scores, ranking=r, complement=r == "signed") for r in ("signed", "absolute"))
+    found = mib_cpr(signed)
+    assert found == {name: each["cpr"] for name, each in areas(signed, absolute)["mib"].items()}

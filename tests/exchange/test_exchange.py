@@ -491,3 +491,19 @@ def test_the_command_converts(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["convert", str(source)]) == 2
     assert main(["convert", "--formats", "--json"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out.splitlines()[-1])] == list(FORMATS)
+
+
+def test_scores_are_flipped_on_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    circuit = circuit_of(SMALL)
+    source, target = circuit.save(tmp_path / "a.json"), tmp_path / "b.pt"
+    assert main(["convert", str(source), str(target), "--flip-scores"]) == 0
+    flipped = read_circuit(target)
+    assert torch.equal(flipped.mask, circuit.mask) and torch.equal(
+        flipped.scores.nan_to_num(7.0), (-circuit.scores).nan_to_num(7.0)
+    )
+    assert flipped.provenance == circuit.provenance | {"flipped_scores": True}
+    assert flipped.flip_scores() == circuit and circuit.flip_scores() == flipped
+    names = tmp_path / "c.txt"
+    names.write_text("A0.1->MLP 0\n")
+    assert main(["convert", str(names), str(target), "--graph", str(source), "--flip-scores"]) == 2
+    assert "no scores" in capsys.readouterr().err
