@@ -18,6 +18,7 @@ from torch import Tensor
 from acdc.errors import CircuitError
 from acdc.files import write_atomically
 from acdc.graph import Graph
+from acdc.score_kinds import ScoreKind, check_score_kind
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -79,18 +80,18 @@ class Circuit:
     """The kept edges of a graph, how much each matters, and where that is known from.
 
     A circuit can't be changed: its tensors are copied when given and when read. Two circuits are equal when graph,
-    mask and scores are; where they come from isn't compared.
+    mask and scores are; what the scores are called and where all comes from isn't compared.
 
     Args:
         graph: The graph of the model's shape.
         mask: `[src, dst]`, True where the edge is kept.
-        scores: `[src, dst]` effect of each edge, held in float64; positive: removing the edge makes the loss worse;
-            NaN: not measured. None when no edge was measured.
+        scores: `[src, dst]` score of each edge, held in float64; NaN: not measured. None when no edge was measured.
         provenance: What JSON can hold. `task`, `model`, `method` and `tau` appear in the circuit's one-line summary.
+        score_kind: What the scores are: see `acdc.score_kinds`; only effects are in the metric's unit. None: unknown.
 
     Raises:
-        CircuitError: A tensor has another shape or dtype, the mask keeps pairs that are no edges, or the provenance
-            isn't JSON.
+        CircuitError: A tensor has another shape or dtype, the mask keeps pairs that are no edges, the provenance isn't
+            JSON, or there is no such kind of scores.
 
     >>> graph = Graph(n_layers=1, n_heads=2, d_model=8)
     >>> circuit = Circuit.from_edges(graph, ["input->a0.h1<v>", "a0.h1->logits"], provenance={"task": "copy"})
@@ -104,9 +105,11 @@ class Circuit:
     mask: Bool[Tensor, "src dst"] = _Copied(_copy_mask)  # type: ignore[assignment]
     scores: Float[Tensor, "src dst"] | None = _Copied(_copy_scores, default=None)  # type: ignore[assignment]
     provenance: Mapping[str, Any] = _Copied(_copy_provenance, default=None)  # type: ignore[assignment]
+    score_kind: ScoreKind | None = None
 
     def __post_init__(self) -> None:
         self.graph.check_mask(self.mask)
+        check_score_kind(self.score_kind)
         scores, shape = self.scores, (self.graph.n_src, self.graph.n_dst)
         if scores is None:
             return
@@ -144,7 +147,7 @@ class Circuit:
 
     def prune(self) -> "Circuit":
         """The circuit without edges that lie on no path from `input` to `logits`."""
-        return Circuit(self.graph, self.graph.prune(self.mask), self.scores, self.provenance)
+        return Circuit(self.graph, self.graph.prune(self.mask), self.scores, self.provenance, self.score_kind)
 
     def flip_scores(self) -> "Circuit":
         """The circuit with every score's sign reversed: some tools score an edge negatively where it is needed.
@@ -196,15 +199,18 @@ class Circuit:
         mine, theirs = self.provenance, other.provenance
         shared = {key: value for key, value in mine.items() if key in theirs and theirs[key] == value}
         provenance = shared | {"operation": symbol, "operands": [dict(mine), dict(theirs)]}
-        return Circuit(self.graph, operation(self.mask, other.mask), scores, provenance)
+        kind = self.score_kind if scores is not None and self.score_kind == other.score_kind else None
+        return Circuit(self.graph, operation(self.mask, other.mask), scores, provenance, kind)
 
     def to_networkx(self) -> "nx.MultiDiGraph":
         """The kept edges as a networkx graph between nodes: see `Graph.to_networkx`."""
         return self.graph.to_networkx(self.mask, self.scores)
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row for each edge of the graph, kept or not: see `Graph.to_frame`."""
-        return self.graph.to_frame(self.mask, self.scores)
+        """One row for each edge of the graph, kept or not: see `Graph.to_frame`; `attrs` holds the scores' kind."""
+        frame = self.graph.to_frame(self.mask, self.scores)
+        frame.attrs["score_kind"] = self.score_kind
+        return frame
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the circuit as JSON that EAP-IG and MIB read too; an interrupted write leaves the old file whole.
@@ -251,7 +257,7 @@ class Circuit:
         Args:
             path: Where to; the ending says the format: see `acdc.drawing.draw`.
             title: Default: the circuit's origin.
-            max_edges: Draw only so many edges, those of the largest effect; None draws all.
+            max_edges: Draw only so many edges, those of the largest scores; None draws all.
         """
         from acdc import drawing  # the one import from a higher floor, made when a picture is asked for
 
@@ -296,7 +302,12 @@ def cfg_of(graph: Graph) -> dict[str, Any]:
 def _encode(circuit: Circuit) -> Iterator[str]:
     graph, scores, kept = circuit.graph, circuit.scores, set(circuit.nodes)
     cfg = cfg_of(graph)
-    ours = {"version": FORMAT_VERSION, "scores": scores is not None, "provenance": circuit.provenance}
+    ours = {
+        "version": FORMAT_VERSION,
+        "scores": scores is not None,
+        "score_kind": circuit.score_kind,
+        "provenance": circuit.provenance,
+    }
     nodes = {node: {"in_graph": node in kept} for node in (*graph.sources, "logits")}
     yield f'{{\n"cfg": {json.dumps(cfg)},\n"acdc": {json.dumps(ours)},\n"nodes": {json.dumps(nodes)},\n"edges": {{'
     rows, columns = graph.edges_mask.nonzero(as_tuple=True)
@@ -327,7 +338,7 @@ def _read_json(path: Path) -> Any:
         raise CircuitError(f"{path} is not JSON: {error}") from None
 
 
-def _decode(data: Any, expected: Graph | None) -> tuple[Graph, Tensor, Tensor | None, Any]:
+def _decode(data: Any, expected: Graph | None) -> tuple[Graph, Tensor, Tensor | None, Any, ScoreKind | None]:
     parts = [_part(data, key) for key in ("cfg", "nodes", "edges")]
     graph = graph_of_cfg(parts[0], expected)
     _check_nodes(graph, parts[1])
@@ -337,7 +348,7 @@ def _decode(data: Any, expected: Graph | None) -> tuple[Graph, Tensor, Tensor | 
     mask, scores = _decode_edges(graph, parts[2])
     has_scores = ours.get("scores", not bool(scores.isnan().all()))  # only our files tell "none" from "none measured"
     provenance = _part(ours, "provenance") if "provenance" in ours else {}
-    return graph, mask, scores if has_scores else None, provenance
+    return graph, mask, scores if has_scores else None, provenance, check_score_kind(ours.get("score_kind"))
 
 
 def _part(data: Any, key: str) -> dict[str, Any]:

@@ -279,7 +279,7 @@ def _found_again(work: _Work, problem: Problem, method: str, options: Mapping[st
     found: Found = get_method(method).search(problem, **options)
     passes = found.cost.get("forward_passes")
     origin = made_of | {"task": recalled.task.name, "model": problem.model.name, "fingerprint": key}
-    circuit = Circuit(graph, found.mask, found.scores, origin | {"forward_passes": passes})
+    circuit = Circuit(graph, found.mask, found.scores, origin | {"forward_passes": passes}, found.score_kind)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         circuit.save(path)

@@ -168,7 +168,8 @@ class _Run:
     def finish(self, found: Found, workspace: Workspace | None) -> RunResult:
         """Measure the circuit and write everything; the record comes last, as the sign of a finished run."""
         _tell(self.progress, "measuring the circuit")
-        circuit = Circuit(self.problem.model.graph, found.mask, found.scores, self.provenance(found))
+        graph, provenance = self.problem.model.graph, self.provenance(found)
+        circuit = Circuit(graph, found.mask, found.scores, provenance, found.score_kind)
         metrics = {**measure(self.problem, found.mask), "held_out": self.measure_held_out(found.mask)}
         self.clock.lap("measuring")
         if workspace is None:

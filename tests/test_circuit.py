@@ -17,6 +17,7 @@ import acdc.circuit as circuit_module
 from acdc.circuit import Circuit
 from acdc.errors import CircuitError, FileError
 from acdc.graph import Graph
+from acdc.score_kinds import SCORE_KINDS, ScoreKind
 
 GRAPHS = [Graph(2, 3, 12), Graph(2, 3, 12, parallel=True), Graph(1, 1, 4), Graph(4, 4, 128)]
 IDS = ["sequential", "parallel", "smallest", "bundled"]
@@ -48,7 +49,32 @@ def test_save_then_load_is_the_identity(graph: Graph, scores: bool, tmp_path: Pa
     assert hash(loaded) == hash(circuit)
     assert loaded.provenance == circuit.provenance
     assert (loaded.scores is None) == (circuit.scores is None)
+    assert loaded.score_kind is None
     assert loaded.save(tmp_path / "again.json").read_bytes() == (tmp_path / "circuit.json").read_bytes()
+
+
+@pytest.mark.parametrize("kind", [*SCORE_KINDS, None])
+def test_what_the_scores_are_is_kept(kind: ScoreKind | None, tmp_path: Path) -> None:
+    circuit = dataclasses.replace(circuit_of(GRAPHS[0]), score_kind=kind)
+    loaded = Circuit.load(circuit.save(tmp_path / "circuit.json"))
+    assert loaded.score_kind == circuit.prune().score_kind == (circuit & loaded).score_kind == kind
+    assert (circuit | circuit_of(GRAPHS[0], 1)).score_kind is None, "the scores are dropped"
+    assert circuit.to_frame().attrs["score_kind"] == kind
+    assert circuit == circuit_of(GRAPHS[0])
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ('"effects"', "unknown kind of scores 'effects': did you mean 'effect'"),
+        ("3", "must be a name or none, not int"),
+    ],
+)
+def test_a_kind_of_scores_that_is_none_is_refused(written: str, message: str, tmp_path: Path) -> None:
+    path = circuit_of(GRAPHS[0]).save(tmp_path / "circuit.json")
+    path.write_text(path.read_text().replace('"score_kind": null', f'"score_kind": {written}'))
+    with pytest.raises(CircuitError, match=rf"circuit\.json: .*{message}"):
+        Circuit.load(path)
 
 
 @pytest.mark.parametrize("value", [0.1, -1e-308, 5e-324, 1.7976931348623157e308, math.inf, -math.inf, -0.0, math.nan])

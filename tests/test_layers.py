@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "acdc"
 FLOORS = [  # from the ground up; names in one group are siblings
     ["errors", "progress"],
     ["files"],
-    ["graph", "zoo"],
+    ["graph", "score_kinds", "zoo"],
     ["prompts"],
     ["metrics"],
     ["models"],

@@ -78,6 +78,7 @@ def acdc(
     return Found(
         mask=state.graph.prune(mask) if prune else mask,
         scores=torch.from_numpy(search.scores),
+        score_kind="effect",
         cost={
             "candidates": search.tried,
             "free_removals": search.free,

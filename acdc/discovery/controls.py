@@ -25,7 +25,8 @@ def random_scores(problem: Problem, *, progress: Callable[[Progress], None] | No
     graph = problem.model.graph
     generator = torch.Generator().manual_seed(problem.seed)
     scores = torch.rand(graph.n_src, graph.n_dst, generator=generator, dtype=torch.float64)
-    return EdgeScores(scores.masked_fill(~graph.edges_mask, math.nan), {"forward_passes": 0, "backward_passes": 0})
+    cost = {"forward_passes": 0, "backward_passes": 0}
+    return EdgeScores(scores.masked_fill(~graph.edges_mask, math.nan), "none", cost)
 
 
 def shuffled(graph: Graph, values: Shaped[Tensor, "src dst"], *, seed: int = 0) -> Shaped[Tensor, "src dst"]:

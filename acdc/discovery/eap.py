@@ -37,7 +37,7 @@ def eap(
     """
     check_gradient(problem, "eap")
     groups = edge_effects(problem, at_clean, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
-    return EdgeScores(groups.sum(0), {"forward_passes": 2, "backward_passes": 1}, groups=groups)
+    return EdgeScores(groups.sum(0), "estimated effect", {"forward_passes": 2, "backward_passes": 1}, groups=groups)
 
 
 def at_clean(piece: Piece) -> list[Point]:

@@ -63,7 +63,8 @@ def eap_ig_inputs(
     scores = groups.sum(0)
     effect = path.ablated_loss / problem.batch.n - problem.loss(problem.clean.logits)
     evidence = off(float(scores[0].nansum()), effect)
-    return EdgeScores(scores, {"forward_passes": steps + 3, "backward_passes": steps}, evidence, groups)
+    cost = {"forward_passes": steps + 3, "backward_passes": steps}
+    return EdgeScores(scores, "estimated effect", cost, evidence, groups)
 
 
 def nodes(quadrature: Quadrature, steps: int) -> list[tuple[float, float]]:

@@ -65,7 +65,7 @@ def eap_ig_activations(
     scores, n_components = groups.sum(0), 2 * graph.n_layers + 1
     cost = {"forward_passes": 2 + n_components * (steps + (paths == "own")), "backward_passes": n_components * steps}
     evidence = found.completeness(problem, scores) if paths == "own" else {}
-    return EdgeScores(scores, cost, evidence, groups)
+    return EdgeScores(scores, "estimated effect", cost, evidence, groups)
 
 
 class Component(NamedTuple):

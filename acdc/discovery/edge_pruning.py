@@ -95,6 +95,7 @@ def edge_pruning(
     return Found(
         mask=take(graph, log_odds, wanted, prune=prune),
         scores=log_odds.sigmoid(),
+        score_kind="gate",
         cost=trained.cost,
         claims={"target_met": trained.met, "n_open": int((log_odds > 0).sum())},
     )

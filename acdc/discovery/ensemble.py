@@ -45,7 +45,7 @@ def ensemble_of(scorers: Mapping[str, Scorer]) -> Scorer:
         edges = problem.model.graph.edges_mask
         scores = torch.stack([each.scores / each.scores[edges].std().clamp_min(1e-300) for each in found]).mean(0)
         keys = ("forward_passes", "backward_passes")
-        return EdgeScores(scores, {key: sum(each.cost[key] for each in found) for key in keys})
+        return EdgeScores(scores, "importance", {key: sum(each.cost[key] for each in found) for key in keys})
 
     return ensemble
 
@@ -67,6 +67,6 @@ def degree_matched_of(scorers: Mapping[str, Scorer]) -> Scorer:
         if of not in scorers:
             raise unknown_name("scorer", of, scorers)
         found = scorers[of](problem, progress=progress)
-        return EdgeScores(shuffled(problem.model.graph, found.scores, seed=problem.seed), found.cost)
+        return EdgeScores(shuffled(problem.model.graph, found.scores, seed=problem.seed), "none", found.cost)
 
     return degree_matched

@@ -59,7 +59,8 @@ def exact(
         done += len(edges)
         if progress is not None:
             progress(Progress(done, graph.n_edges, 0, "patching edges"))
-    return EdgeScores(torch.from_numpy(scores), {"forward_passes": 2 + graph.n_edges, "backward_passes": 0})
+    cost = {"forward_passes": 2 + graph.n_edges, "backward_passes": 0}
+    return EdgeScores(torch.from_numpy(scores), "effect", cost)
 
 
 def _chunks(state: CircuitState, memory: int) -> Iterator[list[Edge]]:

@@ -53,7 +53,7 @@ def hisp(
     importance = effects.abs().mean(0)
     graph = problem.model.graph
     importance = _normalised(graph, importance) if normalise else importance
-    return EdgeScores(lift(graph, importance), {"forward_passes": 2, "backward_passes": 1})
+    return EdgeScores(lift(graph, importance), "importance", {"forward_passes": 2, "backward_passes": 1})
 
 
 def _activation(piece: Piece) -> Outputs:

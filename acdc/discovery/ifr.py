@@ -43,7 +43,7 @@ def ifr(problem: Problem, *, memory: int = MEMORY, progress: Callable[[Progress]
         if note is not None:
             note(done + 1, count)
     scores = (total / tokens.clamp_min(1)).masked_fill(~graph.edges_mask, math.nan)
-    return EdgeScores(scores, {"forward_passes": 1, "backward_passes": 0})
+    return EdgeScores(scores, "share", {"forward_passes": 1, "backward_passes": 0})
 
 
 def _add(piece: Piece, total: Float64[Tensor, "src dst"], tokens: Float64[Tensor, " dst"]) -> None:

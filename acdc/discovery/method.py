@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.score_kinds import ScoreKind
+
 __all__ = ["Found", "Journal", "Method"]
 
 
@@ -16,7 +18,8 @@ class Found:
 
     Attributes:
         mask: The kept edges.
-        scores: Each edge's effect, positive where removing it hurts; NaN where it wasn't measured.
+        scores: One number an edge; NaN where it wasn't measured.
+        score_kind: What the scores are: see `acdc.score_kinds`.
         cost: What it took, like `forward_passes` (whole batches), `candidates` (edges tried).
         claims: What holds of the result by construction, like `minimal_at_tau`.
         evidence: What was measured on the way, like `completeness_error`.
@@ -24,6 +27,7 @@ class Found:
 
     mask: Bool[Tensor, "src dst"]
     scores: Float[Tensor, "src dst"]
+    score_kind: ScoreKind
     cost: Mapping[str, int | float]
     claims: Mapping[str, Any] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)

@@ -34,7 +34,8 @@ def nap(problem: Problem, *, memory: int = MEMORY, progress: Callable[[Progress]
     """
     check_gradient(problem, "nap")
     effects = node_effects(problem, at_clean, memory=memory, note=noting(progress, "gradients"))
-    return EdgeScores(lift(problem.model.graph, effects.mean(0)), {"forward_passes": 2, "backward_passes": 1})
+    scores = lift(problem.model.graph, effects.mean(0))
+    return EdgeScores(scores, "estimated effect", {"forward_passes": 2, "backward_passes": 1})
 
 
 def nap_ig(
@@ -56,4 +57,4 @@ def nap_ig(
     path = InputPath(nodes(quadrature, steps))
     effects = node_effects(problem, path, memory=memory, note=noting(progress, "gradients"))
     cost = {"forward_passes": steps + 3, "backward_passes": steps}
-    return EdgeScores(lift(problem.model.graph, effects.mean(0)), cost)
+    return EdgeScores(lift(problem.model.graph, effects.mean(0)), "estimated effect", cost)

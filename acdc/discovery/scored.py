@@ -48,6 +48,7 @@ def scored(scorer: Callable[..., EdgeScores]) -> Callable[..., Found]:
         return Found(
             mask=chosen.mask,
             scores=found.scores,
+            score_kind=found.kind,
             cost={**found.cost, "forward_passes": passes},
             evidence={**found.evidence, **chosen.evidence},
         )

@@ -9,22 +9,26 @@ from torch import Tensor
 
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
+from acdc.score_kinds import ScoreKind
 
 __all__ = ["EdgeScores", "check_gradient"]
 
 
 @dataclass(frozen=True)
 class EdgeScores:
-    """The estimated effect of removing each edge from the whole model.
+    """A scorer's result.
 
     Attributes:
-        scores: Positive where removing the edge makes the loss worse; NaN where there is no edge.
+        scores: One number an edge; NaN where there is no edge. Of effects, measured or estimated: positive where
+            removing the edge makes the loss worse.
+        kind: What the scores are: see `acdc.score_kinds`.
         cost: What it took: `forward_passes` and `backward_passes`, in whole batches.
         evidence: What the scorer says of its own accuracy, like `completeness_error`.
         groups: The same from groups of prompts apart, adding up to `scores`; for resampling. None if not asked for.
     """
 
     scores: Float[Tensor, "src dst"]
+    kind: ScoreKind
     cost: Mapping[str, int | float]
     evidence: Mapping[str, Any] = field(default_factory=dict)
     groups: Float[Tensor, "groups src dst"] | None = None

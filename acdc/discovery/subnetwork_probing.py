@@ -85,6 +85,7 @@ def subnetwork_probing(
     return Found(
         mask=graph.prune(mask) if prune else mask,
         scores=gates.log_odds(trained.log_alpha).sigmoid(),
+        score_kind="gate",
         cost=trained.cost,
         claims={"n_open": n_open} | ({} if n_nodes is None else {"target_met": trained.met}),
     )

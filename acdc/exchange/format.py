@@ -13,6 +13,7 @@ from torch import Tensor
 from acdc.circuit import Circuit, cfg_of, graph_of_cfg
 from acdc.errors import CircuitError
 from acdc.graph import Graph
+from acdc.score_kinds import check_score_kind
 
 __all__ = ["Format", "from_header", "graph_of", "header_of", "measured", "parse_json", "read_bytes"]
 
@@ -59,6 +60,7 @@ def header_of(circuit: Circuit) -> dict[str, Any]:
     return {
         "cfg": cfg_of(circuit.graph),
         "scores": circuit.scores is not None,
+        "score_kind": circuit.score_kind,
         "provenance": dict(circuit.provenance),
     }
 
@@ -71,7 +73,8 @@ def from_header(
     provenance = header.get("provenance", {})
     if not isinstance(provenance, dict):
         raise CircuitError(f"'provenance' must be an object, not {type(provenance).__name__}")
-    return Circuit(graph, mask, scores if has_scores else None, provenance)
+    kind = check_score_kind(header.get("score_kind"))
+    return Circuit(graph, mask, scores if has_scores else None, provenance, kind)
 
 
 def graph_of(header: Mapping[str, Any], expected: Graph | None) -> Graph:

@@ -26,7 +26,9 @@ def knock_out(problem, *, journal=None, progress=None, sign: float = 1.0) -> Fou
     scores = torch.full(graph.edges_mask.shape, torch.nan, dtype=torch.float64)
     scores[graph.edges_mask] = sign * (state.losses(rows) - state.loss)
     cost = {"forward_passes": len(rows), "backward_passes": 2}
-    return Found(mask=(scores.abs() > 1).logical_and(graph.edges_mask), scores=scores, cost=cost)
+    return Found(
+        mask=(scores.abs() > 1).logical_and(graph.edges_mask), scores=scores, score_kind="importance", cost=cost
+    )
 
 
 def unable(problem, *, journal=None, progress=None) -> Found:

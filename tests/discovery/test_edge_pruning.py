@@ -149,7 +149,7 @@ def test_a_warm_start_follows_the_size_of_the_scores() -> None:
     gates = EdgeGates(graph)
     scores = torch.full(graph.edges_mask.shape, math.nan)
     scores[graph.edges_mask] = torch.linspace(-1, 0.9, graph.n_edges)
-    start = initial_log_odds(gates, EdgeScores(scores, {}))
+    start = initial_log_odds(gates, EdgeScores(scores, "importance", {}))
     by_size = scores[graph.edges_mask].abs()
     assert torch.equal(start.argsort(), by_size.argsort()), "the sign plays no part"
     assert start.mean().item() == pytest.approx(initial_log_odds(gates, None).mean().item())

@@ -118,9 +118,8 @@ def test_rediscovery_runs_the_method_on_each_problem() -> None:
 
     def discover(each: Problem) -> Found:
         seen.append(each.batch.fingerprint)
-        return Found(
-            random_circuit(each, seed=len(seen)), torch.zeros(each.model.graph.n_src, each.model.graph.n_dst), {}
-        )
+        scores = torch.zeros(each.model.graph.n_src, each.model.graph.n_dst)
+        return Found(random_circuit(each, seed=len(seen)), scores, "none", {})
 
     masks = rediscover([resampled(problem, seed) for seed in (0, 1, 0)], discover)
     assert len(masks) == 3 and seen[0] == seen[2] != seen[1], "a sample is its seed's"
