@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acdc import evaluation
+from acdc.bars import Progressing, shown
 from acdc.circuit import Circuit
 from acdc.discovery import Found, get_method
 from acdc.errors import ACDCError, RunError, unknown_name
@@ -20,7 +21,7 @@ from acdc.findings import REPORT, Evaluation, read_report, write_evaluation
 from acdc.identity import fingerprint, versions
 from acdc.options import check_options
 from acdc.patching.problem import Problem
-from acdc.progress import Progress
+from acdc.progress import Progress, Tell
 from acdc.recall import Recalled, recall
 from acdc.result import RunResult
 from acdc.store import check_writable
@@ -51,9 +52,7 @@ class Settings:
 class _Work:
     """What the parts share, each made when it is first asked for."""
 
-    def __init__(
-        self, recalled: Recalled, settings: Settings, out: Path | None, k: int, tell: Callable[[Progress], None] | None
-    ) -> None:
+    def __init__(self, recalled: Recalled, settings: Settings, out: Path | None, k: int, tell: Tell | None) -> None:
         self.recalled, self.settings, self.out, self.k, self.tell = recalled, settings, out, k, tell
         self.circuit, self.mask = recalled.circuit, recalled.circuit.mask
         self.stage = ""
@@ -332,7 +331,7 @@ def evaluate(
     save: bool = True,
     out: str | Path | None = None,
     resume: bool = True,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Progressing = None,
     **world: Any,
 ) -> Evaluation:
     """Gather the evidence that a saved circuit is real.
@@ -354,7 +353,7 @@ def evaluate(
         save: Whether to write anything.
         out: Where to; `evaluation/` beside the run's files if None.
         resume: Take over finished parts of an earlier evaluation with the same circuit, prompts and settings.
-        progress: Called with a `Progress` as the work goes on.
+        progress: True shows a bar; a function is called with a `Progress` as the work goes on.
         world: Model, task and loading options instead of the run's own: see `acdc.recall.recall`.
 
     Returns:
@@ -368,40 +367,41 @@ def evaluate(
     """
     chosen = _chosen(only, skip, stability)
     _check(prompts, n, seed, n_random, level, alpha, epsilon, q, correction)
-    if progress is not None:
-        progress(Progress(0, 0, 0, "loading the model"))
-    recalled = recall(run, **world)
-    place = (recalled.beside if out is None else Path(out).expanduser()) if save else None
-    if place is not None:
-        check_writable(place)
-    default = N_HELD_OUT if prompts == "held-out" else recalled.arguments["n"]
-    settings = Settings(
-        prompts=prompts,
-        n=default if n is None else n,
-        seed=seed,
-        n_random=n_random,
-        level=level,
-        alpha=alpha,
-        epsilon=epsilon,
-        q=q,
-        correction=correction,
-        tau=recalled.tau if tau is None else tau,
-    )
-    work = _Work(recalled, settings, place, stability, progress)
-    report = _opening(work)
-    before = read_report(place) if resume and place is not None else {}
-    if before.get("fingerprint") == report["fingerprint"]:
-        report["parts"] = dict(before["parts"])
-    for name in chosen:
-        known = report["parts"].get(name, {})
-        if known and "left_out" not in known and (name != "stability" or known.get("k") == stability):
-            continue
-        report["parts"][name] = _measured(work, PARTS[name])
+    with shown(progress) as tell:
+        if tell is not None:
+            tell(Progress(0, 0, stage="loading the model"))
+        recalled = recall(run, **world)
+        place = (recalled.beside if out is None else Path(out).expanduser()) if save else None
         if place is not None:
-            place.mkdir(parents=True, exist_ok=True)
-            write_json(place / REPORT, report)
-    report["parts"] = {name: report["parts"][name] for name in PARTS if name in report["parts"]}
-    return write_evaluation(Evaluation(recalled.circuit, report), place)
+            check_writable(place)
+        default = N_HELD_OUT if prompts == "held-out" else recalled.arguments["n"]
+        settings = Settings(
+            prompts=prompts,
+            n=default if n is None else n,
+            seed=seed,
+            n_random=n_random,
+            level=level,
+            alpha=alpha,
+            epsilon=epsilon,
+            q=q,
+            correction=correction,
+            tau=recalled.tau if tau is None else tau,
+        )
+        work = _Work(recalled, settings, place, stability, tell)
+        report = _opening(work)
+        before = read_report(place) if resume and place is not None else {}
+        if before.get("fingerprint") == report["fingerprint"]:
+            report["parts"] = dict(before["parts"])
+        for name in chosen:
+            known = report["parts"].get(name, {})
+            if known and "left_out" not in known and (name != "stability" or known.get("k") == stability):
+                continue
+            report["parts"][name] = _measured(work, PARTS[name])
+            if place is not None:
+                place.mkdir(parents=True, exist_ok=True)
+                write_json(place / REPORT, report)
+        report["parts"] = {name: report["parts"][name] for name in PARTS if name in report["parts"]}
+        return write_evaluation(Evaluation(recalled.circuit, report), place)
 
 
 def _measured(work: _Work, part: Part) -> Result:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from acdc.bars import Progressing, shown
 from acdc.circuit import Circuit
 from acdc.discovery import Found, Journal
 from acdc.errors import ACDCError, ModelError
@@ -21,7 +22,7 @@ from acdc.metrics import Metric
 from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
 from acdc.plan import Plan, load_model
-from acdc.progress import Progress
+from acdc.progress import Progress, Tell
 from acdc.prompts import PromptBatch
 from acdc.result import CIRCUIT, METRICS, RunResult, load_run
 from acdc.store import RECORD, Workspace, check_writable, discard, open_workspace, runs_folder
@@ -53,7 +54,7 @@ def discover(
     revision: str | None = None,
     trust_remote_code: bool = False,
     task_options: Mapping[str, Any] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Progressing = None,
     **options: Any,
 ) -> RunResult:
     """Find the circuit of a task in a model, measure it, and save it with all that made it.
@@ -72,7 +73,7 @@ def discover(
         dtype, device, device_map, revision, trust_remote_code: How to load the model: see
             `PatchableModel.from_pretrained`.
         task_options: Keyword arguments of the task's class.
-        progress: Called with a `Progress` as the run goes on; in stages of unknown length `total` is 0.
+        progress: True shows a bar; a function is called with a `Progress` as the run goes on.
         options: The method's own options, like `tau`: see `acdc methods`.
 
     Returns:
@@ -97,20 +98,21 @@ def discover(
     runs = None if out is None else runs_folder(out, plan.task.name, plan.model_name, plan.method.name)
     if runs is not None:
         check_writable(runs)
-    _tell(progress, f"loading {plan.model_name}")
-    patchable = load_model(plan)
-    _tell(progress, "making prompts")
-    batch = plan.task.batch(patchable.tokenizer, n, seed)
-    problem = Problem.make(patchable, batch, metric=plan.metric, ablation=ablation, seed=seed)
-    run = _Run(plan, problem, clock, progress)
-    if runs is None:
-        return run.finish(run.search(None), None)
-    return run.saved_in(runs, resume)
+    with shown(progress) as tell:
+        _tell(tell, f"loading {plan.model_name}")
+        patchable = load_model(plan)
+        _tell(tell, "making prompts")
+        batch = plan.task.batch(patchable.tokenizer, n, seed)
+        problem = Problem.make(patchable, batch, metric=plan.metric, ablation=ablation, seed=seed)
+        run = _Run(plan, problem, clock, tell)
+        if runs is None:
+            return run.finish(run.search(None), None)
+        return run.saved_in(runs, resume)
 
 
-def _tell(progress: Callable[[Progress], None] | None, stage: str) -> None:
-    if progress is not None:
-        progress(Progress(0, 0, 0, stage))
+def _tell(tell: Tell | None, stage: str) -> None:
+    if tell is not None:
+        tell(Progress(0, 0, stage=stage))
 
 
 class _Clock:
@@ -130,10 +132,8 @@ class _Clock:
 class _Run:
     """A search that is about to be made, and what identifies it."""
 
-    def __init__(
-        self, plan: Plan, problem: Problem, clock: _Clock, progress: Callable[[Progress], None] | None
-    ) -> None:
-        self.plan, self.problem, self.clock, self.progress = plan, problem, clock, progress
+    def __init__(self, plan: Plan, problem: Problem, clock: _Clock, tell: Tell | None) -> None:
+        self.plan, self.problem, self.clock, self.tell = plan, problem, clock, tell
         self.parity = _parity(problem)
         self.arguments = plan.arguments(problem.model)
         self.identity: dict[str, Any] = {
@@ -161,13 +161,13 @@ class _Run:
     def search(self, journal: Journal | None) -> Found:
         """The method's work."""
         method, options = self.plan.method, self.plan.options
-        found = method.search(self.problem, journal=journal, progress=self.progress, **options)
+        found = method.search(self.problem, journal=journal, progress=self.tell, **options)
         self.clock.lap("search")
         return found
 
     def finish(self, found: Found, workspace: Workspace | None) -> RunResult:
         """Measure the circuit and write everything; the record comes last, as the sign of a finished run."""
-        _tell(self.progress, "measuring the circuit")
+        _tell(self.tell, "measuring the circuit")
         graph, provenance = self.problem.model.graph, self.provenance(found)
         circuit = Circuit(graph, found.mask, found.scores, provenance, found.score_kind)
         metrics = {**measure(self.problem, found.mask), "held_out": self.measure_held_out(found.mask)}

@@ -2,12 +2,14 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from acdc.bars import Progressing, shown
 from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import TAUS, rank
 from acdc.benchmarking.recovery import auc, compare, strongest
@@ -22,15 +24,13 @@ from acdc.models.hub import check_reachable
 from acdc.models.loading import resolve
 from acdc.options import check_options
 from acdc.patching.problem import Problem
-from acdc.progress import Progress
+from acdc.progress import Progress, Tell
 from acdc.store import check_writable, runs_folder
 from acdc.task import load_task
 
 __all__ = ["benchmark"]
 
 logger = logging.getLogger(__name__)
-
-Tell = Callable[[Progress], None]
 
 
 def benchmark(
@@ -43,7 +43,7 @@ def benchmark(
     signed: bool = False,
     out: str | Path | None = "outputs/benchmark",
     resume: bool = True,
-    progress: Tell | None = None,
+    progress: Progressing = None,
 ) -> list[dict[str, Any]]:
     """Recover known circuits by every method.
 
@@ -58,7 +58,7 @@ def benchmark(
         out: Where results are kept, as `<out>/<task>/<model>/<method>/result.json`, with `benchmark.json` and
             `benchmark.csv` of them all; None writes nothing.
         resume: Take results of equal arguments, weights, prompts and versions from there.
-        progress: Called with a `Progress` as the work goes on.
+        progress: True shows a bar; a function is called with a `Progress` as the work goes on.
 
     Returns:
         A row for each known circuit and method: `auc` (ROC of the edges), `own` (the circuit that the method chooses by
@@ -80,14 +80,16 @@ def benchmark(
     if out is not None:
         check_writable(Path(out))
     rows: list[dict[str, Any]] = []
-    for i, known in enumerate(circuits):
-        model = _load(known, progress)
-        if model is None:
-            continue
-        for j, method in enumerate(chosen):
-            place = f"({i * len(chosen) + j + 1}/{len(circuits) * len(chosen)}) {known.name} by {method.name}"
-            bench = _Bench(known, model, method, n, seed, metric, signed)
-            rows.append(bench.result(None if out is None else Path(out), resume, _staged(progress, place)))
+    with shown(progress) as tell:
+        for i, known in enumerate(circuits):
+            model = _load(known, tell)
+            if model is None:
+                continue
+            for j, method in enumerate(chosen):
+                here = Progress(0, 0, stage=f"{known.name} by {method.name}")
+                here = replace(here, part=i * len(chosen) + j + 1, n_parts=len(circuits) * len(chosen))
+                bench = _Bench(known, model, method, n, seed, metric, signed)
+                rows.append(bench.result(None if out is None else Path(out), resume, _staged(tell, here)))
     if out is not None:
         _write_all(Path(out), rows)
     return rows
@@ -103,7 +105,7 @@ def _methods(names: list[str] | None) -> list[Method]:
 def _load(known: Known, progress: Tell | None) -> PatchableModel | None:
     """The model, or None where it would have to be downloaded and can't be."""
     if progress is not None:
-        progress(Progress(0, 0, 0, f"loading {known.model}"))
+        progress(Progress(0, 0, stage=f"loading {known.model}"))
     if resolve(known.model) == known.model:
         try:
             check_reachable(known.model)
@@ -113,12 +115,12 @@ def _load(known: Known, progress: Tell | None) -> PatchableModel | None:
     return PatchableModel.from_pretrained(known.model)
 
 
-def _staged(progress: Tell | None, place: str) -> Tell | None:
+def _staged(tell: Tell | None, here: Progress) -> Tell | None:
     """Progress whose stages say which model and method they belong to."""
-    if progress is None:
+    if tell is None:
         return None
-    progress(Progress(0, 0, 0, place))
-    return lambda p: progress(Progress(p.done, p.total, p.kept, f"{place}: {p.stage}"))
+    tell(here)
+    return lambda p: tell(replace(p, stage=f"{here.stage}: {p.stage}", part=here.part, n_parts=here.n_parts))
 
 
 def metric_for(method: Method, task_metric: str, has_wrong: bool) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, progress, table
+from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, table
 
 __all__ = ["benchmark"]
 
@@ -48,18 +48,17 @@ def benchmark(
     hush()
     from acdc.benchmarking import benchmark as run
 
-    with progress(hidden=quiet or as_json) as note:
-        rows = run(
-            _names(models),
-            _names(methods),
-            n=n,
-            seed=seed,
-            metric=metric,
-            signed=signed,
-            out=out,
-            resume=resume,
-            progress=note,
-        )
+    rows = run(
+        _names(models),
+        _names(methods),
+        n=n,
+        seed=seed,
+        metric=metric,
+        signed=signed,
+        out=out,
+        resume=resume,
+        progress=not (quiet or as_json),
+    )
     if as_json:
         dump(rows)
     elif markdown:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, pairs, progress
+from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, pairs
 
 if TYPE_CHECKING:
     from acdc.run import RunResult
@@ -74,26 +74,25 @@ def discover(
     hush()
     from acdc.run import discover as run
 
-    with progress(hidden=quiet or as_json) as note:
-        result = run(
-            model,
-            task,
-            method=method,
-            metric=metric,
-            ablation=ablation,
-            n=n,
-            seed=seed,
-            out=out,
-            resume=resume,
-            dtype=dtype,
-            device=device,
-            device_map=device_map,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            task_options=pairs(task_option or [], "--task-option"),
-            progress=note,
-            **options,
-        )
+    result = run(
+        model,
+        task,
+        method=method,
+        metric=metric,
+        ablation=ablation,
+        n=n,
+        seed=seed,
+        out=out,
+        resume=resume,
+        dtype=dtype,
+        device=device,
+        device_map=device_map,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        task_options=pairs(task_option or [], "--task-option"),
+        progress=not (quiet or as_json),
+        **options,
+    )
     _tell(result, as_json, quiet)
 
 

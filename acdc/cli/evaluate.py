@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, pairs, progress
+from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, pairs
 
 __all__ = ["evaluate"]
 
@@ -73,37 +73,36 @@ def evaluate(
     hush()
     from acdc.evidence import evaluate as gather
 
-    with progress(hidden=quiet or as_json) as note:
-        found = gather(
-            run,
-            only=only or (),
-            skip=skip or (),
-            prompts=prompts,
-            n=n,
-            seed=seed,
-            stability=stability,
-            n_random=n_random,
-            level=level,
-            alpha=alpha,
-            epsilon=epsilon,
-            q=q,
-            correction=correction,
-            tau=tau,
-            out=out,
-            resume=resume,
-            progress=note,
-            model=model,
-            task=task,
-            task_options=pairs(task_option, "--task-option") if task_option else None,
-            metric=metric,
-            ablation=ablation,
-            dtype=dtype,
-            device=device,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            force=force,
-            flip_scores=flip_scores,
-        )
+    found = gather(
+        run,
+        only=only or (),
+        skip=skip or (),
+        prompts=prompts,
+        n=n,
+        seed=seed,
+        stability=stability,
+        n_random=n_random,
+        level=level,
+        alpha=alpha,
+        epsilon=epsilon,
+        q=q,
+        correction=correction,
+        tau=tau,
+        out=out,
+        resume=resume,
+        progress=not (quiet or as_json),
+        model=model,
+        task=task,
+        task_options=pairs(task_option, "--task-option") if task_option else None,
+        metric=metric,
+        ablation=ablation,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        force=force,
+        flip_scores=flip_scores,
+    )
     if as_json:
         dump(found.to_dict())
     elif not quiet:

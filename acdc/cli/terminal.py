@@ -1,20 +1,15 @@
-"""What the commands share: options, tables, progress bars, and quiet libraries."""
+"""What the commands share: options, tables, and quiet libraries."""
 
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from acdc.errors import RunError
 
-if TYPE_CHECKING:
-    from acdc.progress import Progress
-
-__all__ = ["Debug", "Json", "Quiet", "dump", "hush", "pairs", "progress", "show_warnings", "table"]
+__all__ = ["Debug", "Json", "Quiet", "dump", "hush", "pairs", "show_warnings", "table"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
@@ -75,36 +70,3 @@ def show_warnings() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("acdc: %(message)s"))
     logging.getLogger("acdc").handlers = [handler]
-
-
-@contextmanager
-def progress(*, hidden: bool) -> Iterator[Callable[["Progress"], None] | None]:
-    """A bar on standard error: what is done, how far, how many edges are kept, how long still."""
-    if hidden:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[kept]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task("starting", total=None, kept="")
-        stage = ""
-
-        def note(progress: "Progress") -> None:
-            nonlocal stage
-            if progress.stage != stage:
-                stage = progress.stage
-                bar.reset(line, total=progress.total or None, description=stage, kept="")
-            kept = f"{progress.kept:,} edges kept" if progress.kept else ""
-            bar.update(line, completed=progress.done, total=progress.total or None, kept=kept)
-
-        yield note
