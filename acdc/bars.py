@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any
 
 from acdc.errors import RunError, printable
 from acdc.progress import Pace, Progress, Tell, duration
@@ -48,13 +48,13 @@ class Bar:
     """A bar on a stream, redrawn by a thread of its own, so that time goes on in it while the work is silent.
 
     Args:
-        stream: Where to; standard error by default.
+        stream: A text file to write to; standard error by default.
         live: Whether the line is rewritten; by default where the stream is a terminal or a notebook's.
         clock: Seconds, of any beginning.
     """
 
     def __init__(
-        self, stream: TextIO | None = None, *, live: bool | None = None, clock: Callable[[], float] = time.monotonic
+        self, stream: Any = None, *, live: bool | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.stream = sys.stderr if stream is None else stream
         self.live = _rewrites(self.stream) if live is None else live
@@ -147,7 +147,7 @@ def _is_narrow(encoding: str) -> bool:
     return False
 
 
-def _rewrites(stream: TextIO) -> bool:
+def _rewrites(stream: Any) -> bool:
     """Whether a carriage return goes back to the line's beginning here: in terminals, and in notebooks."""
     try:
         if stream.isatty():

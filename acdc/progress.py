@@ -78,22 +78,21 @@ class Pace:
 
     def __init__(self) -> None:
         self.latest: Progress | None = None
-        self.started = self._told = 0.0
+        self.started = self._told = 0.0  # the stage's beginning, and when `left` was last asked
         self._left: float | None = None
         self._samples: deque[_Sample] = deque()
 
     def note(self, progress: Progress, now: float) -> None:
         """Take in how far the work is at the time `now`, in seconds."""
-        before = self.latest
-        if before is None or (before.stage, before.part) != (progress.stage, progress.part):
-            self.started, self._told, self._left = now, now, None
-            self._samples = deque([_Sample(now, 0, 0)])
-        if before is not None and progress.total and not before.total:
-            self._samples = deque([_Sample(now, progress.done, progress.measured or progress.done)])
+        before, sample = self.latest, _Sample(now, progress.done, progress.measured or progress.done)
         self.latest = progress
-        work = progress.measured or progress.done
-        if progress.done > self._samples[-1].done:
-            self._samples.append(_Sample(now, progress.done, work))
+        is_new = before is None or (before.stage, before.part) != (progress.stage, progress.part)
+        if is_new:
+            self.started, self._left = now, None
+        if before is None or is_new or not before.total:
+            self._samples = deque([sample])
+        elif progress.done > self._samples[-1].done:
+            self._samples.append(sample)
         span = max(WINDOW, (now - self.started) / 3)
         while len(self._samples) > 3 and self._samples[2].time < now - span:
             del self._samples[1]  # the first stays: the share is that of the whole stage
@@ -110,6 +109,7 @@ class Pace:
             return None
         if self._left is None:
             self._left = raw
+            return raw
         expected = max(0.0, self._left - passed)
         weight = 1 - math.exp(-passed / max(SMOOTH, self.elapsed(now) / 10))
         self._left = expected + weight * (raw - expected)

@@ -161,6 +161,7 @@ class _Run:
     def search(self, journal: Journal | None) -> Found:
         """The method's work."""
         method, options = self.plan.method, self.plan.options
+        _tell(self.tell, f"preparing {method.name}")
         found = method.search(self.problem, journal=journal, progress=self.tell, **options)
         self.clock.lap("search")
         return found

@@ -190,12 +190,14 @@ class _Search:
     def sweep(self, edges: list[Edge], stage: str, progress: Callable[[Progress], None] | None) -> int:
         """Decide every edge, in order; how many went."""
         done = removed = 0
+        if progress is not None:
+            progress(Progress(0, len(edges), stage=stage, measured=self.tried, unit="edges"))
         while done < len(edges):
             chain = self.chain(edges, done)
             decided, gone = self.decide(chain)
             done, removed = done + decided, removed + gone
             if progress is not None:
-                progress(Progress(done, len(edges), int(self.state.mask.sum()), stage, self.tried))
+                progress(Progress(done, len(edges), int(self.state.mask.sum()), stage, self.tried, "edges"))
         return removed
 
     def chain(self, edges: list[Edge], start: int) -> list[_Trial]:

@@ -49,4 +49,5 @@ def noting(progress: Callable[[Progress], None] | None, stage: str) -> Callable[
     """Tells `progress` of parts done."""
     if progress is None:
         return None
-    return lambda done, total: progress(Progress(done, total, 0, stage))
+    progress(Progress(0, 0, stage=stage))
+    return lambda done, total: progress(Progress(done, total, stage=stage, unit="parts of the prompts"))

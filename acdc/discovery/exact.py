@@ -58,7 +58,7 @@ def exact(
             scores[edge] = loss - state.loss
         done += len(edges)
         if progress is not None:
-            progress(Progress(done, graph.n_edges, 0, "patching edges"))
+            progress(Progress(done, graph.n_edges, stage="patching edges", unit="edges"))
     cost = {"forward_passes": 2 + graph.n_edges, "backward_passes": 0}
     return EdgeScores(torch.from_numpy(scores), "effect", cost)
 

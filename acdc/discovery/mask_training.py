@@ -181,7 +181,7 @@ def train(
         if state.step % every == 0 and state.step < schedule.steps and not finished:
             state.write(journal)
         if progress is not None:
-            progress(Progress(state.step, schedule.steps, round(opened[0].item()), "training masks"))
+            progress(Progress(state.step, schedule.steps, round(opened[0].item()), "training masks", unit="steps"))
     return Trained(state.parameters[0].detach(), state.step, met, _cost(problem, schedule, state.step))
 
 

@@ -256,7 +256,8 @@ def retain(
         passes += 1
         measured[n] = (empty - problem.loss(problem.logits(mask))) / (empty - full)
         if progress is not None:
-            progress(Progress(passes, 2 * len(order).bit_length(), int(mask.sum()), "measuring circuits"))
+            most, kept = 2 * len(order).bit_length(), int(mask.sum())
+            progress(Progress(passes, most, kept, "measuring circuits", unit="circuits"))
         return measured[n]
 
     low, high = 0, 1

@@ -1,6 +1,7 @@
 """Finding and reading a model's files, with errors that say what to do."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -137,13 +138,28 @@ def _kernels(config: Any, dtype: torch.dtype) -> dict[str, str]:
 
 
 def _load(place: str, load: Callable[[], Loaded]) -> Loaded:
-    """`load()`, with whatever goes wrong told as a `ModelError` of one or two lines."""
+    """`load()` without transformers' own bars, with whatever goes wrong told as a `ModelError` of one or two lines."""
     try:
-        return load()
+        with _without_bars():
+            return load()
     except MemoryError:
         raise
     except Exception as error:  # transformers, huggingface_hub and safetensors raise many kinds
         raise ModelError(f"model {place!r} can't be loaded: {_reason(place, error)}") from error
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Within it, transformers draws no bars: they would stand in the middle of ours."""
+    from transformers.utils import logging as theirs
+
+    were_shown = theirs.is_progress_bar_enabled()
+    theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_shown:
+            theirs.enable_progress_bar()
 
 
 def _reason(place: str, error: Exception) -> str:
