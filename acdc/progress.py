@@ -132,7 +132,7 @@ class Pace:
 def duration(seconds: float) -> str:
     """A length of time in words, no finer than anyone needs.
 
-    >>> duration(8), duration(95), duration(5_500), duration(200_000)
+    >>> duration(8.0), duration(95.0), duration(5_500.0), duration(200_000.0)
     ('8 s', '1 min 35 s', '1 h 32 min', '56 h')
     """
     whole = round(seconds)
@@ -141,4 +141,4 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s" if whole < 600 and whole % 60 else f"{round(whole / 60)} min"
     hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min" if hours < 24 and minutes else f"{hours} h"
+    return f"{hours} h {minutes} min" if hours < 24 and minutes else f"{round(whole / 3600)} h"

@@ -173,4 +173,4 @@ def test_a_crowd_of_free_edges_moves_the_forecast_little() -> None:
 
 
 def test_durations_are_in_words() -> None:
-    assert [duration(s) for s in (0.2, 59.4, 60, 599.7, 3599)] == ["0 s", "59 s", "1 min", "10 min", "60 min"]
+    assert [duration(s) for s in (0.2, 59.4, 60.0, 599.7, 3599.0)] == ["0 s", "59 s", "1 min", "10 min", "60 min"]
