@@ -67,11 +67,17 @@ class RunResult:
         """What holds of the circuit by the way it was found."""
         return self.record.get("claims", {})
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the result must know, a sentence each: of the search, the metrics and the prompts."""
+        return tuple(self.record.get("warnings", ()))
+
     def summary(self) -> str:
         """The run in a few lines of plain text."""
         facts = _facts(self.metrics, self.record)
         width = max(map(len, facts)) + 2
-        return "\n".join([_title(self.arguments), *(f"  {name:<{width}}{value}" for name, value in facts.items())])
+        lines = [_title(self.arguments), *(f"  {name:<{width}}{value}" for name, value in facts.items())]
+        return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that JSON can hold of it, with the names of the kept edges."""

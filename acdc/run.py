@@ -173,10 +173,12 @@ class _Run:
         circuit = Circuit(graph, found.mask, found.scores, provenance, found.score_kind)
         metrics = {**measure(self.problem, found.mask), "held_out": self.measure_held_out(found.mask)}
         self.clock.lap("measuring")
+        warnings = _warnings(found, metrics)
         if workspace is None:
-            return RunResult(circuit, metrics, self.record(found, None))
+            return RunResult(circuit, metrics, self.record(found, None) | {"warnings": warnings})
         files = _write_results(workspace.path, circuit, metrics)
-        record = self.record(found, workspace) | {"files": [*(file.name for file in files), RECORD]}
+        record = self.record(found, workspace)
+        record |= {"warnings": warnings, "files": [*(file.name for file in files), RECORD]}
         files = (*files, write_json(workspace.path / RECORD, record))
         return RunResult(circuit, metrics, record, workspace.path, files)
 
@@ -224,6 +226,14 @@ class _Run:
             "claims": dict(found.claims),
             "evidence": dict(found.evidence),
         }
+
+
+def _warnings(found: Found, metrics: Mapping[str, Any]) -> list[str]:
+    """What the search and the measurements warn of, each thing once."""
+    held_out = metrics["held_out"] or {}
+    told = [*found.warnings, *metrics.get("warnings", ())]
+    told += [f"on held-out prompts: {warning}" for warning in held_out.get("warnings", ()) if warning not in told]
+    return list(dict.fromkeys(told))
 
 
 def _write_results(folder: Path, circuit: Circuit, metrics: Mapping[str, Any]) -> tuple[Path, ...]:

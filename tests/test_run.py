@@ -1,18 +1,20 @@
 """A run from arguments to files: what is written, that it is read back, stopped and gone on with."""
 
+import functools
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 
-from acdc import PatchableModel, PromptPair, Task, discover, load_run
+from acdc import PatchableModel, PromptPair, Task, discover, load_run, run
 from acdc.circuit import Circuit
 from acdc.discovery import METHODS
 from acdc.errors import ACDCError, RunError
@@ -224,3 +226,16 @@ def test_the_newest_run_below_a_folder_is_found(model: PatchableModel, tmp_path:
 def test_a_live_model_takes_no_loading_arguments(model: PatchableModel) -> None:
     with pytest.raises(RunError, match="dtype can't be given with a model that is loaded already"):
         discover(model, Copy, dtype="float64", out=None)
+
+
+def test_warnings_of_search_and_metrics_are_recorded_once_and_printed(
+    model: PatchableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, measure = METHODS["acdc"].search, run.measure
+    warned = functools.wraps(search)(lambda *given, **named: replace(search(*given, **named), warnings=["few edges"]))
+    monkeypatch.setitem(METHODS, "acdc", replace(METHODS["acdc"], search=warned))
+    monkeypatch.setattr(run, "measure", lambda *given: measure(*given) | {"warnings": ["few edges", "chance"]})
+    result = discover(model, Copy, n=4, tau=0.02, out=tmp_path)
+    assert result.warnings == ("few edges", "chance")
+    assert load_run(result.path).warnings == result.warnings
+    assert "warning: few edges" in result.summary() and "warning: chance" in result.summary()

@@ -1,6 +1,6 @@
 """What a discovery method is, and what it gives back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,6 +23,7 @@ class Found:
         cost: What it took, like `forward_passes` (whole batches), `candidates` (edges tried).
         claims: What holds of the result by construction, like `minimal_at_tau`.
         evidence: What was measured on the way, like `completeness_error`.
+        warnings: What a reader of the result must know, a sentence each.
     """
 
     mask: Bool[Tensor, "src dst"]
@@ -31,6 +32,7 @@ class Found:
     cost: Mapping[str, int | float]
     claims: Mapping[str, Any] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
 @runtime_checkable
