@@ -14,6 +14,8 @@ from acdc.bars import Progressing, shown
 from acdc.circuit import Circuit
 from acdc.discovery import Found, get_method
 from acdc.errors import ACDCError, RunError, unknown_name
+from acdc.evaluation.held_out import prompts_text
+from acdc.evaluation.meaning import cautions, no_meaning
 from acdc.evaluation.statistics import CORRECTIONS
 from acdc.evaluation.values import performance_metric
 from acdc.files import write_json
@@ -60,11 +62,21 @@ class _Work:
         self.warnings = [*recalled.warnings, *([warning] if warning else [])]
         same = settings.prompts == "discovery" and settings.n == self.discovery.batch.n
         self.problem = self.discovery if same else self._problem()
+        known = recalled.prompts_sha256 == self.discovery.batch.fingerprint
+        self.n_seen = self.problem.batch.n_shared(self.discovery.batch) if known else None
 
     def _problem(self) -> Problem:
         held_out = self.settings.prompts == "held-out"
         seed = self.settings.seed if held_out else self.recalled.arguments["seed"]
         return self.recalled.problem(n=self.settings.n, seed=seed, held_out=held_out)
+
+    @property
+    def prompts(self) -> Result:
+        """What the prompts of the evaluation are, in numbers and in words."""
+        n, seen = self.problem.batch.n, self.n_seen
+        own = self.settings.prompts == "discovery" and seen in (n, None)
+        text = f"{n} discovery prompts" if own else prompts_text(n, seen)
+        return {"n": n, "n_seen": seen, "asked": self.settings.prompts, "text": text}
 
     @cached_property
     def outcomes(self) -> evaluation.Outcomes:
@@ -89,6 +101,8 @@ def _faithfulness(work: _Work) -> Result:
             for name, group in evaluation.headline(found, level=s.level, seed=s.seed).items()
         },
         "worst_prompts": [asdict(each) for each in evaluation.worst_prompts(work.problem, found)],
+        "predictions": [asdict(each) for each in found.predictions],
+        "warnings": list(cautions(found)),
         "n_prompts": found.n_prompts,
         "forward_passes": found.forward_passes,
     }
@@ -133,7 +147,7 @@ def _sufficiency(work: _Work) -> Result:
         test = evaluation.sufficiency_test(
             work.problem, work.mask, matched=matched, n_random=s.n_random, q=s.q, seed=s.seed, progress=work.step
         )
-        found[matched] = asdict(test) | {"sufficient": test.test.p_above <= s.alpha}
+        found[matched] = asdict(test) | {"sufficient": test.sufficient(s.alpha)}
     return {
         **found,
         "alpha": s.alpha,
@@ -209,13 +223,19 @@ def _mark(work: _Work) -> Result:
     own, values = work.outcomes.metric, work.outcomes.values
     means = {who: float(each.mean()) for who, each in values[own].items()}
     faithfulness = evaluation.normalised(means["circuit"], means["model"], means["corrupted"])
-    return {"n_edges": work.circuit.n_edges, "faithfulness": faithfulness, "value": means["circuit"]}
+    reason = no_meaning(values[own]["model"], values[own]["corrupted"], rounding=work.outcomes.rounding)
+    return {
+        "n_edges": work.circuit.n_edges,
+        "faithfulness": faithfulness,
+        "no_meaning": reason,
+        "value": means["circuit"],
+    }
 
 
 def _specification(work: _Work) -> Result:
     problems = {"discovery": work.discovery}
     if work.problem is not work.discovery:
-        problems[work.settings.prompts if work.settings.prompts == "held-out" else "more prompts"] = work.problem
+        problems["held-out" if work.n_seen == 0 else work.prompts["text"]] = work.problem
     found = evaluation.specifications(problems, work.mask, seed=work.settings.seed, progress=work.step)
     own = {"prompts": "discovery", "ablation": work.recalled.ablation, "direction": "noising"}
     return asdict(found) | {
@@ -441,6 +461,7 @@ def _opening(work: _Work) -> dict[str, Any]:
         },
         "task": recalled.task.name,
         "ablation": recalled.ablation,
+        "prompts": work.prompts,
         **identity,
         "warnings": list(work.warnings),
         "parts": {},

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from acdc.circuit import Circuit
 from acdc.evaluation import draw_curve, draw_specification
+from acdc.evaluation.confidence import FEW
+from acdc.evaluation.hypotheses import MOST_SHARED
+from acdc.evaluation.predictions import prediction_lines
 from acdc.files import write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -113,7 +116,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path | None) -> Evaluation:
         return evaluation
     folder.mkdir(parents=True, exist_ok=True)
     files = [write_json(folder / REPORT, dict(evaluation.report)), _csv(folder / "edges.csv", evaluation.edges_frame())]
-    title = f"{evaluation.report['task']} on {evaluation.report['model']['name']}"
+    title = f"{_named(evaluation.report)}, {evaluation.report['prompts']['text']}"
     curve, specification = evaluation.curve_frame(), evaluation.specification_frame()
     if curve is not None:
         found = evaluation.report["parts"]["curve"]
@@ -125,7 +128,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path | None) -> Evaluation:
         own = evaluation.report["parts"]["specification"]["own"]
         files.append(_csv(folder / "specification.csv", specification))
         for name in ("specification.svg", "specification.png"):
-            files.append(draw_specification(specification, folder / name, own=own, title=title))
+            files.append(draw_specification(specification, folder / name, own=own, title=_named(evaluation.report)))
     return replace(evaluation, path=folder, files=tuple(files))
 
 
@@ -150,9 +153,11 @@ def _edge_columns(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
 
 def _title(report: Mapping[str, Any]) -> str:
-    settings = report["settings"]
-    which = f"{settings['n']} {settings['prompts']} prompts"
-    return f"{report['task']} on {report['model']['name']}: evaluated on {which} (seed {settings['seed']})"
+    return f"{_named(report)}: evaluated on {report['prompts']['text']} (seed {report['settings']['seed']})"
+
+
+def _named(report: Mapping[str, Any]) -> str:
+    return f"{report['task']} on {report['model']['name']}"
 
 
 def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -161,7 +166,7 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "edges", f"{circuit['n_edges']:,} of {circuit['n_edges_of_model']:,}, {circuit['n_nodes']} nodes"
     if circuit.get("flipped_scores"):
         yield "scores", "taken with the opposite sign"
-    for warning in report["warnings"]:
+    for warning in (*report["warnings"], *(report["parts"].get("faithfulness", {}).get("warnings", ()))):
         yield "warning", warning
     for name, part in report["parts"].items():
         if "left_out" in part:
@@ -179,14 +184,19 @@ def _faithfulness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     names = [own, *(name for name in intervals["faithfulness"] if name != own)]
     yield "faithfulness", "; ".join(f"{_interval(intervals['faithfulness'][name])} by {name}" for name in names)
     yield "of the complement", f"{_interval(intervals['faithfulness of the complement'][own])} by {own}"
+    if any(each["under_covers"] for group in intervals.values() for each in group.values()):
+        level, n = intervals[own]["circuit"]["level"], part["n_prompts"]
+        yield "intervals", f"of {n} prompts, fewer than {FEW}: they cover less than {level:.0%} where values are skewed"
     means = intervals[own]
     yield own, ", ".join(f"{who} {_interval(means[who])}" for who in ("circuit", "complement", "corrupted"))
-    accuracy = intervals["accuracy"]
-    yield "accuracy", ", ".join(f"{who} {_interval(accuracy[who])}" for who in ("model", "circuit", "complement"))
+    for name, text in (("accuracy", "accuracy"), ("top1_accuracy", "top-1 accuracy"), ("p_correct", "p(correct)")):
+        yield text, ", ".join(f"{who} {_interval(intervals[name][who])}" for who in ("model", "circuit", "corrupted"))
     for outcome in part["worst_prompts"][:3]:
         text = outcome["clean"] if len(outcome["clean"]) <= LONGEST else f"…{outcome['clean'][-LONGEST:]}"
         answers = _words(outcome["correct"]) + (f", not {_words(outcome['wrong'])}" if outcome["wrong"] else "")
-        yield "worst prompt", f"{own} off by {outcome['distance']:.3g}: {text!r} ({answers})"
+        yield "worst prompt", f"{own} off by {_number(outcome['distance'])}: {text!r} ({answers})"
+    for prediction in part["predictions"]:
+        yield from prediction_lines(prediction)
 
 
 def _certificate(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -219,11 +229,11 @@ def _sufficiency(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for matched in ("size", "degree"):
         found = part[matched]
         test, n = found["test"], len(found["random_distances"])
-        word = "sufficient" if found["sufficient"] else "not shown"
-        yield (
-            f"sufficiency, {matched}",
-            f"{word}: nearer than {test['share']:.0%} of {n} random (p {_p(test['p_above'])})",
-        )
+        word = {True: "sufficient", False: "not shown", None: "no verdict"}[found["sufficient"]]
+        alike = f"they share {found['overlap']:.0%} of its edges on average"
+        too = f", too alike for a verdict (over {MOST_SHARED:.0%})" if found["sufficient"] is None else ""
+        text = f"nearer than {test['share']:.0%} of {n} random circuits (p {_p(test['p_above'])}); {alike}{too}"
+        yield f"sufficiency, {matched}", f"{word}: {text}"
 
 
 def _minimality(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -256,11 +266,15 @@ def _curve(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _specification(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    values = sorted(row["faithfulness"] for row in part["rows"] if row["faithfulness"] is not None)
+    measured = [row for row in part["rows"] if row["faithfulness"] is not None]
+    values = sorted(row["faithfulness"] for row in measured if not row["no_meaning"])
+    without = f"; {len(measured) - len(values)} more have no meaning" if len(values) < len(measured) else ""
     if values:
         middle = values[len(values) // 2]
         spread = f"{_number(values[0])} to {_number(values[-1])}, median {_number(middle)}"
-        yield "specification", f"faithfulness {spread} over {len(values)} ways to measure it"
+        yield "specification", f"faithfulness {spread} over {len(values)} ways to measure it{without}"
+    elif measured:
+        yield "specification", f"faithfulness has no meaning in any of {len(measured)} ways to measure it"
 
 
 def _stability(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -284,13 +298,12 @@ LINES = {
 
 
 def _interval(interval: Mapping[str, Any]) -> str:
-    if interval["low"] is None:
-        return _number(interval["value"])
-    return f"{_number(interval['value'])} [{_number(interval['low'])}, {_number(interval['high'])}]"
+    ends = f" [{_number(interval['low'])}, {_number(interval['high'])}]" if interval["low"] is not None else ""
+    return f"{_number(interval['value'])}{ends}" + (f" (no meaning: {why})" if (why := interval["no_meaning"]) else "")
 
 
 def _words(answers: list[str]) -> str:
-    return "/".join(answer.strip() for answer in answers)
+    return "/".join(answer.strip() for answer in answers[:3]) + ("/…" if len(answers) > 3 else "")
 
 
 def _number(value: float | None) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor
 from acdc.errors import TaskError, unknown_name
 from acdc.prompts import PromptBatch
 
-__all__ = ["METRICS", "Metric", "Objective", "accuracy", "get_metric"]
+__all__ = ["METRICS", "Metric", "Objective", "accuracy", "answer_probability", "get_metric", "top1_accuracy"]
 
 Logits = Float[Tensor, "rows vocab"]
 Correct = Int[Tensor, "rows n_correct"]
@@ -52,6 +52,11 @@ class Metric:
     needs_wrong: bool = False
     flat_at_clean: bool = False
     against: Callable[[Tensor], Callable[[Tensor], Tensor]] | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is."""
+        return 1 if self.higher_is_better else -1
 
 
 def kl(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
@@ -86,8 +91,7 @@ def logit_diff(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits
 
 def prob_diff(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
     """Total probability of the correct answers minus that of the wrong ones (Hanna et al. 2023, section 2)."""
-    log_z = logits.logsumexp(-1, keepdim=True)
-    return _at(logits - log_z, correct).exp().sum(-1) - _at(logits - log_z, wrong).exp().sum(-1)
+    return answer_probability(logits, correct) - answer_probability(logits, wrong)
 
 
 def nll(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
@@ -99,8 +103,18 @@ def accuracy(logits: Logits, correct: Correct, wrong: Wrong) -> Bool[Tensor, " r
     """Whether the correct answers have more probability than the wrong ones; without wrong ones, whether the most
     probable token is correct."""
     if wrong.shape[1] == 0:
-        return (logits.argmax(-1, keepdim=True) == correct).any(-1)
+        return top1_accuracy(logits, correct)
     return _at(logits, correct).logsumexp(-1) > _at(logits, wrong).logsumexp(-1)
+
+
+def top1_accuracy(logits: Logits, correct: Correct) -> Bool[Tensor, " rows"]:
+    """Whether the most probable token of the whole vocabulary is a correct answer."""
+    return (logits.argmax(-1, keepdim=True) == correct).any(-1)
+
+
+def answer_probability(logits: Logits, ids: Ids) -> Values:
+    """The total probability of the answers; 0 where there are none."""
+    return _at(logits - logits.logsumexp(-1, keepdim=True), ids).exp().sum(-1)
 
 
 def _at(logits: Logits, ids: Ids) -> Float[Tensor, "rows n_answers"]:

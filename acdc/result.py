@@ -9,6 +9,9 @@ from typing import Any
 from acdc.circuit import Circuit
 from acdc.discovery.select import RETENTION
 from acdc.errors import RunError
+from acdc.evaluation.held_out import prompts_text
+from acdc.evaluation.meaning import shown_ratio
+from acdc.evaluation.predictions import prediction_lines
 from acdc.store import JOURNAL, RECORD
 
 __all__ = ["RunResult", "find_run", "load_run"]
@@ -78,6 +81,12 @@ class RunResult:
         width = max(map(len, facts)) + 2
         lines = [_title(self.arguments), *(f"  {name:<{width}}{value}" for name, value in facts.items())]
         return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
+
+    def predictions(self) -> str:
+        """The most probable tokens of model, circuit and corrupted run on the first prompts, in plain text."""
+        lines = [line for each in self.metrics["predictions"] for line in prediction_lines(each)]
+        width = max((len(name) for name, _ in lines), default=0) + 2
+        return "\n".join(f"  {name:<{width}}{text}" for name, text in lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that JSON can hold of it, with the names of the kept edges."""
@@ -156,15 +165,18 @@ def _selection(options: Mapping[str, Any]) -> str:
 
 
 def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
-    kl, accuracy, name = metrics["kl"], metrics["accuracy"], metrics["metric"]
+    kl, name = metrics["kl"], metrics["metric"]
     facts = {
         "edges": f"{metrics['n_edges']:,} of {metrics['n_edges_of_model']:,} kept, {metrics['n_nodes']} nodes",
         "KL to the full model": f"{_number(kl['circuit'])} (every edge removed: {_number(kl['corrupted'])})",
-        "accuracy": ", ".join(f"{who} {_number(accuracy[who], 2)}" for who in ("model", "circuit", "corrupted")),
+        "accuracy": _three(metrics["accuracy"]),
+        "top-1 accuracy": _three(metrics["top1_accuracy"]),
+        "p(correct)": _three(metrics["p_correct"]),
     }
     if name != "kl":
         facts[name] = ", ".join(f"{who} {_number(metrics[name][who])}" for who in ("model", "circuit", "corrupted"))
-    facts["faithfulness"] = f"{_number(metrics['faithfulness'])} by {name} (1: full model, 0: every edge removed)"
+    ratio = shown_ratio(metrics["faithfulness"], metrics["no_meaning"])
+    facts["faithfulness"] = f"{ratio} by {name} (1: full model, 0: every edge removed)"
     facts["held out"] = _held_out(metrics.get("held_out"))
     facts["time"] = _time(record)
     claims = [
@@ -183,13 +195,14 @@ def _held_out(metrics: Mapping[str, Any] | None) -> str:
     if metrics is None:
         return "not measured"
     n, seen = metrics["n_prompts"], metrics["n_seen"]
-    if seen == n:
-        return "none: the task gives the same prompts for every seed"
     accuracy = ", ".join(f"{who} {_number(metrics['accuracy'][who], 2)}" for who in ("model", "circuit"))
-    numbers = (
-        f"KL {_number(metrics['kl']['circuit'])}, accuracy {accuracy}, faithfulness {_number(metrics['faithfulness'])}"
-    )
-    return f"{numbers} ({n} other prompts" + (f", {seen} of them seen in the search)" if seen else ")")
+    ratio = shown_ratio(metrics["faithfulness"], metrics["no_meaning"], why=False)
+    numbers = f"KL {_number(metrics['kl']['circuit'])}, accuracy {accuracy}, faithfulness {ratio}"
+    return f"{'none: ' if seen == n else ''}{numbers} ({prompts_text(n, seen, 'other')})"
+
+
+def _three(means: Mapping[str, float]) -> str:
+    return ", ".join(f"{who} {_number(means[who], 2)}" for who in ("model", "circuit", "corrupted"))
 
 
 def _time(record: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """`evaluate` and `acdc evaluate`: the parts together, from a saved run to files, on held-out prompts."""
 
 import json
+import random
 from pathlib import Path
 
 import pandas as pd
@@ -36,6 +37,15 @@ class Random(Task):
             return PromptPair(clean, corrupt, [correct], [wrong])
 
         return [pair() for _ in range(n)]
+
+
+class Fixed(Random):
+    """The same pairs whatever the seed, held-out or not."""
+
+    name = "fixed"
+
+    def pairs(self, tokenizer, n, rng):
+        return super().pairs(tokenizer, n, random.Random(1))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +98,28 @@ def test_prompts_are_held_out_by_default(run: RunResult, model: PatchableModel) 
     assert own_value == pytest.approx(run.metrics["faithfulness"], abs=1e-9)
     assert held.part("faithfulness")["intervals"]["faithfulness"]["kl"]["value"] != pytest.approx(own_value, abs=1e-9)
     assert held.part("certificate") | {"seconds": 0} == own.part("certificate") | {"seconds": 0}
+
+
+def test_prompts_that_the_search_saw_are_not_called_held_out(model: PatchableModel) -> None:
+    run = discover(model, Fixed, n=6, tau=0.02, out=None)
+    found = evaluate(run, model=model, task=Fixed, only=["faithfulness", "specification"], save=False, n=6)
+    assert (found.report["prompts"]["n"], found.report["prompts"]["n_seen"]) == (6, 6)
+    assert "evaluated on 6 prompts, 6 of them seen in the search" in found.summary()
+    assert "held-out" not in found.summary()
+    sets = {row["prompts"] for row in found.part("specification")["rows"]}
+    assert sets == {"discovery", found.report["prompts"]["text"]}
+    foreign = Circuit(run.circuit.graph, run.circuit.mask)
+    unknown = evaluate(foreign, model=model, task=Fixed, only=["faithfulness"], save=False, n=6)
+    assert unknown.report["prompts"]["n_seen"] is None and "is not known" in unknown.summary()
+
+
+def test_a_random_model_s_evaluation_says_that_its_ratios_mean_nothing(run: RunResult, model: PatchableModel) -> None:
+    found = evaluate(run, model=model, task=Random, only=["faithfulness"], save=False, n=8)
+    part, text = found.part("faithfulness"), found.summary()
+    assert part["intervals"]["faithfulness"]["logit_diff"]["no_meaning"] and "(no meaning: " in text
+    assert any("isn't clearly better" in warning for warning in part["warnings"])
+    assert "model predicts" in text and "top-1 accuracy" in text and "fewer than 50" in text
+    assert len(part["predictions"][0]["top"]["model"]) == 5
 
 
 def test_the_certificate_is_that_of_the_run(run: RunResult, model: PatchableModel) -> None:

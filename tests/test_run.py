@@ -105,10 +105,20 @@ def test_held_out_prompts_are_measured_beside_the_others(model: PatchableModel) 
     held_out = result.metrics["held_out"]
     assert held_out["n_prompts"] == 6 and held_out["n_seen"] == 0
     assert held_out["logit_diff"] != result.metrics["logit_diff"]
-    assert "6 other prompts" in result.summary()
+    assert "(6 other prompts)" in result.summary()
     fixed = discover(model, Fixed, n=6, tau=0.02, out=None)
     assert fixed.metrics["held_out"]["n_seen"] == 6
-    assert "the same prompts for every seed" in fixed.summary()
+    assert "6 prompts, 6 of them seen in the search" in fixed.summary()
+
+
+def test_a_model_that_cannot_do_the_task_is_told_of(model: PatchableModel) -> None:
+    """A random model: what it makes of the answers is chance, so a faithfulness to it is faithful to nothing."""
+    result = discover(model, Copy, n=6, tau=0.02, out=None)
+    assert result.metrics["warnings"] and "isn't clearly better" in result.metrics["warnings"][0]
+    assert result.metrics["warnings"][0] in result.summary() and result.metrics["warnings"][0] in result.warnings
+    assert result.metrics["no_meaning"] and "(no meaning: " in result.summary()
+    assert {"top-1 accuracy", "p(correct)"} <= {line.strip()[:14].strip() for line in result.summary().splitlines()}
+    assert "circuit predicts" in result.predictions()
 
 
 def test_the_metrics_are_those_of_the_circuit(model: PatchableModel) -> None:

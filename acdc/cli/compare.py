@@ -253,11 +253,13 @@ def _tell(
 
 
 def _quality(metrics: Mapping[str, Any] | None) -> list[str]:
+    from acdc.evaluation.meaning import shown_ratio
+
     if metrics is None:
         return [""] * 5
     kl, accuracy = metrics["kl"]["circuit"], metrics["accuracy"]["circuit"]
     return [
-        _number(metrics["faithfulness"]),
+        shown_ratio(metrics["faithfulness"], metrics["no_meaning"], why=False),
         metrics["metric"],
         _number(kl),
         _number(accuracy),

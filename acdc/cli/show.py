@@ -42,7 +42,7 @@ def show(
         found = {"nodes": list(circuit.nodes), "edges": list(circuit.edges)} if result is None else result.to_dict()
         dump(found | {"drawn": [str(path) for path in drawn]})
         return
-    typer.echo(repr(circuit) if result is None else result.summary())
+    typer.echo(repr(circuit) if result is None else f"{result.summary()}\n{result.predictions()}")
     table(["edge", "score"], _strongest(circuit, edges))
     for path in drawn:
         typer.echo(f"  {path}")

@@ -5,16 +5,19 @@ Prompts are the units: a prompt's values of all graphs are drawn together, so th
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
-from acdc.evaluation.values import Outcomes, Values, normalised
+from acdc.evaluation.meaning import no_meaning
+from acdc.evaluation.values import ROUNDING, SHARES, TASK_VALUES, Outcomes, Values, normalised
 
 __all__ = ["Interval", "faithfulness_interval", "headline", "mean_interval", "share_interval"]
 
 LEVEL, RESAMPLES = 0.95, 4000
+FEW = 50  # prompts: with fewer, bootstrap intervals of skewed values are too narrow
 DRAWN = 2**22  # numbers drawn at once
 
 
@@ -26,6 +29,9 @@ class Interval:
         value: The estimate on the prompts at hand; None where it isn't defined.
         low, high: The interval's ends; None where it isn't defined.
         method: BCa (bootstrap, bias-corrected and accelerated), percentile (bootstrap), or Wilson (shares).
+        under_covers: It is a bootstrap interval of fewer than 50 prompts: where values are skewed, it covers the
+            expectation less often than `level` says.
+        no_meaning: Why a ratio has no meaning; None where it has one, and for anything but a ratio.
     """
 
     value: float | None
@@ -34,6 +40,8 @@ class Interval:
     level: float
     n_prompts: int
     method: str
+    under_covers: bool = False
+    no_meaning: str | None = None
 
 
 def mean_interval(values: Values, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
@@ -46,23 +54,28 @@ def faithfulness_interval(
     model: Values,
     corrupted: Values,
     *,
+    rounding: float = ROUNDING[torch.float64],
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
     """Normalised faithfulness, a ratio of means, with its BCa bootstrap interval; the three are resampled together.
 
+    Args:
+        rounding: How far off values about 1 can be: see `no_meaning`.
+
     Reference:
         Efron 1987, Better bootstrap confidence intervals.
     """
+    reason = no_meaning(model, corrupted, rounding=rounding)
     if normalised(circuit.mean(), model.mean(), corrupted.mean()) is None:
-        return Interval(None, None, None, level, len(circuit), "undefined")
+        return Interval(None, None, None, level, len(circuit), "undefined", no_meaning=reason)
 
     def statistic(circuit: Any, model: Any, corrupted: Any, axis: int = -1) -> Any:
         low = corrupted.mean(axis)
         return (circuit.mean(axis) - low) / (model.mean(axis) - low)
 
-    return _bootstrap(statistic, (circuit, model, corrupted), level, resamples, seed)
+    return replace(_bootstrap(statistic, (circuit, model, corrupted), level, resamples, seed), no_meaning=reason)
 
 
 def share_interval(hits: Values, *, level: float = LEVEL) -> Interval:
@@ -84,12 +97,16 @@ def headline(
     settings: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed}
     found: dict[str, dict[str, Interval]] = {"faithfulness": {}, "faithfulness of the complement": {}}
     for name, values in outcomes.values.items():
-        if name == "accuracy":
+        if name in SHARES:
             found[name] = {who: share_interval(each, level=level) for who, each in values.items()}
             continue
         found[name] = {who: mean_interval(each, **settings) for who, each in values.items()}
+        if name in TASK_VALUES:
+            continue
         for place, who in (("faithfulness", "circuit"), ("faithfulness of the complement", "complement")):
-            found[place][name] = faithfulness_interval(values[who], values["model"], values["corrupted"], **settings)
+            found[place][name] = faithfulness_interval(
+                values[who], values["model"], values["corrupted"], rounding=outcomes.rounding, **settings
+            )
     return found
 
 
@@ -117,5 +134,5 @@ def _bootstrap(
                 random_state=np.random.default_rng(seed),
             ).confidence_interval
         if np.isfinite([found.low, found.high]).all():
-            return Interval(value, float(found.low), float(found.high), level, n, method)
+            return Interval(value, float(found.low), float(found.high), level, n, method, under_covers=n < FEW)
     return Interval(value, None, None, level, n, "undefined")

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from acdc.evaluation.areas import corrected_areas, log_sizes, mib_areas, mib_sizes
 from acdc.evaluation.knockouts import Step
-from acdc.evaluation.values import Values, normalised, prompt_values
-from acdc.evaluation.worst import prompt_text
+from acdc.evaluation.predictions import prompt_text
+from acdc.evaluation.values import TASK_VALUES, Values, normalised, prompt_values
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
 
@@ -162,7 +162,7 @@ class _Measure:
         """Means, quantiles and faithfulness of each metric, and the worst prompt."""
         found, values = self._means(self.values(mask), ""), self.values(mask)
         for name, each in values.items():
-            if name != "accuracy":
+            if name not in TASK_VALUES:
                 quantiles = np.quantile(each, QUANTILES)
                 found |= {f"{name}_q{round(100 * q):02d}": float(x) for q, x in zip(QUANTILES, quantiles, strict=True)}
         own = self.problem.objective.metric.name
@@ -176,7 +176,7 @@ class _Measure:
         found: dict[str, Any] = {}
         for name, each in values.items():
             found[name + suffix] = float(each.mean())
-            if name != "accuracy":
+            if name not in TASK_VALUES:
                 found[f"{name}{suffix}_faithfulness"] = normalised(
                     float(each.mean()), float(self.model[name].mean()), float(self.corrupted[name].mean())
                 )

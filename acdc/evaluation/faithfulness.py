@@ -1,18 +1,16 @@
 """How near a circuit comes to its model: every metric, of the full model, the circuit, and with every edge removed."""
 
+from dataclasses import asdict
 from typing import Any
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.metrics import METRICS, Metric, accuracy
+from acdc.evaluation.meaning import cautions, no_meaning
+from acdc.evaluation.values import normalised, outcomes_of
 from acdc.patching.problem import Problem
-from acdc.prompts import PromptBatch
 
 __all__ = ["measure"]
-
-Logits = Float[Tensor, "batch vocab"]
 
 
 def measure(problem: Problem, mask: Bool[Tensor, "src dst"]) -> dict[str, Any]:
@@ -22,46 +20,28 @@ def measure(problem: Problem, mask: Bool[Tensor, "src dst"]) -> dict[str, Any]:
     ablated inputs). Means over the prompts; metrics that need wrong answers are left out where a prompt has none.
 
     Returns:
-        `n_prompts`, `n_edges`, `n_edges_of_model`, `n_nodes`; `accuracy` and each metric as
-        `{"model", "circuit", "corrupted"}`; `metric`, the name of the problem's own; and its normalised `faithfulness`
-        `(m(circuit) - m(corrupted)) / (m(model) - m(corrupted))`, 1 where the circuit does as the model and 0 where it
-        does as if every edge were removed; None where these two agree.
+        `n_prompts`, `n_edges`, `n_edges_of_model`, `n_nodes`; as `{"model", "circuit", "corrupted"}` each metric,
+        `accuracy` (right answers above wrong ones), `top1_accuracy` (a right answer above all tokens), `p_correct` and
+        `p_wrong` (total probabilities of the answers); `metric`, the name of the problem's own; its normalised
+        `faithfulness` `(m(circuit) - m(corrupted)) / (m(model) - m(corrupted))`, 1 where the circuit does as the model
+        and 0 where it does as if every edge were removed, None where these two agree; `no_meaning`, why that ratio has
+        none, or None; `warnings`; and `predictions`, the most probable tokens on the first prompts.
 
     Reference:
         Hanna et al. 2024 (EAP-IG), section 2.2, for the normalisation.
     """
-    graph, batch = problem.model.graph, problem.batch
-    logits = {
-        "model": problem.clean.logits.double(),
-        "circuit": problem.logits(mask).double(),
-        "corrupted": problem.logits(torch.zeros_like(mask)).double(),
-    }
-    chosen = problem.objective.metric
-    metrics = {metric.name: metric for metric in (*METRICS.values(), chosen) if _is_defined(metric, batch)}
-    means = {
-        name: {who: _mean(metric, batch, x, logits["model"]) for who, x in logits.items()}
-        for name, metric in metrics.items()
-    }
+    graph, found = problem.model.graph, outcomes_of(problem, mask, complement=False)
+    means = {name: {who: float(each.mean()) for who, each in group.items()} for name, group in found.values.items()}
+    own = found.values[found.metric]
     return {
-        "n_prompts": batch.n,
+        "n_prompts": found.n_prompts,
         "n_edges": int(mask.sum()),
         "n_edges_of_model": graph.n_edges,
         "n_nodes": len(graph.node_names(mask)),
-        "accuracy": {who: float(accuracy(x, batch.correct, batch.wrong).double().mean()) for who, x in logits.items()},
         **means,
-        "metric": chosen.name,
-        "faithfulness": _normalised(means[chosen.name]),
+        "metric": found.metric,
+        "faithfulness": normalised(**means[found.metric]),
+        "no_meaning": no_meaning(own["model"], own["corrupted"], rounding=found.rounding),
+        "warnings": list(cautions(found)),
+        "predictions": [asdict(each) for each in found.predictions],
     }
-
-
-def _is_defined(metric: Metric, batch: PromptBatch) -> bool:
-    return not metric.needs_wrong or bool((batch.wrong >= 0).any(1).all())
-
-
-def _mean(metric: Metric, batch: PromptBatch, logits: Logits, reference: Logits) -> float:
-    return float(metric.function(logits, batch.correct, batch.wrong, reference).mean())
-
-
-def _normalised(means: dict[str, float]) -> float | None:
-    span = means["model"] - means["corrupted"]
-    return (means["circuit"] - means["corrupted"]) / span if span else None

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from acdc.errors import CircuitError
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.random_circuits import degree_matched, inflated, size_matched
 from acdc.evaluation.statistics import HSICTest, QuantileTest, SignTest, adjust, hsic_test, quantile_test, sign_test
-from acdc.evaluation.values import Outcomes, loss_of, performance_metric, prompt_values
+from acdc.evaluation.values import ROUNDING, Outcomes, loss_of, performance_metric, prompt_values
 from acdc.patching.problem import Problem
 
 __all__ = [
@@ -36,8 +35,8 @@ __all__ = [
     "sufficiency_test",
 ]
 
-ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 1e-1}
 ALPHA = 0.05
+MOST_SHARED = 0.5  # of the circuit's edges: random circuits that share more are near it already, and show nothing
 
 
 def equivalence_test(problem: Problem, outcomes: Outcomes, *, epsilon: float = 0.1) -> SignTest:
@@ -158,15 +157,22 @@ class SufficiencyTest:
         random_distances: The same of the random circuits.
         test: Where the circuit stands: `share` of the random circuits that are further away.
         random_edges: Mean number of edges of the random circuits that lie on a path from input to logits.
+        overlap: Mean share of the circuit's edges that the random circuits keep too; 0 for an empty circuit.
     """
 
     matched: str
     distance: float
     random_distances: tuple[float, ...]
     random_edges: float
+    overlap: float
     test: QuantileTest
     n_prompts: int
     forward_passes: int
+
+    def sufficient(self, alpha: float = ALPHA) -> bool | None:
+        """Whether random circuits are worse, at level `alpha`; None where they share too many of the circuit's edges
+        (`MOST_SHARED`) for that to mean anything."""
+        return None if self.overlap > MOST_SHARED else self.test.p_above <= alpha
 
 
 def sufficiency_test(
@@ -195,17 +201,25 @@ def sufficiency_test(
     }
     if matched not in draw:
         raise CircuitError(f"random circuits can be matched by {' or '.join(draw)}, not by {matched!r}")
-    distances, sizes = list[float](), list[int]()
+    distances, sizes, shares, n_edges = list[float](), list[int](), list[float](), max(1, int(mask.sum()))
     for i in range(n_random):
         drawn = draw[matched]()
         distances.append(_distance(problem, drawn))
         sizes.append(int(graph.prune(drawn).sum()))
+        shares.append(int((drawn & mask).sum()) / n_edges)
         if progress is not None:
             progress(i + 1, n_random)
     own = _distance(problem, mask)
     test = quantile_test(-own, -np.array(distances), q=q)  # nearer is better
     return SufficiencyTest(
-        matched, own, tuple(distances), float(np.mean(sizes)), test, problem.batch.n, forward_passes=n_random + 1
+        matched=matched,
+        distance=own,
+        random_distances=tuple(distances),
+        random_edges=float(np.mean(sizes)),
+        overlap=float(np.mean(shares)),
+        test=test,
+        n_prompts=problem.batch.n,
+        forward_passes=n_random + 1,
     )
 
 

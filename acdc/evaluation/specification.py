@@ -28,7 +28,7 @@ from torch import Tensor
 from acdc.errors import TaskError
 from acdc.evaluation.confidence import faithfulness_interval
 from acdc.evaluation.knockouts import Step
-from acdc.evaluation.values import prompt_values
+from acdc.evaluation.values import ROUNDING, TASK_VALUES, prompt_values
 from acdc.graph import Graph
 from acdc.patching.ablation import ABLATIONS, ablate
 from acdc.patching.masked import masked_logits
@@ -66,6 +66,7 @@ class Specification:
         n_edges: Edges of the circuit at this granularity.
         faithfulness: With its interval over the prompts; None where it isn't defined.
         value, model, corrupted: Means of the metric: of the patched run, of the whole model, and of no edge.
+        no_meaning, under_covers: Of the faithfulness: see `Interval`.
     """
 
     prompts: str
@@ -81,6 +82,8 @@ class Specification:
     value: float
     model: float
     corrupted: float
+    no_meaning: str | None
+    under_covers: bool
 
 
 @dataclass(frozen=True)
@@ -153,16 +156,33 @@ def _measured(prompts: str, ablation: str, problem: Problem, mask: Tensor, seed:
         for direction, logits in directions.items():
             rows = []
             for metric, values in prompt_values(problem, logits).items():
-                if metric == "accuracy":
+                if metric in TASK_VALUES:
                     continue
-                found = faithfulness_interval(values, model[metric], corrupted[metric], resamples=RESAMPLES, seed=seed)
-                means = (float(each.mean()) for each in (values, model[metric], corrupted[metric]))
+                found = faithfulness_interval(
+                    values,
+                    model[metric],
+                    corrupted[metric],
+                    rounding=ROUNDING[problem.model.dtype],
+                    resamples=RESAMPLES,
+                    seed=seed,
+                )
                 rows.append(
                     Specification(
-                        *(prompts, ablation, direction, granularity, metric),
-                        *(problem.batch.n, int(kept.sum())),
-                        *(found.value, found.low, found.high),
-                        *means,
+                        prompts=prompts,
+                        ablation=ablation,
+                        direction=direction,
+                        granularity=granularity,
+                        metric=metric,
+                        n_prompts=problem.batch.n,
+                        n_edges=int(kept.sum()),
+                        faithfulness=found.value,
+                        low=found.low,
+                        high=found.high,
+                        value=float(values.mean()),
+                        model=float(model[metric].mean()),
+                        corrupted=float(corrupted[metric].mean()),
+                        no_meaning=found.no_meaning,
+                        under_covers=found.under_covers,
                     )
                 )
             yield rows

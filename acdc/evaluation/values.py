@@ -8,11 +8,15 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from acdc.metrics import METRICS, Metric, accuracy, get_metric
+from acdc.evaluation.predictions import Prediction, top_predictions
+from acdc.metrics import METRICS, Metric, accuracy, answer_probability, get_metric, top1_accuracy
 from acdc.patching.problem import Problem
 from acdc.prompts import PromptBatch
 
 __all__ = [
+    "ROUNDING",
+    "SHARES",
+    "TASK_VALUES",
     "Outcomes",
     "Values",
     "is_defined",
@@ -23,6 +27,9 @@ __all__ = [
 ]
 
 Values = Float64[np.ndarray, " n"]
+SHARES = ("accuracy", "top1_accuracy")  # a prompt's value is 0 or 1
+TASK_VALUES = (*SHARES, "p_correct", "p_wrong")  # how well the task is done: nothing to be faithful to
+ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 1e-1}  # of a value about 1
 
 
 @dataclass(frozen=True)
@@ -30,33 +37,48 @@ class Outcomes:
     """Four graphs on the same prompts.
 
     Attributes:
-        values: `values[metric][who][i]`: prompt i's value of each metric that is defined, and of `accuracy` (0 or 1);
-            who is `model` (all edges kept), `circuit`, `complement` (just the other edges kept), `corrupted` (none).
+        values: `values[metric][who][i]`: prompt i's value of each metric that is defined, and of `TASK_VALUES`; who is
+            `model` (all edges kept), `circuit`, `complement` (just the other edges kept), `corrupted` (none).
+        predictions: What they predict on the first prompts.
         metric: Name of the problem's own metric.
+        performance: By what one run beats another: see `performance_metric`.
+        rounding: How far off values about 1 can be in the model's dtype.
         forward_passes: Masked forwards of the whole batch that it took.
     """
 
     values: Mapping[str, Mapping[str, Values]]
+    predictions: tuple[Prediction, ...]
     metric: str
+    performance: Metric
+    rounding: float
     n_prompts: int
     forward_passes: int
 
 
-def outcomes_of(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Outcomes:
-    """The model, a circuit, its complement and the corrupted run, prompt by prompt."""
-    logits = {
-        "model": problem.clean.logits,
-        "circuit": problem.logits(mask),
-        "complement": problem.logits(problem.model.graph.edges_mask & ~mask),
-        "corrupted": problem.logits(torch.zeros_like(mask)),
-    }
+def outcomes_of(problem: Problem, mask: Bool[Tensor, "src dst"], *, complement: bool = True) -> Outcomes:
+    """The model, a circuit, its complement and the corrupted run, prompt by prompt.
+
+    Args:
+        complement: Whether to measure it too; it takes a forward pass of its own.
+    """
+    masks = {"circuit": mask, "corrupted": torch.zeros_like(mask)}
+    if complement:
+        masks["complement"] = problem.model.graph.edges_mask & ~mask
+    logits = {"model": problem.clean.logits, **{who: problem.logits(kept) for who, kept in masks.items()}}
     each = {who: prompt_values(problem, x) for who, x in logits.items()}
-    values = {name: {who: found[name] for who, found in each.items()} for name in each["model"]}
-    return Outcomes(values, problem.objective.metric.name, problem.batch.n, forward_passes=3)
+    return Outcomes(
+        values={name: {who: found[name] for who, found in each.items()} for name in each["model"]},
+        predictions=top_predictions(problem, {who: logits[who] for who in ("model", "circuit", "corrupted")}),
+        metric=problem.objective.metric.name,
+        performance=performance_metric(problem),
+        rounding=ROUNDING[problem.model.dtype],
+        n_prompts=problem.batch.n,
+        forward_passes=len(masks),
+    )
 
 
 def prompt_values(problem: Problem, logits: Float[Tensor, "batch vocab"]) -> dict[str, Values]:
-    """Every metric that is defined on the problem's prompts, its own included, and `accuracy` as 0 or 1."""
+    """Every metric that is defined on the problem's prompts, its own included, and how well the task is done."""
     batch, logits, reference = problem.batch, logits.double(), problem.clean.logits.double()
     metrics = {metric.name: metric for metric in (*METRICS.values(), problem.objective.metric)}
     found = {
@@ -65,6 +87,8 @@ def prompt_values(problem: Problem, logits: Float[Tensor, "batch vocab"]) -> dic
         if is_defined(metric, batch)
     }
     found["accuracy"] = accuracy(logits, batch.correct, batch.wrong)
+    found["top1_accuracy"] = top1_accuracy(logits, batch.correct)
+    found["p_correct"], found["p_wrong"] = (answer_probability(logits, ids) for ids in (batch.correct, batch.wrong))
     return {name: each.double().cpu().numpy() for name, each in found.items()}
 
 

@@ -1,14 +1,14 @@
 """The prompts on which a circuit is furthest from its model, as text."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from acdc.evaluation.predictions import prompt_text, words
 from acdc.evaluation.values import Outcomes
 from acdc.patching.problem import Problem
 
-__all__ = ["PromptOutcome", "prompt_text", "worst_prompts"]
+__all__ = ["PromptOutcome", "worst_prompts"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def worst_prompts(problem: Problem, outcomes: Outcomes, *, k: int = 5) -> tuple[
             row,
             prompt_text(problem, row),
             prompt_text(problem, row, corrupt=True),
-            _words(problem, problem.batch.correct[row].tolist()),
-            _words(problem, problem.batch.wrong[row].tolist()),
+            words(problem, problem.batch.correct[row].tolist()),
+            words(problem, problem.batch.wrong[row].tolist()),
             outcomes.metric,
             float(distance[row]),
             float(values["model"][row]),
@@ -53,15 +53,3 @@ def worst_prompts(problem: Problem, outcomes: Outcomes, *, k: int = 5) -> tuple[
         )
         for row in rows
     )
-
-
-def prompt_text(problem: Problem, row: int, *, corrupt: bool = False) -> str:
-    """A prompt's clean side as text, without padding."""
-    batch = problem.batch
-    side = batch.corrupt if corrupt else batch.clean
-    tokenizer: Any = problem.model.tokenizer
-    return str(tokenizer.decode(side[row][batch.attention[row]].tolist()))
-
-
-def _words(problem: Problem, ids: list[int]) -> tuple[str, ...]:
-    return tuple(str(problem.model.tokenizer.decode([token])) for token in ids if token >= 0)
