@@ -1,12 +1,9 @@
-"""A circuit: the edges of a model's graph that a task needs, with the evidence for each, as an immutable value.
-
-The file format is EAP-IG's and MIB's circuit JSON with our fields beside theirs; docs/format.md describes it.
-"""
+"""A circuit: the edges of a model's graph that a task needs, with the evidence for each, as an immutable value."""
 
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -15,8 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from acdc.errors import CircuitError
-from acdc.files import write_atomically
+from acdc.circuit_file import MAX_JSON_BYTES, Parts, decode, encode, shape_of
+from acdc.errors import CircuitError, FileError, printable
+from acdc.files import read_json, write_atomically
 from acdc.graph import Graph
 from acdc.score_kinds import ScoreKind, check_score_kind
 
@@ -26,9 +24,8 @@ if TYPE_CHECKING:
 
     from acdc.drawing import Picture
 
-__all__ = ["FORMAT_VERSION", "Circuit", "cfg_of", "graph_of_cfg"]
+__all__ = ["Circuit"]
 
-FORMAT_VERSION = 1
 MAX_DRAWN_EDGES = 500
 
 
@@ -70,8 +67,9 @@ def _copy_scores(scores: Any) -> Tensor | None:
 def _copy_provenance(provenance: Any) -> dict[str, Any]:
     try:
         copy = json.loads(json.dumps({} if provenance is None else dict(provenance), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise CircuitError(f"a circuit's provenance must be a mapping that JSON can hold: {error}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = printable(str(error), 100)
+        raise CircuitError(f"a circuit's provenance must be a mapping that JSON can hold: {reason}") from None
     return copy
 
 
@@ -158,7 +156,7 @@ class Circuit:
         if (scores := self.scores) is None:
             raise CircuitError("the circuit has no scores whose sign could be flipped")
         turned = {"flipped_scores": not self.provenance.get("flipped_scores", False)}
-        return Circuit(self.graph, self.mask, -scores, {**self.provenance, **turned})
+        return Circuit(self.graph, self.mask, -scores, {**self.provenance, **turned}, self.score_kind)
 
     def __contains__(self, edge: object) -> bool:
         """Whether the named edge is kept; a name that is no edge of the graph raises `CircuitError`."""
@@ -192,7 +190,7 @@ class Circuit:
         if not isinstance(other, Circuit):
             return NotImplemented
         if self.graph != other.graph:
-            shapes = f"{_shape(self.graph)} and {_shape(other.graph)}"
+            shapes = f"{shape_of(self.graph)} and {shape_of(other.graph)}"
             raise CircuitError(f"{symbol} needs two circuits of one graph, not {shapes}")
         # effects measured in different circuits don't compare, so they are dropped rather than mixed
         scores = self.scores if _same(self.scores, other.scores) else None
@@ -212,13 +210,19 @@ class Circuit:
         frame.attrs["score_kind"] = self.score_kind
         return frame
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str], *, full: bool = False) -> Path:
         """Write the circuit as JSON that EAP-IG and MIB read too; an interrupted write leaves the old file whole.
+
+        Args:
+            path: The file.
+            full: Give every edge a line, as other tools' rankings need; else the kept edges have one, and the scores of
+                all stand packed behind them. `load` reads both.
 
         Raises:
             FileError: The file can't be written.
         """
-        return write_atomically(path, "".join(_encode(self)).encode())
+        parts = Parts(self.graph, self.mask, self.scores, dict(self.provenance), self.score_kind)
+        return write_atomically(path, "".join(encode(parts, set(self.nodes), full=full)).encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], graph: Graph | None = None) -> "Circuit":
@@ -231,11 +235,31 @@ class Circuit:
         Raises:
             CircuitError: There is no such file, it holds no circuit, or it belongs to a model of another shape.
         """
-        data = _read_json(Path(path))
         try:
-            return cls(*_decode(data, graph))
+            data = read_json(path, max_bytes=MAX_JSON_BYTES, allow_nan=True)
+        except FileError as error:
+            raise CircuitError(str(error)) from None
+        try:
+            return cls.from_json(data, graph)
         except CircuitError as error:
             raise CircuitError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_json(cls, data: Any, graph: Graph | None = None, *, node_scores: bool = True) -> "Circuit":
+        """The circuit of a file's JSON value.
+
+        Args:
+            data: As `json.load` gives it.
+            graph: The graph that the circuit must belong to, if it is known.
+            node_scores: Whether scores of nodes, which a circuit doesn't hold, are passed over.
+
+        Raises:
+            CircuitError: It holds no circuit, or one of a model of another shape.
+        """
+        try:
+            return cls(*decode(data, graph, node_scores=node_scores))
+        except RecursionError:
+            raise CircuitError("holds no circuit: it is nested too deeply") from None
 
     @overload
     def draw(self, path: None = None, *, title: str | None = None, max_edges: int | None = ...) -> "Picture": ...
@@ -280,144 +304,3 @@ def _same(a: Tensor | None, b: Tensor | None) -> bool:
     if a is None or b is None:
         return a is b
     return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
-
-
-def _shape(graph: Graph) -> str:
-    return f"{graph.shape} of width {graph.d_model}"
-
-
-# The file: {"cfg", "acdc", "nodes", "edges"}, an edge a line
-
-
-def cfg_of(graph: Graph) -> dict[str, Any]:
-    """The graph's shape as EAP-IG and MIB write it."""
-    return {
-        "n_layers": graph.n_layers,
-        "n_heads": graph.n_heads,
-        "parallel_attn_mlp": graph.parallel,
-        "d_model": graph.d_model,
-    }
-
-
-def _encode(circuit: Circuit) -> Iterator[str]:
-    graph, scores, kept = circuit.graph, circuit.scores, set(circuit.nodes)
-    cfg = cfg_of(graph)
-    ours = {
-        "version": FORMAT_VERSION,
-        "scores": scores is not None,
-        "score_kind": circuit.score_kind,
-        "provenance": circuit.provenance,
-    }
-    nodes = {node: {"in_graph": node in kept} for node in (*graph.sources, "logits")}
-    yield f'{{\n"cfg": {json.dumps(cfg)},\n"acdc": {json.dumps(ours)},\n"nodes": {json.dumps(nodes)},\n"edges": {{'
-    rows, columns = graph.edges_mask.nonzero(as_tuple=True)
-    names = graph.edge_names(graph.edges_mask)
-    values = [0.0] * len(names) if scores is None else scores[rows, columns].tolist()
-    separator = "\n"
-    for name, score, keep in zip(names, values, circuit.mask[rows, columns].tolist(), strict=True):
-        measured = ', "measured": false' if math.isnan(score) else ""
-        in_graph = "true" if keep else "false"
-        yield f'{separator}"{name}": {{"score": {_number(score)}, "in_graph": {in_graph}{measured}}}'
-        separator = ",\n"
-    yield "\n}\n}\n"
-
-
-def _number(score: float) -> str:
-    """A JSON number: readers of this format need one even where nothing was measured, and JSON has no infinity."""
-    if math.isnan(score):
-        return "0.0"
-    return repr(score) if math.isfinite(score) else f"{'-' * (score < 0)}1e999"
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise CircuitError(f"can't read the circuit {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise CircuitError(f"{path} is not JSON: {error}") from None
-
-
-def _decode(data: Any, expected: Graph | None) -> tuple[Graph, Tensor, Tensor | None, Any, ScoreKind | None]:
-    parts = [_part(data, key) for key in ("cfg", "nodes", "edges")]
-    graph = graph_of_cfg(parts[0], expected)
-    _check_nodes(graph, parts[1])
-    ours = _part(data, "acdc") if "acdc" in data else {}
-    if (version := ours.get("version", FORMAT_VERSION)) != FORMAT_VERSION:
-        raise CircuitError(f"has format version {version!r}; this program reads version {FORMAT_VERSION}")
-    mask, scores = _decode_edges(graph, parts[2])
-    has_scores = ours.get("scores", not bool(scores.isnan().all()))  # only our files tell "none" from "none measured"
-    provenance = _part(ours, "provenance") if "provenance" in ours else {}
-    return graph, mask, scores if has_scores else None, provenance, check_score_kind(ours.get("score_kind"))
-
-
-def _part(data: Any, key: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise CircuitError(f"holds no circuit: expected a JSON object, not {type(data).__name__}")
-    if key not in data:
-        raise CircuitError(f"holds no circuit: {key!r} is missing (expected the keys cfg, nodes and edges)")
-    if not isinstance(part := data[key], dict):
-        raise CircuitError(f"holds no circuit: {key!r} must be an object, not {type(part).__name__}")
-    return part
-
-
-def graph_of_cfg(cfg: Mapping[str, Any], expected: Graph | None) -> Graph:
-    """The graph of a shape as EAP-IG and MIB write it; it must be the expected one, if there is one.
-
-    Raises:
-        CircuitError: A number is missing or is none, or the shape isn't the expected one.
-    """
-    cfg = dict(cfg)
-    if expected is not None:
-        cfg.setdefault("d_model", expected.d_model)  # EAP-IG's first files don't have it
-    for key, kind in (("n_layers", int), ("n_heads", int), ("d_model", int), ("parallel_attn_mlp", bool)):
-        if key not in cfg:
-            raise CircuitError(f"holds no circuit: cfg lacks {key!r}")
-        if type(cfg[key]) is not kind:  # a bool is an int, but no number of layers
-            raise CircuitError(f"cfg's {key!r} must be {kind.__name__}, not {cfg[key]!r}")
-    graph = Graph(cfg["n_layers"], cfg["n_heads"], cfg["d_model"], cfg["parallel_attn_mlp"])
-    if expected is not None and graph != expected:
-        raise CircuitError(f"a circuit of {_shape(graph)} doesn't fit a model of {_shape(expected)}")
-    return graph
-
-
-def _check_nodes(graph: Graph, nodes: dict[str, Any]) -> None:
-    known = {*graph.sources, "logits"}
-    for name, info in nodes.items():
-        if name not in known:
-            raise CircuitError(f"{name!r} is no node of a graph of {graph.shape}")
-        if isinstance(info, dict) and info.get("in_graph") and not _all_kept(info.get("neurons", [])):
-            raise CircuitError(f"keeps only some neurons of {name}: circuits of neurons can't be read")
-
-
-def _all_kept(neurons: Any) -> bool:
-    return all(map(_all_kept, neurons)) if isinstance(neurons, list) else bool(neurons)
-
-
-def _decode_edges(graph: Graph, edges: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Mask and scores; an edge not listed is removed and not measured."""
-    index = {name: n for n, name in enumerate(graph.edge_names(graph.edges_mask))}
-    kept, values = [False] * len(index), [math.nan] * len(index)
-    for name, info in edges.items():
-        if name not in index:
-            graph.parse_edge(name)  # raises, saying what is wrong with the name
-            raise CircuitError(f"{name!r} isn't written as an edge's name")
-        kept[index[name]], values[index[name]] = _decode_edge(name, info)
-    where = graph.edges_mask
-    mask, scores = torch.zeros(where.shape, dtype=torch.bool), torch.full(where.shape, math.nan, dtype=torch.float64)
-    mask[where], scores[where] = torch.tensor(kept), torch.tensor(values, dtype=torch.float64)
-    return mask, scores
-
-
-def _decode_edge(name: str, info: Any) -> tuple[bool, float]:
-    if not isinstance(info, dict) or not isinstance(info.get("in_graph"), bool):
-        raise CircuitError(f"{name!r} needs an 'in_graph' that is true or false, not {info!r}")
-    score = info.get("score")
-    if score is None or info.get("measured") is False:
-        return info["in_graph"], math.nan
-    if isinstance(score, bool) or not isinstance(score, int | float):
-        raise CircuitError(f"{name!r} needs a number as its score, not {score!r}")
-    try:
-        return info["in_graph"], float(score)
-    except OverflowError:
-        raise CircuitError(f"{name!r} needs a number as its score, not one of {len(str(score))} digits") from None

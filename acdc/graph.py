@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from acdc.errors import CircuitError
+from acdc.errors import CircuitError, printable
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["QKV", "Graph"]
 
 QKV = ("q", "k", "v")
+MAX_PAIRS = 10**8  # of a source and a destination: a mask of 100 MB; Llama-3 70B's graph has 80 million
+LARGEST = 10**6  # of layers, heads, or the width
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Graph:
     """The graph of a model with `n_layers` blocks of `n_heads` heads and one MLP each.
 
     Args:
-        n_layers, n_heads, d_model: The model's shape; `n_heads` counts query heads, each with its own q, k, v input.
+        n_layers, n_heads, d_model: The model's shape; `n_heads` counts query heads, each with its own q, k, v input. A
+            shape of more than `MAX_PAIRS` pairs of a source and a destination is refused before anything is built.
         parallel: Attention and MLP of a block read the same residual stream, so no edge joins a layer's heads to its
             own MLP.
 
@@ -49,8 +52,15 @@ class Graph:
 
     def __post_init__(self) -> None:
         for field in ("n_layers", "n_heads", "d_model"):
-            if isinstance(value := getattr(self, field), bool) or not isinstance(value, int) or value < 1:
-                raise CircuitError(f"a graph's {field} must be a positive integer, not {value!r}")
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
+                came = "one of hundreds of digits" if isinstance(value, int) and value > 2**300 else repr(value)
+                expected = f"a positive integer of at most {LARGEST:,}"
+                raise CircuitError(f"a graph's {field} must be {expected}, not {printable(came, 40)}")
+        if self.n_src * self.n_dst > MAX_PAIRS:
+            raise CircuitError(
+                f"a graph may have at most {MAX_PAIRS:,} pairs of a source and a destination; {self.shape} have more"
+            )
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
@@ -157,14 +167,16 @@ class Graph:
             CircuitError: The name isn't `source->destination`, or this graph has no such edge.
         """
         src, arrow, dst = (part.strip() for part in name.partition("->"))
+        shown = printable(repr(name), 80)
         if not arrow:
-            raise CircuitError(f"{name!r} is no edge: expected 'source->destination', like 'a0.h1->a1.h0<q>'")
+            raise CircuitError(f"{shown} is no edge: expected 'source->destination', like 'a0.h1->a1.h0<q>'")
         for kind, part, known in (("source", src, self.src_index), ("destination", dst, self.dst_index)):
             if part not in known:
-                raise CircuitError(f"{name!r}: {part!r} is no {kind} of a graph of {self.shape}{_hint(part)}")
+                named = printable(repr(part), 60)
+                raise CircuitError(f"{shown}: {named} is no {kind} of a graph of {self.shape}{_hint(part)}")
         i, j = self.src_index[src], self.dst_index[dst]
         if i >= int(self.upstream[j]):
-            raise CircuitError(f"{name!r}: {src} does not come before {dst}, so no edge joins them")
+            raise CircuitError(f"{shown}: {src} does not come before {dst}, so no edge joins them")
         return i, j
 
     @property

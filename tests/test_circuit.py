@@ -1,11 +1,14 @@
 """The circuit as a value: identity of save and load, foreign files, set algebra, immutability, bad files."""
 
+import base64
 import copy
 import dataclasses
 import importlib.util
 import json
 import math
 import pickle
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,16 +44,17 @@ def graph(request: pytest.FixtureRequest) -> Graph:
 # saving and loading
 
 
+@pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("scores", [True, False])
-def test_save_then_load_is_the_identity(graph: Graph, scores: bool, tmp_path: Path) -> None:
+def test_save_then_load_is_the_identity(graph: Graph, scores: bool, full: bool, tmp_path: Path) -> None:
     circuit = circuit_of(graph, scores=scores)
-    loaded = Circuit.load(circuit.save(tmp_path / "circuit.json"))
+    loaded = Circuit.load(circuit.save(tmp_path / "circuit.json", full=full))
     assert loaded == circuit
     assert hash(loaded) == hash(circuit)
     assert loaded.provenance == circuit.provenance
     assert (loaded.scores is None) == (circuit.scores is None)
     assert loaded.score_kind is None
-    assert loaded.save(tmp_path / "again.json").read_bytes() == (tmp_path / "circuit.json").read_bytes()
+    assert loaded.save(tmp_path / "again.json", full=full).read_bytes() == (tmp_path / "circuit.json").read_bytes()
 
 
 @pytest.mark.parametrize("kind", [*SCORE_KINDS, None])
@@ -77,13 +81,15 @@ def test_a_kind_of_scores_that_is_none_is_refused(written: str, message: str, tm
         Circuit.load(path)
 
 
+@pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("value", [0.1, -1e-308, 5e-324, 1.7976931348623157e308, math.inf, -math.inf, -0.0, math.nan])
-def test_every_score_survives_exactly(value: float, tmp_path: Path) -> None:
+def test_every_score_survives_exactly(value: float, full: bool, tmp_path: Path) -> None:
     graph = GRAPHS[0]
     scores = torch.full((graph.n_src, graph.n_dst), value, dtype=torch.float64)
-    circuit = Circuit(graph, graph.edges_mask, scores)
-    path = circuit.save(tmp_path / "circuit.json")
-    assert Circuit.load(path) == circuit
+    circuit = Circuit(graph, circuit_of(graph).mask, scores)
+    path = circuit.save(tmp_path / "circuit.json", full=full)
+    loaded = Circuit.load(path)
+    assert loaded == circuit and loaded.scores.signbit()[graph.edges_mask].eq(math.copysign(1, value) < 0).all()
     json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
@@ -125,6 +131,60 @@ def test_saving_where_no_folder_is(tmp_path: Path) -> None:
         circuit_of(GRAPHS[0]).save(tmp_path / "missing" / "circuit.json")
 
 
+# the compact form
+
+
+def test_removed_edges_take_a_few_bytes(tmp_path: Path) -> None:
+    """A graph of SmolLM2-135M's shape: 17 MB where each of its 123,211 edges has a line."""
+    graph = Graph(30, 9, 576)
+    scores = torch.randn(graph.n_src, graph.n_dst, generator=torch.Generator().manual_seed(0))
+    circuit = Circuit(graph, graph.edges_mask & (scores > 3), scores)
+    path = circuit.save(tmp_path / "circuit.json")
+    assert path.stat().st_size < 8 * graph.n_edges, "float32 scores take about five bytes an edge"
+    assert path.read_text().count("->") == circuit.n_edges
+    assert Circuit.load(path) == circuit
+
+
+def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_a_line_that_differs_from_the_packed_scores_is_told(tmp_path: Path) -> None:
+    circuit = circuit_of(GRAPHS[0])
+    edge = next(edge for edge in circuit.edges if not circuit.scores[circuit.graph.parse_edge(edge)].isnan())
+    path = changed(circuit.save(tmp_path / "circuit.json"), lambda data: data["edges"][edge].update(score=17.5))
+    with pytest.raises(CircuitError, match=f"gives {edge} the score 17.5 in its line and .* in packed_scores"):
+        Circuit.load(path)
+
+
+def test_an_edge_may_be_removed_by_hand(tmp_path: Path) -> None:
+    circuit = circuit_of(GRAPHS[0])
+    path = changed(circuit.save(tmp_path / "circuit.json"), lambda data: data["edges"].pop(circuit.edges[0]))
+    found = Circuit.load(path)
+    assert found.edges == circuit.edges[1:] and torch.equal(found.scores.nan_to_num(9), circuit.scores.nan_to_num(9))
+
+
+@pytest.mark.parametrize(
+    ("packed", "message"),
+    [
+        ("!", "can't be unpacked"),
+        ("AAAA", "can't be unpacked"),
+        (base64.b64encode(zlib.compress(b"12345678")).decode(), "must hold 75 numbers"),
+        (base64.b64encode(zlib.compress(bytes(10**7))).decode(), "must hold 75 numbers"),  # that would grow
+        (base64.b64encode(zlib.compress(bytes(8 * 75))[:-3]).decode(), "must hold 75 numbers"),
+        (3, "'packed_scores': input should be a valid string, not 3"),
+    ],
+)
+def test_damaged_packed_scores_are_told(packed: Any, message: str, tmp_path: Path) -> None:
+    path = changed(circuit_of(GRAPHS[0]).save(tmp_path / "c.json"), lambda data: data.update(packed_scores=packed))
+    assert GRAPHS[0].n_edges == 75
+    with pytest.raises(CircuitError, match=message):
+        Circuit.load(path)
+
+
 # other tools' files
 
 
@@ -146,14 +206,17 @@ def eap_ig_reads(path: Path) -> dict[str, Any]:
     return {"graph": graph, "nodes": nodes, "edges": edges}
 
 
+@pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("scores", [True, False])
-def test_other_tools_read_our_file(graph: Graph, scores: bool, tmp_path: Path) -> None:
+def test_other_tools_read_our_file(graph: Graph, scores: bool, full: bool, tmp_path: Path) -> None:
+    """In full, with the score of every edge; compactly, with those of the kept edges, the others being removed."""
     circuit = circuit_of(graph, scores=scores)
-    read = eap_ig_reads(circuit.save(tmp_path / "circuit.json"))
+    read = eap_ig_reads(circuit.save(tmp_path / "circuit.json", full=full))
     assert read["graph"] == graph
     assert list(read["nodes"]) == [*graph.sources, "logits"]
     assert {name for name, kept in read["nodes"].items() if kept} == set(circuit.nodes)
-    assert set(read["edges"]) == {tuple(edge) for edge in graph.edges_mask.nonzero().tolist()}
+    listed = graph.edges_mask if full else circuit.mask
+    assert set(read["edges"]) == {tuple(edge) for edge in listed.nonzero().tolist()}
     for (i, j), (in_graph, score) in read["edges"].items():
         assert in_graph == bool(circuit.mask[i, j])
         expected = 0.0 if circuit.scores is None or circuit.scores[i, j].isnan() else circuit.scores[i, j].item()
@@ -211,21 +274,24 @@ def test_loads_every_dialect(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cfg": None}, "'cfg' must be an object, not NoneType"),
-        ({"edges": []}, "'edges' must be an object, not list"),
-        ({"cfg": {"n_layers": 2}}, "cfg lacks 'n_heads'"),
+        ({"cfg": None}, "'cfg': input should be a valid dictionary, not None"),
+        ({"edges": []}, r"'edges': input should be a valid dictionary, not \[\]"),
+        ({"cfg": {"n_layers": 2}}, "its cfg is wrong: 'n_heads': field required"),
         (
             {"cfg": {"n_layers": True, "n_heads": 3, "d_model": 12, "parallel_attn_mlp": False}},
-            "'n_layers' must be int",
+            "'n_layers': input should be a valid integer, not True",
         ),
         (
             {"cfg": {"n_layers": math.nan, "n_heads": 3, "d_model": 12, "parallel_attn_mlp": False}},
-            "must be int, not nan",
+            "a valid integer, not nan",
         ),
-        ({"cfg": {"n_layers": 0, "n_heads": 3, "d_model": 12, "parallel_attn_mlp": False}}, "positive integer, not 0"),
+        (
+            {"cfg": {"n_layers": 0, "n_heads": 3, "d_model": 12, "parallel_attn_mlp": False}},
+            "positive integer of at most 1,000,000, not 0",
+        ),
         (
             {"cfg": {"n_layers": 2, "n_heads": 3, "d_model": 12, "parallel_attn_mlp": 0}},
-            "'parallel_attn_mlp' must be bool",
+            "'parallel_attn_mlp': input should be a valid boolean, not 0",
         ),
         ({"nodes": {"a7.h0": {"in_graph": True}}}, "'a7.h0' is no node of a graph of 2 layers x 3 heads"),
         ({"nodes": {"m0": {"in_graph": True, "neurons": [True, False]}}}, "only some neurons of m0"),
@@ -240,9 +306,9 @@ def test_loads_every_dialect(tmp_path: Path) -> None:
         ({"edges": {"input->m0": {"score": True, "in_graph": True}}}, "needs a number as its score, not True"),
         ({"edges": {"input->m0": {"score": "high", "in_graph": True}}}, "needs a number as its score, not 'high'"),
         ({"edges": {"input->m0": {"score": 10**400, "in_graph": True}}}, "needs a number as its score"),
-        ({"acdc": {"version": 99}}, "has format version 99; this program reads version 1"),
-        ({"acdc": {"provenance": 3}}, "'provenance' must be an object, not int"),
-        ({"acdc": []}, "'acdc' must be an object"),
+        ({"acdc": {"version": 99}}, "has format version 99; this program reads versions 1 and 2"),
+        ({"acdc": {"provenance": 3}}, "'provenance': input should be a valid dictionary, not 3"),
+        ({"acdc": []}, "'acdc': input should be a valid dictionary"),
     ],
 )
 def test_bad_content_is_named_with_the_file(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -276,9 +342,9 @@ def test_truncated_files(tmp_path: Path) -> None:
 
 
 def test_missing_files_folders_and_bytes(tmp_path: Path) -> None:
-    with pytest.raises(CircuitError, match=r"can't read the circuit .*missing\.json: No such file"):
+    with pytest.raises(CircuitError, match=r"can't read .*missing\.json: No such file"):
         Circuit.load(tmp_path / "missing.json")
-    with pytest.raises(CircuitError, match="can't read the circuit"):
+    with pytest.raises(CircuitError, match="it is a folder"):
         Circuit.load(tmp_path)
     (tmp_path / "bytes.json").write_bytes(b"\x80\x00\xff{}")
     with pytest.raises(CircuitError, match="is not JSON"):

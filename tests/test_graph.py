@@ -117,3 +117,27 @@ def test_wrong_masks_are_told() -> None:
         Graph(2, 0, 8)
     with pytest.raises(CircuitError, match="no edge joins"):
         graph.edge_name(graph.n_src - 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (
+            (10**6, 12, 768),
+            "at most 100,000,000 pairs of a source and a destination; 1000000 layers x 12 heads have more",
+        ),
+        ((12, 10**6, 768), "at most 100,000,000 pairs"),
+        ((10**9, 12, 768), "n_layers must be a positive integer of at most 1,000,000, not 1000000000"),
+        ((12, 12, 10**7), "d_model must be a positive integer of at most 1,000,000"),
+        ((12, -3, 768), "n_heads must be a positive integer of at most 1,000,000, not -3"),
+        ((12, True, 768), "n_heads must be a positive integer of at most 1,000,000, not True"),
+        ((10**5000, 12, 768), "not one of hundreds of digits"),
+    ],
+)
+def test_shapes_out_of_bounds_are_refused_before_anything_is_built(shape: tuple, message: str) -> None:
+    with pytest.raises(CircuitError, match=message):
+        Graph(*shape)
+
+
+def test_the_largest_models_that_people_search_are_within_bounds() -> None:
+    assert Graph(80, 64, 8192).n_src == 5201  # Llama-3 70B; nothing is built until it is asked for

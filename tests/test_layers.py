@@ -10,7 +10,7 @@ FLOORS = [  # from the ground up; names in one group are siblings
     ["errors", "progress"],
     ["files", "bars"],
     ["graph", "score_kinds", "zoo"],
-    ["prompts"],
+    ["prompts", "circuit_file"],
     ["metrics"],
     ["models"],
     ["task", "patching"],

@@ -1,36 +1,24 @@
-"""Circuits as the JSON of EAP-IG and MIB, which is the format that `Circuit.save` writes."""
-
-from pathlib import Path
-from typing import Any
+"""Circuits as the JSON of EAP-IG and MIB, every edge with its line; `Circuit.save` writes a compact form of it."""
 
 from acdc.circuit import Circuit
-from acdc.errors import CircuitError
-from acdc.exchange.format import Format, nothing_lost, parse_json, read_bytes
+from acdc.exchange.format import Format, nothing_lost, parse_json
 from acdc.graph import Graph
 
 __all__ = ["EAP_IG"]
 
 
-def _read(path: Path, expected: Graph | None, lossy: bool) -> Circuit:
-    if not lossy and _has_node_scores(parse_json(read_bytes(path))):
-        raise CircuitError("has scores of nodes, which a circuit doesn't hold; drop them with lossy=True (--lossy)")
-    return Circuit.load(path, expected)
-
-
-def _has_node_scores(data: Any) -> bool:
-    nodes = data.get("nodes") if isinstance(data, dict) else None
-    infos = nodes.values() if isinstance(nodes, dict) else ()
-    # EAP-IG writes NaN for a node that has none; NaN alone differs from itself
-    return any(isinstance(info, dict) and (s := info.get("score")) is not None and s == s for info in infos)
+def _read(content: bytes, expected: Graph | None, lossy: bool) -> Circuit:
+    # EAP-IG writes NaN for a node that has no score, and for an edge whose score isn't a number
+    return Circuit.from_json(parse_json(content, allow_nan=True), expected, node_scores=lossy)
 
 
 EAP_IG = Format(
     name="eap-ig",
-    summary="JSON of EAP-IG and MIB (Graph.to_json), the format of circuit.json",
+    summary="JSON of EAP-IG and MIB (Graph.to_json), a line for every edge; reads circuit.json too",
     suffix=".json",
     carries="mask, scores",
     recognises=lambda content: content.lstrip()[:1] == b"{" and b'"nodes"' in content and b'"edges"' in content,
     read=_read,
-    write=lambda circuit, path: circuit.save(path),
+    write=lambda circuit, path: circuit.save(path, full=True),
     lost=nothing_lost,
 )

@@ -6,25 +6,24 @@ that were measured under `removed`. A header of ours says the model's shape; for
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from acdc.circuit import Circuit
-from acdc.errors import CircuitError
+from acdc.errors import CircuitError, printable
 from acdc.exchange.auto_circuit import from_auto_circuit, to_auto_circuit
 from acdc.exchange.format import (
     Format,
-    from_header,
+    Listed,
     graph_of,
     header_of,
     measured,
     nothing_lost,
     parse_json,
-    read_bytes,
 )
 from acdc.exchange.hooks import HookEdge, HookPoint
 from acdc.files import write_atomically
@@ -33,6 +32,7 @@ from acdc.graph import Graph
 __all__ = ["ACDC", "AUTO_CIRCUIT", "Names", "json_format", "lost_scores", "text_format"]
 
 HEADER = "# acdc "
+LONGEST = 200  # letters of an edge's name
 Entry = tuple[Any, Any]  # an edge as the tool writes it in JSON, and its score
 
 
@@ -42,7 +42,7 @@ class Names:
 
     Attributes:
         name, tool: The format's name, and whose names they are.
-        sign: What the JSON of a list of such edges holds and no other list does.
+        sign: What a list of such edges holds and no other list does.
         to_text, from_text: An edge's name in its words and back; one of its edges may be several of ours, or none.
         pack: Edges with their scores, as JSON.
         unpack: The entries of such JSON, each edge's name as text.
@@ -50,7 +50,7 @@ class Names:
 
     name: str
     tool: str
-    sign: bytes
+    sign: re.Pattern[bytes]
     to_text: Callable[[Graph, str], str]
     from_text: Callable[[Graph, str], tuple[str, ...]]
     pack: Callable[[Iterable[tuple[str, float | str | None]]], Any]
@@ -82,7 +82,9 @@ def _hook_entry(item: Any) -> Entry:
         receiver, sender = (_hook_point(*edge[i : i + 2]) for i in (0, 2))
         return str(HookEdge(receiver, sender)), score
     if not isinstance(edge, str):
-        raise CircuitError(f"{item!r} is no edge: expected [receiver, index, sender, index], or that with its effect")
+        raise CircuitError(
+            f"{_shown(item)} is no edge: expected [receiver, index, sender, index], or that with its effect"
+        )
     return edge, score
 
 
@@ -91,7 +93,9 @@ def _hook_point(name: Any, index: Any) -> HookPoint:
         return HookPoint.parse(name + index)
     numbers = isinstance(index, list) and all(i is None or type(i) is int for i in index)
     if not isinstance(name, str) or not numbers:
-        raise CircuitError(f"{[name, index]!r} is no hook point: expected one like ['blocks.0.hook_mlp_in', [null]]")
+        raise CircuitError(
+            f"{_shown([name, index])} is no hook point: expected one like ['blocks.0.hook_mlp_in', [null]]"
+        )
     return HookPoint(name, tuple(index))
 
 
@@ -102,10 +106,14 @@ def _unpack_names(value: Any) -> list[Entry]:
         _fail_list(value)
     for item in value:
         if isinstance(item, list) and len(item) == 2 and type(item[0]) is int:
-            raise CircuitError(f"{item!r} is of one position: edges of single positions can't be carried")
+            raise CircuitError(f"{_shown(item)} is of one position: edges of single positions can't be carried")
         if not isinstance(item, str):
-            raise CircuitError(f"{item!r} is no edge: expected a name like 'A0.1->A1.0.Q'")
+            raise CircuitError(f"{_shown(item)} is no edge: expected a name like 'A0.1->A1.0.Q'")
     return [(item, None) for item in value]
+
+
+def _shown(value: Any) -> str:
+    return printable(repr(value), 80)
 
 
 def _fail_list(value: Any) -> Any:
@@ -115,7 +123,7 @@ def _fail_list(value: Any) -> Any:
 ACDC = Names(
     name="acdc",
     tool="ACDC (Conmy et al.)",
-    sign=b"hook_",
+    sign=re.compile(rb"\bhook_[a-z]"),
     to_text=lambda graph, edge: str(HookEdge.of(graph, edge)),
     from_text=_hook_edges,
     pack=_pack_hooks,
@@ -124,7 +132,7 @@ ACDC = Names(
 AUTO_CIRCUIT = Names(
     name="auto-circuit",
     tool="auto-circuit (Miller et al.)",
-    sign=b"->",
+    sign=re.compile(rb"(?:Resid Start|MLP \d+|A\d+\.\d+)\s*->"),
     to_text=lambda graph, edge: to_auto_circuit(edge),
     from_text=from_auto_circuit,
     pack=dict,
@@ -140,7 +148,7 @@ def text_format(names: Names) -> Format:
         suffix=f".{names.name}.txt",
         carries="mask",
         recognises=lambda content: content.lstrip()[:1] not in b"{[<" and _has_edges(names, content),
-        read=lambda path, graph, lossy: _read_text(names, path, graph),
+        read=lambda content, graph, lossy: _read_text(names, content, graph),
         write=lambda circuit, path: write_atomically(path, _text(names, circuit).encode()),
         lost=lost_scores,
     )
@@ -154,14 +162,14 @@ def json_format(names: Names) -> Format:
         suffix=f".{names.name}.json",
         carries="mask, scores",
         recognises=lambda content: content.lstrip()[:1] in (b"{", b"[") and _has_edges(names, content),
-        read=lambda path, graph, lossy: _read_json(names, path, graph),
+        read=lambda content, graph, lossy: _read_json(names, content, graph),
         write=lambda circuit, path: write_atomically(path, _json(names, circuit).encode()),
         lost=nothing_lost,
     )
 
 
 def _has_edges(names: Names, content: bytes) -> bool:
-    return b"\0" not in content and names.sign in content
+    return b"\0" not in content and names.sign.search(content) is not None
 
 
 def lost_scores(circuit: Circuit) -> str:
@@ -175,16 +183,15 @@ def _text(names: Names, circuit: Circuit) -> str:
     return "\n".join([HEADER + json.dumps(header_of(circuit) | {"scores": False}), *lines]) + "\n"
 
 
-def _read_text(names: Names, path: Path, expected: Graph | None) -> Circuit:
+def _read_text(names: Names, content: bytes, expected: Graph | None) -> Circuit:
     try:
-        lines = read_bytes(path).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise CircuitError(f"is no text: {error}") from None
-    headers = [parse_json(line.removeprefix(HEADER).encode()) for line in lines if line.startswith(HEADER)]
-    header = _object(headers[0] if headers else {})
-    graph = graph_of(header, expected)
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise CircuitError("is no UTF-8 text") from None
+    headers = (line.removeprefix(HEADER) for line in lines if line.startswith(HEADER))
+    header = _object(parse_json(next(headers, "{}")))
     entries = [(line.strip(), None) for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    return _circuit(names, header, graph, entries, [])
+    return _circuit(names, header, graph_of(header, expected), entries, [])
 
 
 def _json(names: Names, circuit: Circuit) -> str:
@@ -205,10 +212,10 @@ def _number(score: float) -> float | str | None:
     return None if math.isnan(score) else score if math.isfinite(score) else str(score)
 
 
-def _read_json(names: Names, path: Path, expected: Graph | None) -> Circuit:
-    data = parse_json(read_bytes(path))
+def _read_json(names: Names, content: bytes, expected: Graph | None) -> Circuit:
+    data = parse_json(content)
     ours = isinstance(data, dict) and "edges" in data
-    header = _object(data if ours else {})
+    header = {key: data[key] for key in ("cfg", "scores", "score_kind", "provenance") if key in data} if ours else {}
     edges, removed = (data["edges"], data.get("removed", [])) if ours else (data, [])
     return _circuit(names, header, graph_of(header, expected), names.unpack(edges), names.unpack(removed))
 
@@ -220,22 +227,25 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _circuit(names: Names, header: Mapping[str, Any], graph: Graph, kept: list[Entry], removed: list[Entry]) -> Circuit:
-    mask = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.bool)
-    scores = torch.full(mask.shape, math.nan, dtype=torch.float64)
+    found = Listed(graph)
     for entries, keep in ((kept, True), (removed, False)):
         for text, value in entries:
+            if len(text) > LONGEST:
+                raise CircuitError(
+                    f"has an edge's name of {len(text):,} letters ({printable(text, 40)!r}); at most {LONGEST}"
+                )
             score = _score(text, value)
             for edge in names.from_text(graph, text):
-                where = graph.parse_edge(edge)
-                if not keep and mask[where]:
-                    raise CircuitError(f"{text!r} is listed as kept and as removed")
-                mask[where], scores[where] = keep, score
-    return from_header(header, graph, mask, scores)
+                found.add(edge, keep, score)
+    return found.circuit(header)
 
 
 def _score(edge: str, value: Any) -> float:
     if value is None:
         return math.nan
     if value in ("inf", "-inf") or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return float(value)
-    raise CircuitError(f"{edge!r} needs a number or null as its score, not {value!r}")
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    raise CircuitError(f"{edge!r} needs a number or null as its score, not {_shown(value)}")

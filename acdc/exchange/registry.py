@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 
 from acdc.circuit import Circuit
-from acdc.errors import CircuitError, unknown_name
+from acdc.errors import CircuitError, FileError, printable, unknown_name
 from acdc.exchange.eap_ig_json import EAP_IG
 from acdc.exchange.edge_lists import ACDC, AUTO_CIRCUIT, json_format, text_format
-from acdc.exchange.format import Format, read_bytes
-from acdc.exchange.tensors import ACDC_PTH, EAP_IG_PT, is_torch_file
+from acdc.exchange.format import Format
+from acdc.exchange.kinds import kind_of
+from acdc.exchange.tensors import ACDC_PTH, EAP_IG_PT
 from acdc.exchange.xml import GEXF, GRAPHML
+from acdc.files import read_bytes
 from acdc.graph import Graph
 
 __all__ = ["FORMATS", "detect_format", "format_for", "get_format", "read_circuit", "write_circuit"]
@@ -28,11 +30,7 @@ FORMATS: dict[str, Format] = {  # in the order in which contents are tried: ACDC
         GEXF,
     )
 }
-PICKLE = b"\x80"  # how pickles of protocol 2 and later start
-REFUSED_PICKLE = (
-    "is a pickle, and reading one can run any code, so none is read. Where it was made, write its edges as JSON: "
-    "json.dump([[[c, ci.hashable_tuple, p, pi.hashable_tuple], e] for (c, ci, p, pi), e in edges], file)"
-)
+LONGEST_REASON = 400  # letters
 
 
 def get_format(name: str) -> Format:
@@ -57,22 +55,19 @@ def detect_format(path: str | os.PathLike[str]) -> Format:
     """The format of a file that is there, by its content; by its suffix where the content doesn't tell or fits several.
 
     Raises:
-        CircuitError: It can't be read, it is a pickle, or neither tells.
+        CircuitError: It can't be read, it is a file of another kind, which is named, or neither tells.
     """
     path = Path(path)
-    content, named = read_bytes(path), _by_suffix(Path(path))
-    for entry in (*([named] if named else []), *FORMATS.values()):
-        if entry.recognises(content):
-            return entry
-    if content.startswith(PICKLE) and not is_torch_file(content):
-        raise CircuitError(f"{path} {REFUSED_PICKLE}")
-    if named is None:
-        raise CircuitError(f"{path} is in no format that is known; {_known()}, or name one (format=, --from)")
-    return named
+    return _detected(path, _content(path))
 
 
 def read_circuit(
-    path: str | os.PathLike[str], *, format: str | None = None, graph: Graph | None = None, lossy: bool = False
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    graph: Graph | None = None,
+    lossy: bool = False,
+    flip_scores: bool = False,
 ) -> Circuit:
     """Read a circuit in any format.
 
@@ -81,18 +76,46 @@ def read_circuit(
         format: A name in `FORMATS`; told from the content if None.
         graph: The graph that the circuit must belong to; needed where a file doesn't say the model's shape.
         lossy: Drop what a circuit can't hold and the file can do without: scores of nodes, pairs that are no edges.
+        flip_scores: Reverse the sign of every score: see `Circuit.flip_scores`.
 
     Raises:
-        CircuitError: There is no such file, it is damaged, of another model, or holds what a circuit can't.
+        ShapelessError: The file doesn't say the model's shape, and no graph is given.
+        CircuitError: There is no such file, it is damaged, of another kind or another model, or holds what a circuit
+            can't.
         UnknownNameError: There is no such format.
     """
     path = Path(path)
-    chosen = detect_format(path) if format is None else get_format(format)
+    chosen = None if format is None else get_format(format)
+    content = _content(path)
+    chosen = chosen or _detected(path, content)
     try:
-        return chosen.read(path, graph, lossy)
+        circuit = chosen.read(content, graph, lossy)
+        return circuit.flip_scores() if flip_scores else circuit
+    except RecursionError:
+        raise CircuitError(f"{path} (as {chosen.name}): is nested too deeply") from None
     except CircuitError as error:
-        message = str(error)
-        raise CircuitError(message if str(path) in message else f"{path} (as {chosen.name}): {message}") from None
+        if format is None and (kind := kind_of(content)):
+            raise CircuitError(f"{path} {kind}") from None
+        raise type(error)(f"{path} (as {chosen.name}): {printable(str(error), LONGEST_REASON)}") from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except FileError as error:
+        raise CircuitError(str(error)) from None
+
+
+def _detected(path: Path, content: bytes) -> Format:
+    named = _by_suffix(path)
+    for entry in (*([named] if named else []), *FORMATS.values()):
+        if entry.recognises(content):
+            return entry
+    if kind := kind_of(content):
+        raise CircuitError(f"{path} {kind}")
+    if named is None:
+        raise CircuitError(f"{path} is in no format that is known; {_known()}, or name one (format=, --from)")
+    return named
 
 
 def write_circuit(

@@ -3,7 +3,9 @@
 import io
 import json
 import math
+import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acdc.circuit import FORMAT_VERSION, Circuit, cfg_of, graph_of_cfg
-from acdc.errors import CircuitError
-from acdc.exchange.edge_lists import lost_scores
-from acdc.exchange.format import Format, from_header, header_of, measured, nothing_lost, read_bytes
+from acdc.circuit import Circuit
+from acdc.circuit_file import cfg_of, graph_of_cfg
+from acdc.errors import CircuitError, printable
+from acdc.exchange.edge_lists import LONGEST, lost_scores
+from acdc.exchange.format import (
+    SHAPELESS,
+    Format,
+    Listed,
+    ShapelessError,
+    from_header,
+    header_of,
+    measured,
+    nothing_lost,
+    parse_json,
+)
 from acdc.exchange.hooks import HookEdge, HookPoint, hook_of_destination, hook_of_source
 from acdc.files import write_atomically
 from acdc.graph import QKV, Graph
@@ -22,6 +35,18 @@ from acdc.graph import QKV, Graph
 __all__ = ["ACDC_PTH", "EAP_IG_PT", "is_torch_file"]
 
 ZIP, LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # how torch's files start
+TORCH_VERSION = 1  # of our fields in a torch file
+MAX_BYTES = 2**31  # of a torch file's content, unpacked
+NUMBERS = {
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+}
 REQUIRED = ("cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph")
 
 
@@ -30,22 +55,38 @@ def is_torch_file(content: bytes) -> bool:
     return content.startswith((ZIP, LEGACY))
 
 
-def _load(path: Path) -> Any:
+def _load(content: bytes) -> Any:
     """Tensors and plain values of a torch file; never an object, whose making could run code."""
-    content = read_bytes(path)
+    _check_size(content)
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's own doubts about a file; what it refuses, it raises
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile file can fail anywhere
-        reason = str(error).replace("\x1b[0m", " ").split("(1) In PyTorch")[0].split("\n\t")[0]
         raise CircuitError(
-            f"can't be read as tensors and plain values, and nothing else of a torch file is read: {_line(reason)}"
+            f"can't be read as tensors and plain values, and nothing else of a torch file is read{_reason(error)}"
         ) from None
 
 
-def _line(text: str) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= 300 else f"{line[:299]}…"
+def _reason(error: Exception) -> str:
+    """What torch says is wrong with a file, without its advice, which is about loading models."""
+    text = re.sub(r"\x1b\[\d*m", " ", str(error))
+    refused = re.search(r"(Unsupported (?:global|operand|class|type)[^.:\n]*|GLOBAL \S+)", text)
+    if refused:
+        return f": it holds an object ({printable(refused[0], 100)})"
+    damaged = "PytorchStreamReader" in text or isinstance(error, EOFError | zipfile.BadZipFile)
+    return ": it is damaged" if damaged else f": it is damaged ({type(error).__name__})"
+
+
+def _check_size(content: bytes) -> None:
+    """Refuse a zip that would unpack to more than is held, before anything is unpacked."""
+    if not content.startswith(ZIP):
+        return
+    try:
+        size = sum(entry.file_size for entry in zipfile.ZipFile(io.BytesIO(content)).infolist())
+    except Exception as error:  # zipfile, too, fails in many ways on a damaged file
+        raise CircuitError(f"is damaged: it is no whole zip file ({printable(str(error), 80)})") from None
+    if size > MAX_BYTES:
+        raise CircuitError(f"unpacks to {size:,} bytes, more than the {MAX_BYTES:,} that are read")
 
 
 def _save(value: Any, path: Path) -> Path:
@@ -76,16 +117,17 @@ def _write_eap_ig(circuit: Circuit, path: Path) -> Path:
         "nodes_in_graph": torch.tensor([source in kept for source in graph.sources]),
         "edges_measured": measured(circuit),
         "acdc": {
-            "version": FORMAT_VERSION,
+            "version": TORCH_VERSION,
             "scores": header["scores"],
+            "score_kind": header["score_kind"],
             "provenance": json.dumps(header["provenance"]),
         },
     }
     return _save(data, path)
 
 
-def _read_eap_ig(path: Path, expected: Graph | None, lossy: bool) -> Circuit:
-    data = _load(path)
+def _read_eap_ig(content: bytes, expected: Graph | None, lossy: bool) -> Circuit:
+    data = _load(content)
     if not isinstance(data, dict):
         raise CircuitError(f"holds no circuit: expected a dict, not {type(data).__name__}")
     if missing := [key for key in REQUIRED if key not in data]:
@@ -97,7 +139,7 @@ def _read_eap_ig(path: Path, expected: Graph | None, lossy: bool) -> Circuit:
     _check_finer(data, lossy)
     mask = _mask(graph, data, "edges_in_graph")
     if lossy:
-        mask &= graph.edges_mask
+        mask = mask & graph.edges_mask
     elif extra := int((mask & ~graph.edges_mask).sum()):
         raise CircuitError(
             f"keeps {extra:,} pairs that are no edges, as EAP-IG's cuts by node do; drop them with lossy=True (--lossy)"
@@ -105,19 +147,20 @@ def _read_eap_ig(path: Path, expected: Graph | None, lossy: bool) -> Circuit:
     scores = _tensor(graph, data, "edges_scores").double()
     if "edges_measured" in data:
         scores = scores.masked_fill(~_mask(graph, data, "edges_measured"), math.nan)
-    return from_header(_header(data.get("acdc", {})), graph, mask, scores.masked_fill(~graph.edges_mask, math.nan))
+    scores = scores.masked_fill(~graph.edges_mask, math.nan)
+    header = _header(data.get("acdc", {}))
+    return from_header(header, graph, mask, None if bool(scores.isnan().all()) else scores)
 
 
 def _header(ours: Any) -> dict[str, Any]:
     if not isinstance(ours, dict):
         raise CircuitError(f"'acdc' must be a dict, not {type(ours).__name__}")
-    if (version := ours.get("version", FORMAT_VERSION)) != FORMAT_VERSION:
-        raise CircuitError(f"has format version {version!r}; this program reads version {FORMAT_VERSION}")
-    try:
-        provenance = json.loads(ours.get("provenance", "{}"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise CircuitError(f"its 'provenance' is not JSON: {error}") from None
-    return ours | {"provenance": provenance}
+    if (version := ours.get("version", TORCH_VERSION)) != TORCH_VERSION:
+        came = printable(repr(version), 40)
+        raise CircuitError(f"has format version {came}; this program reads version {TORCH_VERSION}")
+    if not isinstance(provenance := ours.get("provenance", "{}"), str):
+        raise CircuitError(f"its 'provenance' must be JSON as text, not {type(provenance).__name__}")
+    return {key: ours[key] for key in ("scores", "score_kind") if key in ours} | {"provenance": parse_json(provenance)}
 
 
 def _check_order(graph: Graph, data: Mapping[str, Any]) -> None:
@@ -130,22 +173,33 @@ def _check_order(graph: Graph, data: Mapping[str, Any]) -> None:
 def _check_finer(data: Mapping[str, Any], lossy: bool) -> None:
     """Refuse what is finer than edges."""
     neurons, nodes = data.get("neurons_in_graph"), data.get("nodes_scores")
-    if isinstance(neurons, Tensor) and not bool((neurons != 0).all()):
+    for key, value in (("neurons_in_graph", neurons), ("nodes_scores", nodes)):
+        if value is not None and not _is_plain(value):
+            raise CircuitError(f"{key!r} must be a tensor of numbers, not {_kind(value)}")
+    if neurons is not None and not bool((neurons != 0).all()):
         raise CircuitError("keeps only some neurons of its nodes: circuits of neurons can't be read")
-    if isinstance(nodes, Tensor) and nodes.is_floating_point() and not bool(nodes.isnan().all()) and not lossy:
+    if nodes is not None and nodes.is_floating_point() and not bool(nodes.isnan().all()) and not lossy:
         raise CircuitError("has scores of nodes, which a circuit doesn't hold; drop them with lossy=True (--lossy)")
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a tensor of real numbers or booleans that are there, row by row."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return value.dtype in NUMBERS | {torch.bool, torch.uint8} and not value.is_nested
+
+
+def _kind(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape) if not value.is_nested else 'nested'}"
 
 
 def _tensor(graph: Graph, data: Mapping[str, Any], key: str) -> Tensor:
     value, shape = data[key], [graph.n_src, graph.n_dst]
-    if (
-        not isinstance(value, Tensor)
-        or list(value.shape) != shape
-        or value.is_complex()
-        or value.layout != torch.strided
-    ):
-        came = f"{list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise CircuitError(f"{key!r} of a graph of {graph.shape} must be a tensor {shape}, not {came}")
+    if not _is_plain(value) or list(value.shape) != shape:
+        came = printable(_kind(value), 80)
+        raise CircuitError(f"{key!r} of a graph of {graph.shape} must be a tensor {shape} of numbers, not {came}")
     return value
 
 
@@ -201,31 +255,40 @@ def _inner_edges(graph: Graph, destination: str) -> list[HookEdge]:
     return [HookEdge(middle, entry), HookEdge(out, middle)]
 
 
-def _read_acdc(path: Path, expected: Graph | None, lossy: bool) -> Circuit:
+def _read_acdc(content: bytes, expected: Graph | None, lossy: bool) -> Circuit:
     if expected is None:
-        raise CircuitError("doesn't say the model's width; give a circuit or a run of the same model (graph=, --graph)")
-    data = _load(path)
+        raise ShapelessError(SHAPELESS)
+    data = _load(content)
     if not isinstance(data, dict):
         raise CircuitError(f"holds no circuit: expected a dict of edges, not {type(data).__name__}")
-    edges = {_hook_edge(key): present for key, present in data.items()}
-    if wrong := next((edge for edge, present in edges.items() if not isinstance(present, bool)), None):
-        raise CircuitError(f"{str(wrong)!r} must be True or False, not {edges[wrong]!r}")
-    kept = [edge.edge(expected) for edge, present in edges.items() if not edge.is_inside_a_node and present]
-    listed = [edge for edge in edges if not edge.is_inside_a_node]
-    if len(listed) != expected.n_edges:
+    found, n = Listed(expected), 0
+    for key, present in data.items():
+        edge = _hook_edge(key)
+        if not isinstance(present, bool):
+            raise CircuitError(f"{str(edge)!r} must be True or False, not {printable(repr(present), 60)}")
+        if not edge.is_inside_a_node:
+            found.add(edge.edge(expected), present, math.nan)
+            n += 1
+    if n != expected.n_edges:
         raise CircuitError(
-            f"names {len(listed):,} edges of the residual stream where a graph of {expected.shape} has "
-            f"{expected.n_edges:,}: it belongs to another model"
+            f"names {n:,} edges of the residual stream where a graph of {expected.shape} has {expected.n_edges:,}: it "
+            "belongs to another model"
         )
-    return Circuit.from_edges(expected, kept)
+    return found.circuit({})
 
 
 def _hook_edge(key: Any) -> HookEdge:
+    """A key of ACDC's: (receiver, index, sender, index)."""
     parts: tuple[Any, ...] = key if isinstance(key, tuple) and len(key) == 4 else (None,) * 4
     names, indices = parts[::2], parts[1::2]
-    if not all(isinstance(name, str) for name in names) or not all(isinstance(index, tuple) for index in indices):
-        raise CircuitError(f"{key!r} is no edge of ACDC's: expected (receiver, index, sender, index)")
+    if not all(isinstance(name, str) and len(name) <= LONGEST for name in names) or not all(map(_is_index, indices)):
+        shown = printable(repr(key), 80)
+        raise CircuitError(f"{shown} is no edge of ACDC's: expected (receiver, index, sender, index)")
     return HookEdge(HookPoint(parts[0], parts[1]), HookPoint(parts[2], parts[3]))
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) <= 3 and all(i is None or type(i) is int for i in value)
 
 
 def _lost_in_acdc(circuit: Circuit) -> str:

@@ -7,24 +7,22 @@ networkx's GEXF keeps no attributes of a graph.
 
 import json
 import math
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from acdc.circuit import Circuit
-from acdc.errors import CircuitError
+from acdc.errors import CircuitError, printable
 from acdc.exchange.format import (
     Format,
-    from_header,
+    Listed,
     graph_of,
     header_of,
     measured,
     nothing_lost,
     parse_json,
-    read_bytes,
 )
 from acdc.files import write_atomically
 from acdc.graph import Graph, input_of, kind_of
@@ -33,6 +31,9 @@ if TYPE_CHECKING:
     import networkx as nx
 
 __all__ = ["GEXF", "GRAPHML"]
+
+MAX_BYTES = 2**29  # as a graph in memory, XML takes several times its size
+DECLARED = re.compile(r"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([^\"'>]*)")
 
 
 def _to_networkx(circuit: Circuit) -> "nx.MultiDiGraph":
@@ -55,58 +56,70 @@ def _to_networkx(circuit: Circuit) -> "nx.MultiDiGraph":
 
 
 def _from_networkx(found: Any, expected: Graph | None) -> Circuit:
-    header = parse_json(str(found.nodes.get("input", {}).get("circuit", "{}")).encode())
+    header = parse_json(str(found.nodes.get("input", {}).get("circuit", "{}")))
     if not isinstance(header, dict):
-        raise CircuitError(f"the attribute 'circuit' of its node 'input' must be an object, not {header!r}")
+        raise CircuitError(f"the attribute 'circuit' of its node 'input' must be an object, not {_shown(header)}")
     if not found.is_directed():
         raise CircuitError("its graph is undirected; a circuit's edges have a direction")
-    graph = graph_of(header, expected)
-    mask = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.bool)
-    scores = torch.full(mask.shape, math.nan, dtype=torch.float64)
+    listed = Listed(graph_of(header, expected))
     for src, dst, data in found.edges(data=True):
-        where = graph.parse_edge(_edge_name(src, dst, data))
-        mask[where], scores[where] = _kept(data), _score(data)
-    return from_header(header, graph, mask, scores)
+        listed.add(_edge_name(src, dst, data), _kept(data), _score(data))
+    return listed.circuit(header)
 
 
 def _edge_name(src: Any, dst: Any, data: dict[str, Any]) -> str:
     kind = data.get("input", "")
     name = f"{src}->{dst}" + (f"<{kind}>" if kind else "")
     if data.get("name", name) != name:
-        raise CircuitError(f"the edge {name!r} is called {data['name']!r}")
+        raise CircuitError(f"the edge {_shown(name)} is called {_shown(data['name'])}")
     return name
 
 
 def _kept(data: dict[str, Any]) -> bool:
     kept = data.get("kept", True)  # an edge of another tool's graph is in it
     if not isinstance(kept, bool):
-        raise CircuitError(f"'kept' must be true or false, not {kept!r}")
+        raise CircuitError(f"'kept' must be true or false, not {_shown(kept)}")
     return kept
 
 
 def _score(data: dict[str, Any]) -> float:
     score = data.get("score")
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise CircuitError(f"a score must be a number, not {score!r}")
-    return math.nan if score is None else float(score)
+    if score is None:
+        return math.nan
+    try:
+        if not isinstance(score, bool) and isinstance(score, int | float):
+            return float(score)
+    except OverflowError:
+        pass
+    raise CircuitError(f"a score must be a number, not {_shown(score)}")
+
+
+def _shown(value: Any) -> str:
+    return printable(repr(value), 80)
 
 
 def _text(content: bytes) -> str:
+    if len(content) > MAX_BYTES:
+        raise CircuitError(f"has {len(content):,} bytes of XML, more than the {MAX_BYTES:,} that are read")
     try:
         text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CircuitError(f"is no UTF-8 text: {error}") from None
+    except UnicodeDecodeError:
+        raise CircuitError("is no UTF-8 text") from None
+    if (declared := DECLARED.match(text)) and declared[1].lower() not in ("utf-8", "us-ascii", "ascii"):
+        raise CircuitError(
+            f"is declared as {_shown(declared[1])}; only UTF-8 is read"
+        )  # the next check would see nothing
     if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entities can grow without end
         raise CircuitError("declares a document type, which is not read")
     return text
 
 
-def _read(path: Path, expected: Graph | None, parse: Callable[[str], Any]) -> Circuit:
-    text = _text(read_bytes(path))
+def _read(content: bytes, expected: Graph | None, parse: Callable[[str], Any]) -> Circuit:
+    text = _text(content)
     try:
         found = parse(text)
     except Exception as error:  # networkx lets errors of every kind through where a file is damaged
-        raise CircuitError(f"is damaged: {type(error).__name__}: {error}") from None
+        raise CircuitError(f"is damaged: {type(error).__name__}: {printable(str(error), 200)}") from None
     return _from_networkx(found, expected)
 
 
@@ -140,7 +153,7 @@ GRAPHML = Format(
     suffix=".graphml",
     carries="mask, scores",
     recognises=lambda content: b"<graphml" in content[:4096],
-    read=lambda path, graph, lossy: _read(path, graph, _parse_graphml),
+    read=lambda content, graph, lossy: _read(content, graph, _parse_graphml),
     write=_write_graphml,
     lost=nothing_lost,
 )
@@ -150,7 +163,7 @@ GEXF = Format(
     suffix=".gexf",
     carries="mask, scores",
     recognises=lambda content: b"<gexf" in content[:4096],
-    read=lambda path, graph, lossy: _read(path, graph, _parse_gexf),
+    read=lambda content, graph, lossy: _read(content, graph, _parse_gexf),
     write=_write_gexf,
     lost=nothing_lost,
 )

@@ -1,5 +1,6 @@
 """Circuits in other tools' formats: round trips, foreign files in the tools' exact form, hostile and damaged files."""
 
+import dataclasses
 import json
 import math
 import os
@@ -51,11 +52,11 @@ def file_for(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("scores", [True, False])
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_writing_then_reading_is_the_identity(name: str, graph: Graph, scores: bool, tmp_path: Path) -> None:
-    circuit = circuit_of(graph, scores=scores)
+    circuit = dataclasses.replace(circuit_of(graph, scores=scores), score_kind="gate")
     path = write_circuit(circuit, file_for(name, tmp_path))
     assert detect_format(path).name == format_for(path).name == name
     loaded = read_circuit(path)
-    assert loaded == circuit and loaded.provenance == circuit.provenance
+    assert loaded == circuit and loaded.provenance == circuit.provenance and loaded.score_kind == "gate"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -243,13 +244,19 @@ def test_a_pt_of_the_reference_is_read(graph: Graph, legacy: bool, tmp_path: Pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cfg": {"n_layers": 2}}, "cfg lacks 'n_heads'"),
+        ({"cfg": {"n_layers": 2}}, "its cfg is wrong: 'n_heads': field required"),
         ({"cfg": [2, 2]}, "'cfg' must be a dict"),
         ({"src_nodes": ["input"]}, "'src_nodes' aren't those of a graph"),
         ({"dst_nodes": list(reversed(SMALL.destinations))}, "'dst_nodes' aren't those of a graph"),
-        ({"edges_scores": torch.zeros(3, 3)}, r"'edges_scores' .* must be a tensor \[7, 15\], not \[3, 3\]"),
-        ({"edges_in_graph": torch.zeros(7, 14, dtype=torch.bool)}, r"must be a tensor \[7, 15\], not \[7, 14\]"),
-        ({"edges_in_graph": [True]}, r"must be a tensor \[7, 15\], not list"),
+        (
+            {"edges_scores": torch.zeros(3, 3)},
+            r"'edges_scores' .* must be a tensor \[7, 15\] of numbers, not float32 \[3, 3\]",
+        ),
+        (
+            {"edges_in_graph": torch.zeros(7, 14, dtype=torch.bool)},
+            r"must be a tensor \[7, 15\] of numbers, not bool \[7, 14\]",
+        ),
+        ({"edges_in_graph": [True]}, r"must be a tensor \[7, 15\] of numbers, not list"),
         ({"edges_in_graph": torch.full((7, 15), 0.5)}, "true and false alone"),
         ({"edges_in_graph": torch.ones(7, 15, dtype=torch.bool)}, "pairs that are no edges.*--lossy"),
         ({"neurons_in_graph": torch.zeros(7, 8, dtype=torch.bool)}, "some neurons"),
@@ -329,7 +336,7 @@ def test_a_pth_of_acdc_is_read_and_ours_has_its_keys(graph: Graph, tmp_path: Pat
     found = read_circuit(tmp_path / "theirs.pth", graph=graph)
     kept = {HookEdge(HookPoint(c, ci), HookPoint(p, pi)) for (c, ci, p, pi), present in saved.items() if present}
     assert set(found.edges) == {edge.edge(graph) for edge in kept if not edge.is_inside_a_node}
-    with pytest.raises(CircuitError, match="doesn't say the model's width"):
+    with pytest.raises(CircuitError, match="doesn't say the model's shape"):
         read_circuit(tmp_path / "theirs.pth")
 
 
@@ -369,8 +376,8 @@ def test_a_list_of_auto_circuit_is_read(content: str, tmp_path: Path) -> None:
         ({"A0.0->A1.0.Q": True}, "needs a number or null"),
         ({"edges": "A0.0->MLP 1"}, "holds no edges"),
         ({"edges": {"A0.0->MLP 1": 1.0}, "removed": {"A0.0->MLP 1": 0.0}}, "as kept and as removed"),
-        ({"edges": ["A0.0->MLP 1"], "cfg": 3}, "'cfg' must be an object"),
-        ({"edges": ["A0.0->MLP 1"], "provenance": 3}, "'provenance' must be an object"),
+        ({"edges": ["A0.0->MLP 1"], "cfg": 3}, "'cfg': input should be a valid dictionary, not 3"),
+        ({"edges": ["A0.0->MLP 1"], "provenance": 3}, "'provenance': input should be a valid dictionary, not 3"),
     ],
 )
 def test_wrong_lists_are_told(value: Any, message: str, tmp_path: Path) -> None:
