@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from acdc.discovery import Method, get_method
+from acdc.discovery.method import default_metric
 from acdc.errors import ModelError, RunError, unknown_name
-from acdc.metrics import METRICS, Metric, get_metric
+from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
 from acdc.models.hub import check_reachable
 from acdc.models.loading import check_device_map, resolve
@@ -68,7 +69,7 @@ class Plan:
         _check_count("seed", seed, 0, "a whole number of at least 0")
         loading = {**LOADING, **loading}
         place = _model_to_load(made.default_model if model is None else model, loading)
-        used = get_metric(_default_metric(made, chosen) if metric is None else metric)
+        used = get_metric(default_metric(made, chosen) if metric is None else metric)
         if chosen.at_clean and used.flat_at_clean:
             raise RunError(
                 f"method {method!r} takes gradients at the clean run, where metric {used.name!r} is flat, so every "
@@ -99,12 +100,6 @@ class Plan:
             **used,
             "options": dict(self.options),
         }
-
-
-def _default_metric(task: Task, method: Method) -> str:
-    """The task's own metric; for methods that need its gradient at the clean run, one that has it."""
-    flat = method.at_clean and task.metric in METRICS and METRICS[task.metric].flat_at_clean
-    return task.gradient_metric if flat else task.metric
 
 
 def _check_count(name: str, value: int, least: int, expected: str) -> None:

@@ -2,6 +2,6 @@
 
 from acdc.benchmarking.bench import benchmark
 from acdc.benchmarking.known import Known, known_circuits, known_models
-from acdc.benchmarking.recovery import auc, compare
+from acdc.benchmarking.recovery import compare
 
-__all__ = ["Known", "auc", "benchmark", "compare", "known_circuits", "known_models"]
+__all__ = ["Known", "benchmark", "compare", "known_circuits", "known_models"]

@@ -12,10 +12,12 @@ import pandas as pd
 from acdc.bars import Progressing, shown
 from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import TAUS, rank
-from acdc.benchmarking.recovery import auc, compare, strongest
+from acdc.benchmarking.recovery import compare, strongest
 from acdc.circuit import Circuit
 from acdc.discovery import METHODS, Method
+from acdc.discovery.method import default_metric
 from acdc.errors import ACDCError, ModelError, RunError, unknown_name
+from acdc.evaluation.roc import roc_auc
 from acdc.files import write_atomically, write_json
 from acdc.identity import fingerprint, model_identity, versions
 from acdc.metrics import get_metric
@@ -52,8 +54,7 @@ def benchmark(
         methods: Names of discovery methods; all if None.
         n: Number of prompt pairs.
         seed: Seed of the prompts and of whatever a method draws.
-        metric: Metric of discovery; if None, the task's own, and for methods that take gradients at the clean run,
-            where KL is flat, the logit difference (NLL where a task lists no wrong answers).
+        metric: Metric of discovery; if None, the one that `discover` takes: see `default_metric`.
         signed: Rank by signed scores, not by their size.
         out: Where results are kept, as `<out>/<task>/<model>/<method>/result.json`, with `benchmark.json` and
             `benchmark.csv` of them all; None writes nothing.
@@ -61,10 +62,10 @@ def benchmark(
         progress: True shows a bar; a function is called with a `Progress` as the work goes on.
 
     Returns:
-        A row for each known circuit and method: `auc` (ROC of the edges), `own` (the circuit that the method chooses by
-        its defaults, beside the true one), `at_true_size` (its highest-ranking edges, as many as the true circuit has),
-        `cost`, `seconds`; `error` where the method can't work on this problem. Nothing but times differs between two
-        runs.
+        A row for each known circuit and method: `auc` of the ranking (see `acdc.evaluation.roc_auc`), `own` (the
+        circuit that the method chooses by its defaults, beside the true one), `at_true_size` (its highest-ranking
+        edges, as many as the true circuit has), `cost`, `seconds`; `error` where the method can't work on this problem.
+        Nothing but times differs between two runs.
 
     Raises:
         UnknownNameError: No such model, method or metric.
@@ -123,13 +124,6 @@ def _staged(tell: Tell | None, here: Progress) -> Tell | None:
     return lambda p: tell(replace(p, stage=f"{here.stage}: {p.stage}", part=here.part, n_parts=here.n_parts))
 
 
-def metric_for(method: Method, task_metric: str, has_wrong: bool) -> str:
-    """The task's metric; for methods that take gradients where KL has none, one that has."""
-    if task_metric == "kl" and getattr(method, "at_clean", False):
-        return "logit_diff" if has_wrong else "nll"
-    return task_metric
-
-
 class _Bench:
     """One known circuit and one method."""
 
@@ -139,8 +133,7 @@ class _Bench:
         self.known, self.model, self.method, self.seed, self.signed = known, model, method, seed, signed
         task = load_task(known.task, **known.task_options)
         self.batch = task.batch(model.tokenizer, n, seed)
-        has_wrong = bool((self.batch.wrong >= 0).any(1).all())
-        self.metric = metric or metric_for(method, task.metric, has_wrong)
+        self.metric = metric or default_metric(task, method)
         self.truth = known.circuit(model.graph)
 
     @property
@@ -196,12 +189,13 @@ class _Bench:
             ranked = rank(self.method, problem, signed=self.signed, progress=progress)
         except ACDCError as error:
             return row | {"error": str(error)}
+        provenance = {"task": known.task, "model": known.model, "method": self.method.name}
+        circuit = Circuit(graph, ranked.mask, ranked.values, provenance)
         if folder is not None:
-            provenance = {"task": known.task, "model": known.model, "method": self.method.name}
-            Circuit(graph, ranked.mask, ranked.values, provenance).save(folder / "circuit.json")
-        best = strongest(graph, ranked.values, self.truth.n_edges, self.truth.mask)
+            circuit.save(folder / "circuit.json")
+        best = strongest(circuit, self.truth.n_edges, self.truth.mask)
         return row | {
-            "auc": auc(graph, ranked.values, self.truth.mask),
+            "auc": roc_auc(circuit, self.truth.mask),
             "own": compare(graph, ranked.mask, self.truth.mask)._asdict(),
             "at_true_size": compare(graph, best, self.truth.mask)._asdict(),
             "cost": dict(ranked.cost),

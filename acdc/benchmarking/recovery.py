@@ -1,4 +1,4 @@
-"""How well a ranking or a circuit agrees with a circuit that is known.
+"""How well a circuit agrees with one that is known; `acdc.evaluation.roc` does the same for its ranking.
 
 Only edges of the graph count: a pair that is no edge is never a hit. Nodes are heads and MLPs; `input` and `logits`,
 which every circuit has, are left out.
@@ -7,13 +7,14 @@ which every circuit has, are left out.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
-from scipy.stats import rankdata
+from jaxtyping import Bool
 from torch import Tensor
 
+from acdc.circuit import Circuit
+from acdc.evaluation.roc import edge_ranks
 from acdc.graph import Graph
 
-__all__ = ["Agreement", "auc", "compare", "strongest"]
+__all__ = ["Agreement", "compare", "strongest"]
 
 Mask = Bool[Tensor, "src dst"]
 
@@ -55,35 +56,14 @@ def compare(graph: Graph, found: Mask, truth: Mask) -> Agreement:
     )
 
 
-def auc(graph: Graph, ranking: Float[Tensor, "src dst"], truth: Mask) -> float:
-    """Area under the ROC curve of the edges: the chance that a true edge ranks above another one, ties counted half.
-
-    `AUC = (Σ ranks of true edges - n(n+1)/2) / (n m)` for n true and m other edges (Mann and Whitney's U). Between two
-    thresholds the curve is straight, as it is for edges that tie. Edges without a value (NaN) tie below all others.
-
-    Raises:
-        CircuitError: The truth keeps pairs that are no edges of the graph.
-    """
-    graph.check_mask(truth)
-    true = truth[graph.edges_mask].numpy()
-    ranks = rankdata(_values(graph, ranking).numpy())
-    n, m = int(true.sum()), int((~true).sum())
-    return float((ranks[true].sum() - n * (n + 1) / 2) / (n * m)) if n and m else float("nan")
-
-
-def strongest(graph: Graph, ranking: Float[Tensor, "src dst"], n: int, truth: Mask) -> Mask:
-    """The n edges of the highest rank; of those that tie for the last places, the false ones first, so that a method
-    which doesn't tell edges apart gains nothing by it."""
-    values, true = _values(graph, ranking).tolist(), truth[graph.edges_mask].tolist()
-    order = sorted(range(len(values)), key=lambda i: (-values[i], true[i]))
-    chosen = torch.zeros(len(values), dtype=torch.bool)
+def strongest(circuit: Circuit, n: int, truth: Mask) -> Mask:
+    """The n edges of the highest rank (`edge_ranks`); of those that tie for the last places, the false ones first, so
+    that a method which doesn't tell edges apart gains nothing by it."""
+    where = circuit.graph.edges_mask
+    ranks, true = edge_ranks(circuit).tolist(), truth[where].tolist()
+    order = sorted(range(len(ranks)), key=lambda i: (-ranks[i], true[i]))
+    chosen = torch.zeros(len(ranks), dtype=torch.bool)
     chosen[order[:n]] = True
     mask = torch.zeros_like(truth)
-    mask[graph.edges_mask] = chosen
+    mask[where] = chosen
     return mask
-
-
-def _values(graph: Graph, ranking: Float[Tensor, "src dst"]) -> Float[Tensor, " edges"]:
-    """The ranking of the edges, row by row; what wasn't measured is below everything."""
-    values = ranking[graph.edges_mask].double()
-    return values.masked_fill(values.isnan(), -torch.inf)

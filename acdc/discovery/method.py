@@ -7,9 +7,11 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.metrics import METRICS
 from acdc.score_kinds import ScoreKind
+from acdc.task import Task
 
-__all__ = ["Found", "Journal", "Method"]
+__all__ = ["Found", "Journal", "Method", "default_metric"]
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,10 @@ class Method:
     source: str
     search: Callable[..., Found]
     at_clean: bool = False
+
+
+def default_metric(task: Task | type[Task], method: Method) -> str:
+    """What a method minimises on a task where no metric is named: the task's own; its `gradient_metric` where that is
+    flat at the clean run and the method takes gradients there."""
+    flat = method.at_clean and task.metric in METRICS and METRICS[task.metric].flat_at_clean
+    return task.gradient_metric if flat else task.metric

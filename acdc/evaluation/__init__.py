@@ -5,7 +5,7 @@ Nothing here changes the circuit that it evaluates. docs/evaluation.md describes
 
 from acdc.evaluation.areas import MIB_SHARES, corrected_areas, log_sizes, mib_areas, mib_sizes
 from acdc.evaluation.certificate import Certificate, certify
-from acdc.evaluation.compare import compare_circuits, edge_groups, roc_auc
+from acdc.evaluation.compare import compare_circuits, edge_groups
 from acdc.evaluation.completeness import Completeness, Damage, completeness
 from acdc.evaluation.confidence import Interval, faithfulness_interval, headline, mean_interval, share_interval
 from acdc.evaluation.curves import Curve, areas, curve, mib_cpr, top_edges
@@ -23,6 +23,7 @@ from acdc.evaluation.hypotheses import (
 from acdc.evaluation.knockouts import Knockouts, knock_out_edges, knock_out_nodes
 from acdc.evaluation.minimality import Minimality, Need, minimality
 from acdc.evaluation.random_circuits import degree_matched, inflated, random_path, size_matched
+from acdc.evaluation.roc import edge_ranks, roc_auc
 from acdc.evaluation.specification import Specification, Specifications, denoised_logits, specifications
 from acdc.evaluation.stability import Stability, jaccard, rediscover, resampled, stability
 from acdc.evaluation.statistics import HSICTest, QuantileTest, SignTest, adjust, hsic_test, quantile_test, sign_test
@@ -62,6 +63,7 @@ __all__ = [
     "draw_curve",
     "draw_specification",
     "edge_groups",
+    "edge_ranks",
     "equivalence_test",
     "faithfulness_interval",
     "headline",

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from acdc.circuit import Circuit
 from acdc.errors import CircuitError, unknown_name
+from acdc.evaluation.roc import roc_auc
 from acdc.graph import Graph, input_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "Pair", "Recovery", "compare_circuits", "edge_groups", "roc_auc"]
+__all__ = ["Comparison", "Pair", "Recovery", "compare_circuits", "edge_groups"]
 
 
 @dataclass(frozen=True)
@@ -194,38 +195,6 @@ def edge_groups(circuits: Mapping[str, Circuit]) -> dict[str, str]:
         several = "in all" if counts[i, j] == len(names) else "in several"
         groups[graph.edge_name(i, j)] = one if counts[i, j] == 1 else several
     return groups
-
-
-def roc_auc(circuit: Circuit, reference: Bool[Tensor, "src dst"], *, absolute: bool = False) -> float | None:
-    """The area under the ROC curve of a circuit's ranking of all the graph's edges against a reference.
-
-    `P(an edge of the reference ranks above another edge) + P(they tie) / 2`: the share of such pairs of edges. Edges
-    rank by score. Those that weren't measured tie with each other, above all measured ones where they are kept, and
-    below them where they are removed: what a circuit never looked at is no discovery of its.
-
-    Args:
-        circuit: The circuit; one without scores ranks by its mask alone.
-        reference: `[src, dst]`, True at the edges to be found.
-        absolute: Rank by the size of the score.
-
-    Returns:
-        0 to 1, 0.5 by chance; None where the reference has no edge or every one.
-    """
-    from scipy.stats import rankdata
-
-    where = circuit.graph.edges_mask
-    kept, wanted = circuit.mask[where], reference[where]
-    values = torch.full(kept.shape, math.nan, dtype=torch.float64) if circuit.scores is None else circuit.scores[where]
-    values = values.abs() if absolute else values
-    # three tiers rather than infinities at the ends, since a measured score may be infinite itself
-    tier = torch.where(values.isnan(), torch.where(kept, 2.0, 0.0), 1.0)
-    _, places = np.unique(torch.stack([tier, values.nan_to_num(0.0, math.inf, -math.inf)]), axis=1, return_inverse=True)
-    ranks = rankdata(places.reshape(-1))
-    positives = wanted.numpy()
-    n, m = int(positives.sum()), int((~positives).sum())
-    if not n or not m:
-        return None
-    return float((ranks[positives].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def _pair(a: str, first: Circuit, b: str, second: Circuit) -> Pair:

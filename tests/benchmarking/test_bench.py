@@ -7,10 +7,13 @@ import torch
 
 from acdc.benchmarking import bench, benchmark, known_circuits, known_models, ranking
 from acdc.benchmarking.ranking import rank
+from acdc.circuit import Circuit
 from acdc.cli import benchmark as cli
 from acdc.discovery import METHODS, Found, Method
 from acdc.discovery.acdc import acdc
+from acdc.discovery.method import default_metric
 from acdc.errors import RunError, UnknownNameError
+from acdc.evaluation import compare_circuits
 from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
 from acdc.patching.state import CircuitState
@@ -79,6 +82,45 @@ def test_rows_say_how_well_each_method_recovers_the_circuit(methods) -> None:
     assert rows["counted"]["cost"] == {"forward_passes": 110, "backward_passes": 2}
     assert rows["unable"]["error"] == "this method can't work here"
     assert rows["acdc"]["ranking_cost"]["forward_passes"] > rows["acdc"]["cost"]["forward_passes"]
+
+
+def half_measured(problem, *, journal=None, progress=None) -> Found:
+    """Effects of every other edge only; of the others, some are kept and some are not."""
+    found = knock_out(problem)
+    scores, rows = found.scores.clone(), problem.model.graph.edges_mask.nonzero()[::2]
+    scores[rows[:, 0], rows[:, 1]] = torch.nan
+    mask = torch.zeros_like(found.mask)
+    mask[rows[::3, 0], rows[::3, 1]] = True
+    return Found(mask, scores, "effect", {})
+
+
+def test_compare_finds_the_area_that_the_benchmark_finds(methods, monkeypatch, tmp_path) -> None:
+    """Also where edges weren't measured, of which a circuit keeps some."""
+    partly = Method("partly", "", "", half_measured)
+    monkeypatch.setattr(bench, "METHODS", {"partly": partly, **bench.METHODS})
+    rows = run(tmp_path, methods=["partly", "counted", "acdc"])
+    (known,) = known_circuits([MODEL])
+    for name, row in rows.items():
+        (path,) = tmp_path.rglob(f"{name}/circuit.json")
+        circuit = Circuit.load(path)
+        truth = known.circuit(circuit.graph)
+        assert bool(circuit.scores[circuit.graph.edges_mask].isnan().any()) == (name == "partly")
+        (recovery,) = compare_circuits({name: circuit, "truth": truth}, reference="truth").recovery
+        assert recovery.roc_auc == row["auc"]
+    assert 0 < rows["partly"]["auc"] < 1
+
+
+def test_a_method_gets_the_metric_that_discover_would_give_it(monkeypatch) -> None:
+    """A third party's task names its own metric for methods that take gradients at the clean run."""
+
+    class Theirs(type(load_task("frac-prevs"))):
+        gradient_metric = "prob_diff"
+
+    eap = Method("eap", "", "", knock_out, at_clean=True)
+    monkeypatch.setattr(bench, "load_task", lambda name, **options: Theirs())
+    monkeypatch.setattr(bench, "METHODS", {"eap": eap})
+    assert default_metric(Theirs(), eap) == "prob_diff"
+    assert run(methods=["eap"])["eap"]["metric"] == "prob_diff"
 
 
 def test_signed_ranks_put_negative_scores_last(methods) -> None:

@@ -9,7 +9,8 @@ import torch
 
 from acdc.circuit import Circuit
 from acdc.errors import CircuitError, UnknownNameError
-from acdc.evaluation.compare import compare_circuits, edge_groups, roc_auc
+from acdc.evaluation.compare import compare_circuits, edge_groups
+from acdc.evaluation.roc import roc_auc
 from acdc.graph import Graph
 from tests.test_circuit import GRAPHS, IDS, circuit_of
 
