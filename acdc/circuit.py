@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from acdc.drawing import Picture
 
-__all__ = ["Circuit"]
+__all__ = ["Circuit", "model_words"]
 
 MAX_DRAWN_EDGES = 500
 
@@ -71,6 +71,19 @@ def _copy_provenance(provenance: Any) -> dict[str, Any]:
         reason = printable(str(error), 100)
         raise CircuitError(f"a circuit's provenance must be a mapping that JSON can hold: {reason}") from None
     return copy
+
+
+def model_words(name: str) -> str:
+    """A model's name as titles show it: a local folder's own name instead of its path, a hub's as it is.
+
+    >>> model_words("/home/me/models/gpt2-tuned"), model_words("org/model")
+    ('gpt2-tuned', 'org/model')
+    """
+    path = Path(name)
+    if path.parent.name == "snapshots":  # a hub's cache: models--org--name/snapshots/<commit>
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/")
+    is_path = path.is_absolute() or name.startswith((".", "~")) or len(path.parts) > 2
+    return path.expanduser().resolve().name if is_path else name
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +152,14 @@ class Circuit:
 
     @property
     def origin(self) -> str:
-        """Task, model, method and tau in words, as far as the provenance says; else empty."""
+        """Task, model, method and tau in words, as far as the provenance says; else empty. Names, not paths."""
+        known = {key: value for key, value in self.provenance.items() if value is not None}
+        if "task" in known:
+            known["task"] = known.get("task_name", known["task"])
+        if "model" in known:
+            known["model"] = model_words(str(known["model"]))
         words = (("", "task"), ("on ", "model"), ("by ", "method"), ("tau=", "tau"))
-        return " ".join(f"{word}{self.provenance[key]}" for word, key in words if self.provenance.get(key) is not None)
+        return " ".join(f"{word}{known[key]}" for word, key in words if key in known)
 
     def prune(self) -> "Circuit":
         """The circuit without edges that lie on no path from `input` to `logits`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acdc.circuit import Circuit
+from acdc.circuit import Circuit, model_words
 from acdc.evaluation import draw_curve, draw_specification
 from acdc.evaluation.confidence import FEW
 from acdc.evaluation.hypotheses import MOST_SHARED
@@ -157,7 +157,7 @@ def _title(report: Mapping[str, Any]) -> str:
 
 
 def _named(report: Mapping[str, Any]) -> str:
-    return f"{report['task']} on {report['model']['name']}"
+    return f"{report['task']} on {model_words(report['model']['name'])}"
 
 
 def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from acdc.circuit import Circuit
 from acdc.errors import CircuitError, RunError, UnknownNameError, unknown_name
+from acdc.exchange import ShapelessError, read_circuit
+from acdc.graph import Graph
 from acdc.identity import model_identity
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
@@ -77,11 +79,14 @@ class Recalled:
         )
 
 
-def open_circuit(run: str | Path | RunResult | Circuit) -> tuple[Circuit, dict[str, Any], Path | None]:
+def open_circuit(
+    run: str | Path | RunResult | Circuit, graph: Graph | None = None
+) -> tuple[Circuit, dict[str, Any], Path | None]:
     """The circuit that `run` means, its record, and the folder for its evaluation.
 
     Args:
-        run: A run's folder, a folder with runs (the newest), a circuit file, a result, or a circuit.
+        run: A run's folder, a folder with runs (the newest), a circuit file in any format, a result, or a circuit.
+        graph: The model's, for files that don't say its shape.
 
     Returns:
         The circuit; `arguments`, `model` (hashes) and `prompts_sha256` as far as they are known; the folder, if it was
@@ -92,7 +97,10 @@ def open_circuit(run: str | Path | RunResult | Circuit) -> tuple[Circuit, dict[s
     if not isinstance(run, RunResult):
         path = Path(run).expanduser()
         if path.is_file() and not (path.name == CIRCUIT and (path.parent / RECORD).is_file()):
-            circuit, name = Circuit.load(path), "evaluation" if path.name == CIRCUIT else f"evaluation-{path.stem}"
+            circuit, name = (
+                read_circuit(path, graph=graph),
+                "evaluation" if path.name == CIRCUIT else f"evaluation-{path.stem}",
+            )
             return circuit, _from_provenance(circuit.provenance), path.parent / name
         run = load_run(path.parent if path.is_file() else find_run(path))
     return run.circuit, dict(run.record), None if run.path is None else run.path / "evaluation"
@@ -127,7 +135,14 @@ def recall(
         CircuitError: The circuit belongs to a model of another shape.
         ACDCError: Model or task can't be loaded.
     """
-    circuit, record, beside = open_circuit(run)
+    try:
+        circuit, record, beside = open_circuit(run)
+    except ShapelessError as error:
+        if model is None:
+            raise RunError(f"{error}; or name the model (model, --model)") from None
+        loading = {"dtype": dtype, "device": device, "revision": revision}
+        model = _model(DEFAULTS | {key: value for key, value in loading.items() if value}, model, trust_remote_code)
+        circuit, record, beside = open_circuit(run, model.graph)
     circuit = circuit.flip_scores() if flip_scores else circuit
     arguments = DEFAULTS | dict(record.get("arguments", {}))
     given = {"ablation": ablation, "dtype": dtype, "device": device, "revision": revision, "task_options": task_options}

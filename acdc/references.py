@@ -5,16 +5,16 @@ al. 2023 draw them for their ROC curves. At the granularity of edges nobody know
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from acdc.circuit import Circuit
 from acdc.errors import CircuitError, unknown_name
 from acdc.graph import Graph
 
-__all__ = ["REFERENCES", "Reference", "get_reference"]
+__all__ = ["GPT2_SMALL", "REFERENCES", "Reference", "get_reference"]
 
-SHAPE = (12, 12)  # layers, heads
+GPT2_SMALL = Graph(n_layers=12, n_heads=12, d_model=768)
 
 IOI_HEADS: dict[str, tuple[str, ...]] = {
     "previous": ("a2.h2", "a4.h11"),
@@ -63,7 +63,7 @@ class Reference:
         Raises:
             CircuitError: The graph isn't GPT-2 small's.
         """
-        if (graph.n_layers, graph.n_heads) != SHAPE or graph.parallel:
+        if replace(graph, d_model=GPT2_SMALL.d_model) != GPT2_SMALL:
             raise CircuitError(
                 f"the reference {self.name!r} is of GPT-2 small (12 layers x 12 heads), not {graph.shape}"
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acdc.circuit import Circuit
+from acdc.circuit import Circuit, model_words
 from acdc.discovery.select import RETENTION
 from acdc.errors import RunError
 from acdc.evaluation.held_out import prompts_text
@@ -153,7 +153,8 @@ def _title(arguments: Mapping[str, Any]) -> str:
     tau = [f"tau {options['tau']:g}"] if "tau" in options else []
     tau += [_selection(options)] if "select" in options else []
     settings = [*tau, str(arguments["metric"]), f"ablation {arguments['ablation']}", f"{arguments['n']} prompts"]
-    return f"{arguments['task_name']} on {arguments['model']}, by {arguments['method']} ({', '.join(settings)})"
+    model = model_words(str(arguments["model"]))
+    return f"{arguments['task_name']} on {model}, by {arguments['method']} ({', '.join(settings)})"
 
 
 def _selection(options: Mapping[str, Any]) -> str:

@@ -64,17 +64,33 @@ def test_quiet_prints_nothing(
     assert printed.out == "" and "Loading" not in printed.err
 
 
-def test_show_prints_and_redraws(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    drawn = run / "circuit.svg"
-    drawn.unlink()
+def test_show_prints_and_draws_only_what_is_asked_for(
+    run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     assert main(["show", str(run.parents[3]), "--edges", "3"]) == 0
     out = capsys.readouterr().out
-    assert drawn.is_file() and "of 479 kept" in out
+    assert "of 479 kept" in out and str(run / "circuit.svg") in out
     assert len(re.findall(r"->.*\d", out)) == 3
-    assert main(["show", str(run / "circuit.json"), "--draw", str(run / "again.dot"), "--json"]) == 0
+    again = tmp_path / "again.dot"
+    assert main(["show", str(run / "circuit.json"), "--draw", str(again), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown["edges"] == list(Circuit.load(run / "circuit.json").edges)
-    assert (run / "again.dot").read_text().startswith("digraph")
+    assert shown["edges"] == list(Circuit.load(run / "circuit.json").edges) and shown["drawn"] == [str(again)]
+    assert again.read_text().startswith("digraph")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before, "so it works in a read-only folder"
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".gexf", ".auto-circuit.txt"])
+def test_show_reads_every_format(run: Path, suffix: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file, plain = tmp_path / f"theirs{suffix}", suffix.endswith(".txt")
+    assert main(["convert", str(run), str(file), "--lossy"]) == 0
+    capsys.readouterr()
+    if plain:
+        file.write_text("\n".join(file.read_text().splitlines()[1:]))  # without our header
+        assert "doesn't say the model's shape" in refused(capsys, "show", str(file))
+    assert main(["show", str(file), "--json", *(["--graph", str(run)] if plain else [])]) == 0
+    assert json.loads(capsys.readouterr().out)["edges"] == list(Circuit.load(run / "circuit.json").edges)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [file.name], "nothing is written beside it"
 
 
 @pytest.mark.parametrize(

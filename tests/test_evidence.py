@@ -12,6 +12,7 @@ from acdc import Circuit, PatchableModel, PromptPair, RunError, Task, discover, 
 from acdc.cli import main
 from acdc.errors import ACDCError, UnknownNameError
 from acdc.evidence import PARTS
+from acdc.exchange import write_circuit
 from acdc.recall import recall
 from acdc.result import RunResult
 from tests.evaluation.ground import naive_loss
@@ -271,3 +272,22 @@ def test_scores_of_the_opposite_sign_are_told_and_turned(model: PatchableModel, 
     assert wrong.part("curve")["reversed_cpr"]["kl"] == right.part("curve")["areas"]["mib"]["kl"]["cpr"]
     with pytest.raises(ACDCError, match="no scores"):
         evaluate(Circuit(run.circuit.graph, run.circuit.mask), flip_scores=True, **options)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".graphml", ".acdc.txt"])
+def test_circuits_in_every_format_are_evaluated(
+    suffix: str, run: RunResult, model: PatchableModel, tmp_path: Path
+) -> None:
+    file = write_circuit(run.circuit, tmp_path / f"theirs{suffix}", lossy=True)
+    if suffix.endswith(".txt"):
+        file.write_text("\n".join(file.read_text().splitlines()[1:]))  # without our header, as ACDC's own list is
+    found = evaluate(file, model=model, task=Random, metric="kl", only=["faithfulness"], save=False, n=6)
+    assert torch.equal(found.circuit.mask, run.circuit.mask)
+    own = evaluate(run, model=model, task=Random, only=["faithfulness"], save=False, n=6)
+    assert found.part("faithfulness")["intervals"] == own.part("faithfulness")["intervals"]
+
+
+def test_a_list_of_edges_needs_a_model(tmp_path: Path) -> None:
+    (tmp_path / "edges.txt").write_text("A0.1->MLP 0\n")
+    with pytest.raises(ACDCError, match=r"edges\.txt .*doesn't say the model's shape.*name the model"):
+        evaluate(tmp_path / "edges.txt", task=Random, save=False)

@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,7 @@ import typer
 from acdc.cli.app import app
 from acdc.cli.convert import circuit_at
 from acdc.cli.terminal import Debug, Json, dump, hush, show_warnings, table
-from acdc.errors import CircuitError, RunError
+from acdc.errors import CircuitError, RunError, unknown_name
 
 if TYPE_CHECKING:
     from acdc.circuit import Circuit
@@ -26,7 +28,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Given:
-    """What a word of the command names: a circuit, and the run that it is of, if it is of one."""
+    """What a word of the command names: a circuit, and the run that it is of, if it is of one.
+
+    Attributes:
+        path: Where it is, or the name of a published reference.
+    """
 
     path: Path
     circuit: "Circuit"
@@ -41,10 +47,16 @@ class _Given:
 @app.command()
 def compare(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="RUN RUN...", help="Runs, or files of circuits in any format.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN RUN...", help="Runs, files of circuits in any format, or published references, like ioi-wang."
+        ),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="The one that the others are to recover: its path, or its name in the tables.")
+        str | None,
+        typer.Option(
+            help="The one that the others are to recover: its path, its name in the tables, or a published one."
+        ),
     ] = None,
     on: Annotated[
         str | None,
@@ -60,14 +72,17 @@ def compare(
 
     show_warnings()
     words = list(runs or [])
-    if reference is not None and Path(reference).exists() and not _same_place(Path(reference), words):
-        words.append(Path(reference))
-    if len(words) < 2:
+    target = None if reference is None else Path(reference)
+    if target is not None and (target.exists() or _is_reference(target)) and not _same_place(target, words):
+        words.append(target)
+    if len(words) < 2 and reference is None:
         raise RunError(f"comparing needs two runs or circuits or more, not {len(words)}: acdc compare RUN RUN")
     given = _read(words)
     named = _named(given)
-    target = _reference(reference, named)
-    comparison = compare_circuits({name: one.circuit for name, one in named.items()}, reference=target)
+    chosen = _reference(reference, named)
+    if len(named) < 2:
+        raise RunError(f"comparing needs two runs or circuits or more, and {reference!r} is the only one")
+    comparison = compare_circuits({name: one.circuit for name, one in named.items()}, reference=chosen)
     own = {name: one.run.metrics for name, one in named.items() if one.run is not None}
     measured = {} if on is None else _measure(named, on, model)
     result = {
@@ -86,36 +101,62 @@ def compare(
         typer.echo(f"  {file}")
 
 
-def _same_place(path: Path, others: list[Path]) -> bool:
-    return any(other.exists() and path.resolve() == other.resolve() for other in others)
+def _is_reference(word: Path) -> bool:
+    """Whether a word names a published reference; a path that is there goes first."""
+    from acdc.references import REFERENCES
+
+    return str(word) in REFERENCES and not word.exists()
+
+
+def _same_place(word: Path, others: list[Path]) -> bool:
+    if not word.exists():
+        return word in others
+    return any(other.exists() and word.resolve() == other.resolve() for other in others)
 
 
 def _read(words: list[Path]) -> list[_Given]:
-    """The circuits; files that don't say their model's shape have that of the first one that does."""
+    """The circuits; files and references that don't say their model's shape have that of the first one that does."""
+    from acdc.exchange import ShapelessError
+
+    if twice := next((word for n, word in enumerate(words) if _same_place(word, words[:n])), None):
+        raise RunError(f"{str(twice)!r} is given twice")
+    for word in words:
+        if not word.exists() and not _is_reference(word):
+            raise unknown_name("run, circuit file or published reference", str(word), _near(word))
+    given = dict[Path, _Given]()
+    for word in words:
+        with suppress(ShapelessError):
+            given |= {} if _is_reference(word) else {word: _given(word, None)}
+    graph = next((one.circuit.graph for one in given.values()), None)
+    return [given.get(word) or _given(word, graph) for word in words]
+
+
+def _given(word: Path, graph: "Graph | None") -> _Given:
+    """What a word names.
+
+    Raises:
+        ShapelessError: It needs a graph, and none is given.
+    """
+    from acdc.references import GPT2_SMALL, get_reference
     from acdc.result import find_run, load_run
 
-    places = [path.resolve() for path in words]
-    if twice := next((path for path, place in zip(words, places, strict=True) if places.count(place) > 1), None):
-        raise RunError(f"{str(twice)!r} is given twice")
-    for path in words:
-        if not path.exists():
-            raise RunError(f"there is no run or circuit {str(path)!r}")
-    graph: Graph | None = None
-    given, shapeless = dict[Path, _Given](), list[tuple[Path, CircuitError]]()
-    for path in words:
-        run = load_run(find_run(path)) if path.is_dir() else None
-        try:
-            circuit = circuit_at(path) if run is None else run.circuit
-        except CircuitError as error:
-            shapeless.append((path, error))
-            continue
-        graph = graph or circuit.graph
-        given[path] = _Given(path, circuit, run)
-    for path, reason in shapeless:
-        if graph is None:
-            raise reason
-        given[path] = _Given(path, circuit_at(path, graph=graph), None)
-    return [given[path] for path in words]
+    if _is_reference(word):
+        return _Given(word, get_reference(str(word)).circuit(graph or GPT2_SMALL), None)
+    if word.is_dir():
+        run = load_run(find_run(word))
+        return _Given(word, run.circuit, run)
+    return _Given(word, circuit_at(word, graph=graph), None)
+
+
+def _near(word: Path) -> list[str]:
+    """What might have been meant: the published references, and what lies beside the path that isn't there."""
+    from acdc.references import REFERENCES
+
+    try:
+        beside = sorted(str(path) for path in word.parent.iterdir() if not path.name.startswith("."))
+    except OSError:
+        beside = []
+    return [*REFERENCES, *get_close_matches(str(word), beside, n=5)]
 
 
 def _named(given: list[_Given]) -> dict[str, _Given]:
@@ -142,11 +183,19 @@ def _with_tau(one: _Given, before: str) -> str:
 
 
 def _reference(word: str | None, named: Mapping[str, _Given]) -> str | None:
-    """The name of the circuit that `--reference` means, by its path or by its name; an unknown one is told later."""
+    """The name of the circuit that `--reference` means: its name in the tables, its path, or a published reference.
+
+    Raises:
+        UnknownNameError: It is none of these.
+    """
+    from acdc.references import REFERENCES
+
     if word is None or word in named:
         return word
-    here = Path(word)
-    return next((name for name, one in named.items() if here.exists() and _same_place(here, [one.path])), word)
+    found = next((name for name, one in named.items() if _same_place(Path(word), [one.path])), None)
+    if found is None:
+        raise unknown_name("reference", word, [*named, *REFERENCES])
+    return found
 
 
 def _measure(named: Mapping[str, _Given], on: str, model: str | None) -> dict[str, dict[str, Any]]:

@@ -55,13 +55,11 @@ def circuit_at(
     path: Path, *, origin: str | None = None, graph: "Graph | None" = None, lossy: bool = False
 ) -> "Circuit":
     """The circuit of a file in any format, or of a run."""
-    from acdc.circuit import Circuit
     from acdc.exchange import read_circuit
     from acdc.result import CIRCUIT, find_run
 
-    if path.is_dir():
-        return Circuit.load(find_run(path) / CIRCUIT, graph)
-    return read_circuit(path, format=origin, graph=graph, lossy=lossy)
+    place = find_run(path) / CIRCUIT if path.is_dir() else path
+    return read_circuit(place, format=origin, graph=graph, lossy=lossy)
 
 
 def _list(as_json: bool) -> None:

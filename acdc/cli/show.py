@@ -1,4 +1,4 @@
-"""`acdc show`: a saved run again, as numbers and as a picture."""
+"""`acdc show`: a saved run again, as numbers and, where asked, as a picture."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acdc.cli.app import app
+from acdc.cli.convert import circuit_at
 from acdc.cli.terminal import Debug, Json, dump, show_warnings, table
 
 if TYPE_CHECKING:
@@ -18,38 +19,37 @@ STRONGEST = 15  # edges in the table
 
 @app.command()
 def show(
-    run: Annotated[Path, typer.Argument(help="A run's folder, a circuit.json, or a folder with runs: the newest.")],
-    draw: Annotated[
-        Path | None, typer.Option(help="Where to draw it: .svg, .png, .pdf or .dot. [default: circuit.svg in the run]")
-    ] = None,
+    run: Annotated[
+        Path, typer.Argument(help="A run's folder, a circuit in any format, or a folder with runs: the newest.")
+    ],
+    draw: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png, .pdf or .dot.")] = None,
     edges: Annotated[int, typer.Option(min=0, help="How many of the strongest edges to list.")] = STRONGEST,
+    graph: Annotated[
+        Path | None, typer.Option(help="A circuit or run of the same model, for files that don't say its shape.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Print a run's numbers and its strongest edges, and draw its circuit again."""
-    from acdc.circuit import Circuit
+    """Print a run's numbers and its strongest edges; nothing is written but the picture that --draw asks for."""
     from acdc.result import find_run, load_run
 
     show_warnings()
-    if run.is_file():
-        circuit, folder, result = Circuit.load(run), run.parent, None
-    else:
-        folder = find_run(run)
-        result = load_run(folder)
-        circuit = result.circuit
-    drawn = circuit.draw(draw or folder / "circuit.svg")
+    shape = None if graph is None else circuit_at(graph).graph
+    result = None if run.is_file() else load_run(find_run(run))
+    circuit = circuit_at(run, graph=shape) if result is None else result.circuit
+    drawn = [] if draw is None else circuit.draw(draw)
     if as_json:
         found = {"nodes": list(circuit.nodes), "edges": list(circuit.edges)} if result is None else result.to_dict()
         dump(found | {"drawn": [str(path) for path in drawn]})
         return
     typer.echo(repr(circuit) if result is None else f"{result.summary()}\n{result.predictions()}")
     table(["edge", "score"], _strongest(circuit, edges))
-    for path in drawn:
+    for path in (*(() if result is None else result.files), *drawn):
         typer.echo(f"  {path}")
 
 
 def _strongest(circuit: "Circuit", n: int) -> list[list[str]]:
-    """The kept edges with the largest effects, and these."""
+    """The kept edges with the largest scores, and these."""
     frame = circuit.to_frame()
     kept = frame[frame["kept"]].sort_values("score", key=abs, ascending=False, na_position="last").head(n)
     return [[edge, f"{score:.4g}"] for edge, score in zip(kept["edge"], kept["score"], strict=True)]

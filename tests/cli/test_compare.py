@@ -11,6 +11,7 @@ from acdc.circuit import Circuit
 from acdc.cli import main
 from acdc.exchange import write_circuit
 from acdc.graph import Graph
+from acdc.references import GPT2_SMALL, get_reference
 from acdc.result import load_run
 from tests.test_circuit import circuit_of
 
@@ -105,12 +106,34 @@ def test_equal_names_become_paths(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert [one["name"] for one in run_json(capsys, *paths)["circuits"]] == ["a/circuit.json", "b/circuit.json"]
 
 
+def test_published_circuits_are_compared_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = circuit_of(Graph(12, 12, 64), share=0.01).save("mine.json")  # of another width
+    wang = get_reference("ioi-wang").circuit(GPT2_SMALL)
+    for words in ([mine, "ioi-wang", "--reference", "ioi-wang"], [mine, "--reference", "ioi-wang"]):
+        found = run_json(capsys, *words)
+        assert [(one["name"], one["n_edges"]) for one in found["circuits"]][1] == ("ioi-wang", wang.n_edges)
+        assert found["reference"] == "ioi-wang" and found["recovery"][0]["name"] == "mine"
+    alone = run_json(capsys, "greater-than-hanna", "greater-than-conmy")
+    assert alone["pairs"][0]["n_shared"] > 0
+    circuit_of(GPT2_SMALL, share=0.01).save("ioi-wang")  # a path that is there goes first
+    assert run_json(capsys, "greater-than-hanna", "ioi-wang")["circuits"][1]["n_edges"] != wang.n_edges
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "needs two runs or circuits or more, not 0"),
         (["a.json"], "needs two runs or circuits or more, not 1"),
-        (["a.json", "missing"], "there is no run or circuit"),
+        (["a.json", "missing"], "unknown run, circuit file or published reference 'missing'"),
+        (["a.json", "ioi-wong"], "did you mean 'ioi-wang'?"),
+        (["a.json", "bb.json"], "did you mean 'b.json'?"),
+        (["a.json", "ioi-wang"], "is of GPT-2 small (12 layers x 12 heads), not 2 layers x 2 heads"),
+        (["a.json", "--reference", "ioi-wong"], "unknown reference 'ioi-wong': did you mean 'ioi-wang'?"),
+        (["a.json", "--reference", "a.json"], "'a.json' is the only one"),
+        (["a.json", "run.json"], "run.json is the record of a run (run.json); give the run's folder"),
         (["a.json", "wide.json"], "of different models"),
         (["a.json", "b.json", "--reference", "c"], "unknown reference 'c'"),
         (["a.json", "b.json", "--on", "ioy"], "did you mean 'ioi'"),
@@ -128,5 +151,6 @@ def test_mistakes_are_told(
     Circuit(Graph(2, 2, 8), Graph(2, 2, 8).edges_mask).save("a.json")
     circuit_of(Graph(2, 2, 8)).save("b.json")
     circuit_of(Graph(2, 2, 16)).save("wide.json")
+    Path("run.json").write_text('{"fingerprint": "", "arguments": {}, "cost": {}}')
     assert main(["compare", *words]) == 2
     assert message in capsys.readouterr().err
