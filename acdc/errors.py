@@ -11,6 +11,7 @@ __all__ = [
     "RunError",
     "TaskError",
     "UnknownNameError",
+    "nearest",
     "printable",
     "unknown_name",
 ]
@@ -51,9 +52,69 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     "unknown metric 'logitdiff': did you mean 'logit_diff'? (known: kl, logit_diff)"
     """
     known = list(known)
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f": did you mean {near[0]!r}?" if near else "."
-    return UnknownNameError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known) or 'none'})")
+    near = nearest(name, known)
+    hint = f": did you mean {near!r}?" if near else "."
+    return UnknownNameError(f"unknown {kind} {printable(name, 60)!r}{hint} (known: {', '.join(known) or 'none'})")
+
+
+# what others call what we call by the first of these names that is known
+SYNONYMS = {
+    "half": ("float16",),
+    "fp16": ("float16",),
+    "f16": ("float16",),
+    "bf16": ("bfloat16",),
+    "fp32": ("float32",),
+    "f32": ("float32",),
+    "single": ("float32",),
+    "fp64": ("float64",),
+    "f64": ("float64",),
+    "double": ("float64",),
+    "gpu": ("cuda",),
+    "nvidia": ("cuda",),
+    "metal": ("mps",),
+    "informationflowroutes": ("ifr",),
+    "attributionpatching": ("eap", "nap"),
+    "edgeattributionpatching": ("eap",),
+    "nodeattributionpatching": ("nap",),
+    "integratedgradients": ("eap-ig-inputs",),
+    "leaveoneout": ("exact",),
+    "activationpatching": ("exact",),
+    "headimportance": ("hisp",),
+    "sp": ("subnetwork-probing",),
+    "kldivergence": ("kl",),
+    "kldiv": ("kl",),
+    "crossentropy": ("nll",),
+    "interchange": ("corrupt",),
+    "counterfactual": ("corrupt",),
+    "patching": ("corrupt",),
+    "gaussian": ("noise",),
+    "pronouns": ("gendered-pronoun",),
+}
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is probably meant: the same but for case and punctuation, a word of other tools for it, one
+    that begins with it (so that the family is the same), or else one of nearly the same letters.
+
+    >>> nearest("eap-ig", ["nap-ig", "eap", "eap-ig-inputs"]), nearest("KL", ["kl"]), nearest("half", ["float16"])
+    ('eap-ig-inputs', 'kl', 'float16')
+    """
+    known, bare = list(known), _bare(name[:200])
+    by_bare = {_bare(each): each for each in reversed(known)}
+    if bare in by_bare:
+        return by_bare[bare]
+    for meant in SYNONYMS.get(bare, ()):
+        if meant in known:
+            return meant
+    if len(bare) > 1 and (same := [each for each in known if _bare(each).startswith(bare)]):
+        return same[0]
+    near = get_close_matches(bare, list(by_bare), n=1, cutoff=0.5)
+    return by_bare[near[0]] if near else None
+
+
+def _bare(name: str) -> str:
+    """The name's letters and digits alone, in lower case."""
+    return "".join(c for c in name.casefold() if c.isalnum())
 
 
 def printable(text: str, longest: int = 300) -> str:

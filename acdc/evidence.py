@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from acdc import evaluation
 from acdc.bars import Progressing, shown
@@ -24,6 +24,7 @@ from acdc.identity import fingerprint, versions
 from acdc.options import check_options
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
+from acdc.ranges import Range, Seed, checked
 from acdc.recall import Recalled, recall
 from acdc.result import RunResult
 from acdc.store import check_writable
@@ -387,6 +388,7 @@ def evaluate(
     """
     chosen = _chosen(only, skip, stability)
     _check(prompts, n, seed, n_random, level, alpha, epsilon, q, correction)
+    checked("tau", Annotated[float, Range(0)] | None, tau)
     with shown(progress) as tell:
         if tell is not None:
             tell(Progress(0, 0, stage="loading the model"))
@@ -472,8 +474,7 @@ def _chosen(only: Sequence[str], skip: Sequence[str], stability: int) -> list[st
     for name in (*only, *skip):
         if name not in PARTS:
             raise unknown_name("part of an evaluation", name, PARTS)
-    if isinstance(stability, bool) or not isinstance(stability, int) or stability < 0:
-        raise RunError(f"stability must be a number of repetitions, 0 for none, not {stability!r}")
+    checked("stability", Annotated[int, Range(0, 1000, why="how often to search again, 0 for not at all")], stability)
     if "stability" in only and not stability:
         raise RunError("part 'stability' needs the number of repetitions (stability=5, --stability 5)")
     wanted = [name for name, part in PARTS.items() if (name in only if only else part.by_default)]
@@ -492,9 +493,8 @@ def _check(
         raise unknown_name("set of prompts", prompts, PROMPTS)
     if c not in CORRECTIONS:
         raise unknown_name("correction", c, CORRECTIONS)
-    for name, value, least in (("n", 2 if n is None else n, 2), ("seed", seed, 0), ("n_random", n_random, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise RunError(f"{name} must be a whole number of at least {least}, not {value!r}")
-    for name, share, most in (("level", level, 1), ("alpha", alpha, 1), ("epsilon", epsilon, 0.5), ("q", q, 1)):
-        if not 0 < share < most:
-            raise RunError(f"{name} must lie between 0 and {most}, not {share!r}")
+    checked("n", Annotated[int, Range(2, 10**9)] | None, n)
+    checked("seed", Seed, seed)
+    checked("n_random", Annotated[int, Range(1, 100_000)], n_random)
+    for name, share, most in (("level", level, 1.0), ("alpha", alpha, 1.0), ("epsilon", epsilon, 0.5), ("q", q, 1.0)):
+        checked(name, Annotated[float, Range(0, most, open_below=True, open_above=True)], share)

@@ -1,21 +1,18 @@
 """A method's options: the keyword-only parameters of its search, with their defaults, types and meanings."""
 
 import inspect
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from acdc.discovery import Method
 from acdc.errors import RunError, unknown_name
+from acdc.ranges import checked
 
 __all__ = ["Option", "check_options", "options_of"]
 
 NOT_OPTIONS = ("journal", "progress")
-WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
 REQUIRED = inspect.Parameter.empty
 
 
@@ -60,38 +57,10 @@ def check_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, option in known.items():
         if option.default is REQUIRED and name not in given:
             raise RunError(f"method {method.name!r} needs a value for its option {name!r}")
-    return {name: _checked(o, given[name]) if name in given else o.default for name, o in known.items()}
-
-
-def _checked(option: Option, value: Any) -> Any:
-    kinds = get_args(option.kind) if get_origin(option.kind) in (Union, UnionType) else (option.kind,)
-    plain = _plain(value)
-    for kind in kinds:
-        if kind is float and type(plain) is int:
-            plain = float(plain)
-        if kind is Any or type(plain) is kind or (get_origin(kind) is Literal and plain in get_args(kind)):
-            _check_range(option.name, plain)
-            return plain
-    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
-    if choices and isinstance(plain, str):
-        raise unknown_name(f"value of option {option.name!r}:", plain, choices)
-    expected = " or ".join(WORDS.get(kind, str(kind)) for kind in kinds)
-    raise RunError(f"option {option.name!r} must be {expected}, not {value!r}")
-
-
-def _check_range(name: str, value: Any) -> None:
-    """What holds of an option in every method: numbers are numbers, and a threshold isn't negative."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise RunError(f"{name} must be a finite number, not {value}")
-    if name == "tau" and value < 0:
-        raise RunError(f"tau must be a number of at least 0 (an edge goes if the loss rises by less), not {value!r}")
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return value
-    return int(value) if isinstance(value, Integral) else float(value)
+    return {
+        name: checked(name, option.kind, given[name]) if name in given else option.default
+        for name, option in known.items()
+    }
 
 
 def _argument_docs(doc: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from acdc.models.loading import check_device_map, resolve
 from acdc.models.patchable import as_device, as_dtype
 from acdc.options import check_options
 from acdc.patching.ablation import ABLATIONS
+from acdc.ranges import Seed, checked
 from acdc.task import Task, load_task
 from acdc.zoo import zoo_names
 
@@ -66,7 +67,7 @@ class Plan:
         if ablation not in ABLATIONS:
             raise unknown_name("ablation", ablation, ABLATIONS)
         _check_count("n", n, 1, "a positive number of prompt pairs")
-        _check_count("seed", seed, 0, "a whole number of at least 0")
+        seed = checked("seed", Seed, seed)
         loading = {**LOADING, **loading}
         place = _model_to_load(made.default_model if model is None else model, loading)
         used = get_metric(default_metric(made, chosen) if metric is None else metric)

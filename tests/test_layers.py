@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "acdc"
 FLOORS = [  # from the ground up; names in one group are siblings
     ["errors", "progress"],
-    ["files", "bars"],
+    ["files", "bars", "ranges"],
     ["graph", "score_kinds", "zoo"],
     ["prompts", "circuit_file"],
     ["metrics"],

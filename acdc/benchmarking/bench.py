@@ -27,6 +27,7 @@ from acdc.models.loading import resolve
 from acdc.options import check_options
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
+from acdc.ranges import Count, Seed, checked
 from acdc.store import check_writable, runs_folder
 from acdc.task import load_task
 
@@ -72,10 +73,11 @@ def benchmark(
         RunError: `out` can't be written, or n or seed is out of range.
         ModelError: A model can't be loaded; one that is out of reach is told of and left out.
     """
+    for name, given in (("models", models), ("methods", methods)):
+        if given is not None and not given:
+            raise RunError(f"{name} is empty; give None for all")
     circuits, chosen = known_circuits(models), _methods(methods)
-    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise RunError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    n, seed = checked("n", Count, n), checked("seed", Seed, seed)
     if metric is not None:
         get_metric(metric)
     if out is not None:

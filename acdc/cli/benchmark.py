@@ -8,6 +8,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, table
+from acdc.errors import RunError, printable
 
 __all__ = ["benchmark"]
 
@@ -49,8 +50,8 @@ def benchmark(
     from acdc.benchmarking import benchmark as run
 
     rows = run(
-        _names(models),
-        _names(methods),
+        _names(models, "--models"),
+        _names(methods, "--methods"),
         n=n,
         seed=seed,
         metric=metric,
@@ -68,8 +69,18 @@ def benchmark(
         typer.echo(f"{LEGEND}\n{out / 'benchmark.csv'}, benchmark.json")
 
 
-def _names(words: str | None) -> list[str] | None:
-    return None if words is None else [word.strip() for word in words.split(",") if word.strip()]
+def _names(words: str | None, option: str) -> list[str] | None:
+    """Names joined by commas.
+
+    Raises:
+        RunError: There are none.
+    """
+    if words is None:
+        return None
+    names = [word.strip() for word in words.split(",") if word.strip()]
+    if not names:
+        raise RunError(f"{option} takes names joined by commas, not {printable(words, 60)!r}; leave it out for all")
+    return names
 
 
 def _print_tables(rows: list[dict[str, Any]]) -> None:

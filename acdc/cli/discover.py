@@ -1,17 +1,23 @@
 """`acdc discover`: from a model and a task to a saved circuit."""
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, pairs
+from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs
+from acdc.errors import RunError
+from acdc.ranges import Word
 
 if TYPE_CHECKING:
     from acdc.run import RunResult
 
 __all__ = ["discover"]
+
+OF_METHODS = ("tau", "n_edges", "sweeps", "absolute")  # options of methods that have a name of their own
+OF_COMMAND = {"progress": "--quiet, for none", "task_options": "--task-option KEY=VALUE", "task": "the first argument"}
 
 
 @app.command()
@@ -70,7 +76,8 @@ def discover(
     A run that was stopped goes on where it was when the same command is given again.
     """
     named = {"tau": tau, "n_edges": n_edges, "sweeps": sweeps, "absolute": absolute}
-    options = pairs(option or [], "--option") | {key: value for key, value in named.items() if value is not None}
+    options = _options(option, {key: value for key, value in named.items() if value is not None})
+    of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()
     from acdc.run import discover as run
 
@@ -89,11 +96,28 @@ def discover(
         device_map=device_map,
         revision=revision,
         trust_remote_code=trust_remote_code,
-        task_options=pairs(task_option or [], "--task-option"),
+        task_options=of_task,
         progress=not (quiet or as_json),
         **options,
     )
     _tell(result, as_json, quiet)
+
+
+def _options(words: list[str] | None, named: dict[str, Any]) -> dict[str, Any]:
+    """The method's options; those of the command's own have names that can't be given by --option too.
+
+    Raises:
+        RunError: One is given twice, or is no option of a method but of the command.
+    """
+    options = pairs(words, "--option")
+    own = inspect.signature(discover).parameters
+    for key in options:
+        flag = f"--{key.replace('_', '-')}"
+        if key in named:
+            raise RunError(f"{key} is given twice: as {flag} and as --option {key}=...")
+        if key in OF_COMMAND or (key in own and key not in OF_METHODS):
+            raise RunError(f"{key} is no option of a method; give it as {OF_COMMAND.get(key, flag)}")
+    return {key: Word(value) for key, value in options.items()} | named
 
 
 def _tell(result: "RunResult", as_json: bool, quiet: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, pairs
+from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs
 
 __all__ = ["evaluate"]
 
@@ -70,6 +70,7 @@ def evaluate(
 
     The circuit and the run's files stay as they are. docs/evaluation.md says what each number means.
     """
+    of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()
     from acdc.evidence import evaluate as gather
 
@@ -93,7 +94,7 @@ def evaluate(
         progress=not (quiet or as_json),
         model=model,
         task=task,
-        task_options=pairs(task_option, "--task-option") if task_option else None,
+        task_options=of_task if task_option else None,
         metric=metric,
         ablation=ablation,
         dtype=dtype,

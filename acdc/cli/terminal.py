@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from acdc.errors import RunError
+from acdc.errors import RunError, printable
 
-__all__ = ["Debug", "Json", "Quiet", "dump", "hush", "pairs", "show_warnings", "table"]
+__all__ = ["Debug", "Json", "Quiet", "dump", "guessed", "hush", "pairs", "show_warnings", "table"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
@@ -32,18 +32,26 @@ def dump(value: Any) -> None:
     typer.echo(json.dumps(value, default=str))
 
 
-def pairs(words: list[str], option: str) -> dict[str, Any]:
-    """`KEY=VALUE` words as a dictionary; numbers, true, false and none are read as such."""
-    found: dict[str, Any] = {}
-    for word in words:
+def pairs(words: list[str] | None, option: str) -> dict[str, str]:
+    """`KEY=VALUE` words as a dictionary of text.
+
+    Raises:
+        RunError: A word isn't of this form, or a key comes twice.
+    """
+    found: dict[str, str] = {}
+    for word in words or []:
         key, equals, value = word.partition("=")
+        key = key.strip().replace("-", "_")
         if not equals or not key:
-            raise RunError(f"{option} takes KEY=VALUE, like {option} corruption=abc, not {word!r}")
-        found[key.strip().replace("-", "_")] = _value(value.strip())
+            raise RunError(f"{option} takes KEY=VALUE, like {option} corruption=abc, not {printable(word, 60)!r}")
+        if key in found:
+            raise RunError(f"{option} {printable(key, 60)} is given twice")
+        found[key] = value.strip()
     return found
 
 
-def _value(text: str) -> Any:
+def guessed(text: str) -> Any:
+    """What a word stands for where nothing says which type is wanted: a number, true, false, none, or text."""
     named = {"true": True, "false": False, "none": None}
     if text.lower() in named:
         return named[text.lower()]

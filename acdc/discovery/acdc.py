@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -22,10 +23,19 @@ from acdc.graph import QKV, Graph
 from acdc.patching.problem import Problem
 from acdc.patching.state import CircuitState, Cost, Edge
 from acdc.progress import Progress
+from acdc.ranges import Bytes, Checked, Range
 
 __all__ = ["ORDERS", "acdc"]
 
 ORDERS = ("late-first", "early-first", "random")
+
+
+def _check_order(name: str) -> None:
+    if name not in ORDERS:
+        raise unknown_name("order", name, ORDERS)
+
+
+Order = Annotated[str, Checked(_check_order)]
 WIDTHS = [round(2 ** (i / 2)) for i in range(17)]  # 1 to 256
 OVERHEAD = 3 * 10**8  # floating-point operations in the time that a propagation takes however small it is
 NEARLY = 0.95  # of the best speed: the fewest trials that reach it
@@ -35,14 +45,14 @@ PER_BYTE = 13  # floating-point operations in the time that a byte of weights ta
 def acdc(
     problem: Problem,
     *,
-    tau: float = 0.01,
+    tau: Annotated[float, Range(0, why="an edge goes if the loss rises by less")] = 0.01,
     absolute: bool = False,
-    senders: str = "late-first",
-    heads: str = "late-first",
-    sweeps: int = 1,
+    senders: Order = "late-first",
+    heads: Order = "late-first",
+    sweeps: Annotated[int, Range(0, 10_000)] = 1,
     prune: bool = True,
-    speculation: int | None = None,
-    memory: int = 256 * 2**20,
+    speculation: Annotated[int, Range(1, 2**16)] | None = None,
+    memory: Bytes = 256 * 2**20,
     journal: Journal | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Found:

@@ -15,6 +15,7 @@ from acdc.discovery.scores import EdgeScores, check_gradient
 from acdc.patching.attribution import MEMORY, Piece, Point, edge_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Bytes
 
 __all__ = ["at_clean", "eap", "noting"]
 
@@ -22,7 +23,7 @@ __all__ = ["at_clean", "eap", "noting"]
 def eap(
     problem: Problem,
     *,
-    memory: int = MEMORY,
+    memory: Bytes = MEMORY,
     n_groups: int = 1,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:

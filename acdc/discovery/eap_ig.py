@@ -30,6 +30,7 @@ from acdc.patching.attribution import MEMORY, Piece, Point, edge_effects
 from acdc.patching.gradient import forward, summed_loss
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Bytes, Steps
 
 __all__ = ["InputPath", "Quadrature", "eap_ig_inputs", "nodes", "off"]
 
@@ -39,9 +40,9 @@ Quadrature = Literal["left", "right", "midpoint", "gauss-legendre"]
 def eap_ig_inputs(
     problem: Problem,
     *,
-    steps: int = 5,
+    steps: Steps = 5,
     quadrature: Quadrature = "left",
-    memory: int = MEMORY,
+    memory: Bytes = MEMORY,
     n_groups: int = 1,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:

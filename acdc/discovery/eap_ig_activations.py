@@ -31,6 +31,7 @@ from acdc.patching.attribution import MEMORY, Piece, Point, edge_effects
 from acdc.patching.gradient import Streams, forward, summed_loss
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Bytes, Steps
 
 __all__ = ["eap_ig_activations"]
 
@@ -38,10 +39,10 @@ __all__ = ["eap_ig_activations"]
 def eap_ig_activations(
     problem: Problem,
     *,
-    steps: int = 5,
+    steps: Steps = 5,
     quadrature: Quadrature = "right",
     paths: Literal["own", "all"] = "own",
-    memory: int = MEMORY,
+    memory: Bytes = MEMORY,
     n_groups: int = 1,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:

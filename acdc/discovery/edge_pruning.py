@@ -8,6 +8,7 @@ gates' log odds, and exactly as many as wanted are kept.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -22,6 +23,7 @@ from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Bytes, Checked, Count, Learning, Part, Steps
 
 __all__ = ["EdgeGates", "edge_pruning", "initial_log_odds", "take"]
 
@@ -33,18 +35,18 @@ SPREAD = 2.0  # how far a warm start moves them, up for the highest score and do
 def edge_pruning(
     problem: Problem,
     *,
-    sparsity: float | None = None,
-    n_edges: int | None = None,
-    node_sparsity: float | None = None,
-    steps: int = 400,
-    warmup: float = 0.8,
-    lr: float = 0.1,
-    multiplier_lr: float = 0.5,
-    batch_size: int = 16,
-    patience: int | None = 100,
-    warm_start: str = "none",
+    sparsity: Part | None = None,
+    n_edges: Count | None = None,
+    node_sparsity: Part | None = None,
+    steps: Steps = 400,
+    warmup: Part = 0.8,
+    lr: Learning = 0.1,
+    multiplier_lr: Learning = 0.5,
+    batch_size: Count = 16,
+    patience: Steps | None = 100,
+    warm_start: Annotated[str, Checked(lambda name: name == "none" or get_scorer(name))] = "none",
     prune: bool = True,
-    memory: int = 2**30,
+    memory: Bytes = 2**30,
     journal: Journal | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Found:

@@ -1,14 +1,16 @@
 """Scores made of other scorers': the mean of several, and a shuffled control."""
 
 from collections.abc import Callable, Mapping
+from typing import Annotated
 
 import torch
 
 from acdc.discovery.controls import shuffled
 from acdc.discovery.scores import EdgeScores
-from acdc.errors import RunError, unknown_name
+from acdc.errors import RunError, printable, unknown_name
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Checked
 
 __all__ = ["Scorer", "degree_matched_of", "ensemble_of"]
 
@@ -18,10 +20,19 @@ Scorer = Callable[..., EdgeScores]
 def ensemble_of(scorers: Mapping[str, Scorer]) -> Scorer:
     """The scorer that takes the mean of some of `scorers`."""
 
+    def named(members: str) -> list[str]:
+        """The members' names."""
+        names = [name.strip() for name in members.split(",") if name.strip()]
+        if len(names) < 2:
+            raise RunError(f"an ensemble needs at least two scorers joined by commas, not {printable(members, 60)!r}")
+        for name in names:
+            _check_scorer(name, scorers)
+        return names
+
     def ensemble(
         problem: Problem,
         *,
-        members: str = "eap,eap-ig-inputs,eap-ig-activations",
+        members: Annotated[str, Checked(named)] = "eap,eap-ig-inputs,eap-ig-activations",
         progress: Callable[[Progress], None] | None = None,
     ) -> EdgeScores:
         """Score every edge by the mean of several scorers' scores, each in units of its own standard deviation.
@@ -35,13 +46,7 @@ def ensemble_of(scorers: Mapping[str, Scorer]) -> Scorer:
         Raises:
             UnknownNameError: A member is no scorer.
         """
-        names = [name.strip() for name in members.split(",") if name.strip()]
-        if len(names) < 2:
-            raise RunError(f"an ensemble needs at least two scorers joined by commas, not {members!r}")
-        for name in names:
-            if name not in scorers:
-                raise unknown_name("scorer", name, scorers)
-        found = [scorers[name](problem, progress=progress) for name in names]
+        found = [scorers[name](problem, progress=progress) for name in named(members)]
         edges = problem.model.graph.edges_mask
         scores = torch.stack([each.scores / each.scores[edges].std().clamp_min(1e-300) for each in found]).mean(0)
         keys = ("forward_passes", "backward_passes")
@@ -54,7 +59,10 @@ def degree_matched_of(scorers: Mapping[str, Scorer]) -> Scorer:
     """The control that shuffles the scores of one of `scorers`."""
 
     def degree_matched(
-        problem: Problem, *, of: str = "eap", progress: Callable[[Progress], None] | None = None
+        problem: Problem,
+        *,
+        of: Annotated[str, Checked(lambda name: _check_scorer(name, scorers))] = "eap",
+        progress: Callable[[Progress], None] | None = None,
     ) -> EdgeScores:
         """Shuffle a scorer's scores among edges of the same kinds and layers of source and destination, as a control.
 
@@ -64,9 +72,13 @@ def degree_matched_of(scorers: Mapping[str, Scorer]) -> Scorer:
         Raises:
             UnknownNameError: There is no such scorer.
         """
-        if of not in scorers:
-            raise unknown_name("scorer", of, scorers)
+        _check_scorer(of, scorers)
         found = scorers[of](problem, progress=progress)
         return EdgeScores(shuffled(problem.model.graph, found.scores, seed=problem.seed), "none", found.cost)
 
     return degree_matched
+
+
+def _check_scorer(name: str, scorers: Mapping[str, Scorer]) -> None:
+    if name not in scorers:
+        raise unknown_name("scorer", name, scorers)

@@ -18,6 +18,7 @@ from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.patching.state import CircuitState, Edge
 from acdc.progress import Progress
+from acdc.ranges import Bytes
 
 __all__ = ["exact"]
 
@@ -27,7 +28,7 @@ MOST = 256  # edges in one propagation
 def exact(
     problem: Problem,
     *,
-    memory: int = 256 * 2**20,
+    memory: Bytes = 256 * 2**20,
     journal: Journal | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:

@@ -25,6 +25,7 @@ from acdc.patching.activations import Outputs
 from acdc.patching.attribution import MEMORY, Piece, node_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Bytes
 
 __all__ = ["hisp"]
 
@@ -34,7 +35,7 @@ def hisp(
     *,
     times: Literal["activation", "change"] = "activation",
     normalise: bool = False,
-    memory: int = MEMORY,
+    memory: Bytes = MEMORY,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:
     """Score every node by the mean size of its gradient times its activation.

@@ -23,12 +23,13 @@ from acdc.graph import QKV
 from acdc.patching.attribution import MEMORY, Piece, n_pieces, pieces
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Bytes
 
 __all__ = ["ifr"]
 
 
 @torch.no_grad()
-def ifr(problem: Problem, *, memory: int = MEMORY, progress: Callable[[Progress], None] | None = None) -> EdgeScores:
+def ifr(problem: Problem, *, memory: Bytes = MEMORY, progress: Callable[[Progress], None] | None = None) -> EdgeScores:
     """Score every edge by its source's share in what its destination reads, in the clean run.
 
     Args:

@@ -19,11 +19,12 @@ from acdc.discovery.scores import EdgeScores, check_gradient
 from acdc.patching.attribution import MEMORY, node_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Bytes, Steps
 
 __all__ = ["nap", "nap_ig"]
 
 
-def nap(problem: Problem, *, memory: int = MEMORY, progress: Callable[[Progress], None] | None = None) -> EdgeScores:
+def nap(problem: Problem, *, memory: Bytes = MEMORY, progress: Callable[[Progress], None] | None = None) -> EdgeScores:
     """Score every node to first order at the clean run.
 
     Args:
@@ -41,9 +42,9 @@ def nap(problem: Problem, *, memory: int = MEMORY, progress: Callable[[Progress]
 def nap_ig(
     problem: Problem,
     *,
-    steps: int = 5,
+    steps: Steps = 5,
     quadrature: Quadrature = "right",
-    memory: int = MEMORY,
+    memory: Bytes = MEMORY,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:
     """Score every node by gradients averaged over inputs between the clean and the ablated one.

@@ -14,7 +14,7 @@ them are positive and the others negative, each side by size.
 import heapq
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,6 +25,7 @@ from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Count, Range, Share
 
 __all__ = ["RETENTION", "Selected", "consistent", "greedy_order", "ranked", "retain", "select"]
 
@@ -47,13 +48,13 @@ def select(
     found: EdgeScores,
     *,
     select: Way | None = None,
-    retention: float | None = None,
-    n_edges: int | None = None,
+    retention: Annotated[float, Range(0, 1, open_below=True)] | None = None,
+    n_edges: Count | None = None,
     threshold: float | None = None,
     signed: bool = False,
-    positive_share: float | None = None,
-    resamples: int = 0,
-    agreement: float = 0.95,
+    positive_share: Share | None = None,
+    resamples: Annotated[int, Range(0, 10_000)] = 0,
+    agreement: Annotated[float, Range(0.5, 1, open_below=True)] = 0.95,
     prune: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> Selected:

@@ -6,6 +6,7 @@ ablated output, as in Conmy et al. 2023, who compare the method so; the circuit 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float64
@@ -17,6 +18,7 @@ from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.ranges import Bytes, Count, Learning, Part, Range, Steps
 
 __all__ = ["NodeGates", "subnetwork_probing"]
 
@@ -28,15 +30,15 @@ OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
 def subnetwork_probing(
     problem: Problem,
     *,
-    price: float | None = None,
-    n_nodes: int | None = None,
-    steps: int = 400,
-    warmup: float = 0.5,
-    lr: float = 0.1,
-    batch_size: int = 16,
-    patience: int | None = 100,
+    price: Annotated[float, Range(0)] | None = None,
+    n_nodes: Count | None = None,
+    steps: Steps = 400,
+    warmup: Part = 0.5,
+    lr: Learning = 0.1,
+    batch_size: Count = 16,
+    patience: Steps | None = 100,
     prune: bool = True,
-    memory: int = 2**30,
+    memory: Bytes = 2**30,
     journal: Journal | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Found:
