@@ -1,4 +1,4 @@
-"""What a circuit is measured by: pure functions of the logits at the target position.
+"""What a circuit is measured by: pure functions of the logits at the target position, computed in float32 at least.
 
 | metric | value of a prompt | better |
 |---|---|---|
@@ -60,22 +60,27 @@ class Metric:
 
 
 def kl(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
-    """KL(reference ‖ logits) = log E_p[exp(δ - E_p[δ])], with δ = logits - reference and p = softmax(reference).
+    """KL(reference ‖ logits) = log E_p[exp(x)], with x = δ - E_p[δ], δ = logits - reference and p = softmax(reference).
 
-    Written as log1p(E_p[expm1(δ - E_p[δ])]), where nothing cancels, so it stays accurate where the two nearly agree.
+    Written as log1p(E_p[expm1(x) - x]), which is the same since E_p[x] = 0: the linear terms, which cancel in the sum
+    and are much larger than it where the two nearly agree, are gone before they are rounded.
     """
     return kl_against(reference)(logits)
 
 
 def kl_against(reference: Logits) -> Callable[[Tensor], Tensor]:
     """`kl` from this reference, a function of the logits."""
-    reference = reference.T.contiguous().T  # as `PatchableModel.unembed` lays logits out
+    reference = _wide(reference).T.contiguous().T  # as `PatchableModel.unembed` lays logits out
     p = reference.T.softmax(0).T
 
     def values(logits: Tensor) -> Tensor:
-        delta = logits - reference
-        mean = torch.linalg.vecdot(p, delta)
-        found = torch.linalg.vecdot(p, delta.sub_(mean[:, None]).expm1_()).log1p()
+        logits = _wide(logits)
+        x = logits - reference
+        mean = torch.linalg.vecdot(p, x)
+        x.sub_(mean[:, None])
+        exp = x.expm1()
+        rest = exp - x if exp.requires_grad else exp.sub_(x)  # the backward pass of expm1 needs its result
+        found = torch.linalg.vecdot(p, rest).log1p()
         if bool(torch.isfinite(found).all()):
             return found
         far = (reference.log_softmax(-1) + logits - reference).logsumexp(-1) - mean  # where expm1 overflows
@@ -86,6 +91,7 @@ def kl_against(reference: Logits) -> Callable[[Tensor], Tensor]:
 
 def logit_diff(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
     """Mean logit of the correct answers minus mean logit of the wrong ones."""
+    logits = _wide(logits)
     return _mean_at(logits, correct) - _mean_at(logits, wrong)
 
 
@@ -96,6 +102,7 @@ def prob_diff(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits)
 
 def nll(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Values:
     """Minus the log of the correct answers' total probability."""
+    logits = _wide(logits)
     return logits.logsumexp(-1) - _at(logits, correct).logsumexp(-1)
 
 
@@ -114,7 +121,13 @@ def top1_accuracy(logits: Logits, correct: Correct) -> Bool[Tensor, " rows"]:
 
 def answer_probability(logits: Logits, ids: Ids) -> Values:
     """The total probability of the answers; 0 where there are none."""
+    logits = _wide(logits)
     return _at(logits - logits.logsumexp(-1, keepdim=True), ids).exp().sum(-1)
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """In float32 at least: a metric of bfloat16 or float16 logits is no coarser than these."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _at(logits: Logits, ids: Ids) -> Float[Tensor, "rows n_answers"]:

@@ -293,7 +293,7 @@ class CircuitState:
         """Losses of stacked copies, a few copies' logits at a time."""
         tokens = self.problem.objective.tokens
         n_tokens = len(self.parts.unembed) if tokens is None else len(tokens)
-        size = max(1, self.memory // 8 // (final.shape[1] * n_tokens * final.element_size()))
+        size = max(1, self.memory // 8 // (final.shape[1] * n_tokens * max(4, final.element_size())))
         return torch.cat(
             [self.problem.objective.loss(self._logits(part.flatten(0, 1))).cpu() for part in final.split(size)]
         )
