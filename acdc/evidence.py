@@ -24,6 +24,7 @@ from acdc.identity import fingerprint, versions
 from acdc.options import check_options
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
+from acdc.prompts import MAX_PAIRS
 from acdc.ranges import Range, Seed, checked
 from acdc.recall import Recalled, recall
 from acdc.result import RunResult
@@ -63,6 +64,7 @@ class _Work:
         self.warnings = [*recalled.warnings, *([warning] if warning else [])]
         same = settings.prompts == "discovery" and settings.n == self.discovery.batch.n
         self.problem = self.discovery if same else self._problem()
+        self.warnings += dict.fromkeys((*self.discovery.batch.notes, *self.problem.batch.notes))
         known = recalled.prompts_sha256 == self.discovery.batch.fingerprint
         self.n_seen = self.problem.batch.n_shared(self.discovery.batch) if known else None
 
@@ -493,7 +495,7 @@ def _check(
         raise unknown_name("set of prompts", prompts, PROMPTS)
     if c not in CORRECTIONS:
         raise unknown_name("correction", c, CORRECTIONS)
-    checked("n", Annotated[int, Range(2, 10**9)] | None, n)
+    checked("n", Annotated[int, Range(2, MAX_PAIRS)] | None, n)
     checked("seed", Seed, seed)
     checked("n_random", Annotated[int, Range(1, 100_000)], n_random)
     for name, share, most in (("level", level, 1.0), ("alpha", alpha, 1.0), ("epsilon", epsilon, 0.5), ("q", q, 1.0)):

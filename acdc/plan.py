@@ -1,10 +1,12 @@
 """The arguments of a discovery, checked before anything long begins, and the model that they name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from acdc.discovery import Method, get_method
 from acdc.discovery.method import default_metric
@@ -16,11 +18,14 @@ from acdc.models.loading import check_device_map, resolve
 from acdc.models.patchable import as_device, as_dtype
 from acdc.options import check_options
 from acdc.patching.ablation import ABLATIONS
+from acdc.patching.problem import Problem
+from acdc.prompt_file import PROMPTS
+from acdc.prompts import PromptPair, check_count
 from acdc.ranges import Seed, checked
-from acdc.task import Task, load_task
+from acdc.task import PromptList, Task, load_task
 from acdc.zoo import zoo_names
 
-__all__ = ["Plan", "load_model"]
+__all__ = ["Plan", "live_model", "load_model"]
 
 LOADING = {"dtype": "float32", "device": "cpu", "device_map": None, "revision": None, "trust_remote_code": False}
 
@@ -33,6 +38,7 @@ class Plan:
         model: The name of the model to load, or the live one.
         task_spec: The task as it can be named on the command line.
         loading: dtype, device, device_map, revision and trust_remote_code, as given.
+        bos: What stands before a prompt, as given: see `PromptBatch.from_pairs`.
     """
 
     model: str | PatchableModel
@@ -46,12 +52,13 @@ class Plan:
     loading: Mapping[str, Any]
     task_options: Mapping[str, Any]
     options: Mapping[str, Any]
+    bos: bool | None = None
 
     @classmethod
     def make(
         cls,
-        model: str | Path | PatchableModel | None,
-        task: str | Task | type[Task],
+        model: Any,
+        task: str | Task | type[Task] | Sequence[PromptPair],
         method: str,
         metric: str | Metric | None,
         ablation: str,
@@ -60,62 +67,88 @@ class Plan:
         loading: Mapping[str, Any],
         task_options: Mapping[str, Any],
         options: Mapping[str, Any],
+        *,
+        bos: bool | None = None,
+        tokenizer: Any = None,
     ) -> "Plan":
         chosen = get_method(method)
         filled = check_options(chosen, options)
         made = load_task(task, **task_options)
         if ablation not in ABLATIONS:
             raise unknown_name("ablation", ablation, ABLATIONS)
-        _check_count("n", n, 1, "a positive number of prompt pairs")
+        check_count(n)
         seed = checked("seed", Seed, seed)
+        if bos not in (None, True, False):
+            raise RunError(f"bos must be True, False or None (as the tokenizer does), not {bos!r}")
         loading = {**LOADING, **loading}
-        place = _model_to_load(made.default_model if model is None else model, loading)
+        place = _model_to_load(made.default_model if model is None else live_model(model, tokenizer), loading)
         used = get_metric(default_metric(made, chosen) if metric is None else metric)
         if chosen.at_clean and used.flat_at_clean:
             raise RunError(
                 f"method {method!r} takes gradients at the clean run, where metric {used.name!r} is flat, so every "
                 "score would be 0; use logit_diff, nll or prob_diff, or a method like eap-ig-inputs"
             )
-        spec = task if isinstance(task, str) else f"{type(made).__module__}:{type(made).__qualname__}"
-        return cls(place, made, spec, chosen, used, ablation, n, seed, loading, task_options, filled)
+        return cls(place, made, _spec(task, made), chosen, used, ablation, n, seed, loading, task_options, filled, bos)
 
     @property
     def model_name(self) -> str:
         """The model's name, loaded or not."""
         return self.model if isinstance(self.model, str) else self.model.name
 
-    def arguments(self, model: PatchableModel) -> dict[str, Any]:
-        """What JSON can hold of the arguments, with every default filled in."""
+    def arguments(self, problem: Problem) -> dict[str, Any]:
+        """What JSON can hold of the arguments, with every default filled in, and n as it came out."""
+        model = problem.model
         used = {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
         return {
             "model": self.model_name,
             "task": self.task_spec,
             "task_name": self.task.name,
-            "task_options": dict(self.task_options),
+            "task_options": {} if self.task_spec == PROMPTS else dict(self.task_options),
             "method": self.method.name,
             "metric": self.metric.name,
             "ablation": self.ablation,
-            "n": self.n,
+            "n": problem.batch.n,
             "seed": self.seed,
+            "bos": self.bos,
             **self.loading,
             **used,
             "options": dict(self.options),
         }
 
 
-def _check_count(name: str, value: int, least: int, expected: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise RunError(f"{name} must be {expected}, not {value!r}")
+def _spec(task: Any, made: Task) -> str:
+    """The task as it can be named again: pairs that were given lie beside the circuit."""
+    if isinstance(made, PromptList):
+        return PROMPTS
+    return task if isinstance(task, str) else f"{type(made).__module__}:{type(made).__qualname__}"
 
 
-def _model_to_load(model: str | Path | PatchableModel, loading: Mapping[str, Any]) -> str | PatchableModel:
+def live_model(model: Any, tokenizer: Any) -> Any:
+    """The model itself, or a `PatchableModel` of a live Hugging Face model and its tokenizer.
+
+    Raises:
+        RunError: A live model without its tokenizer, or a tokenizer with anything else.
+    """
+    if isinstance(model, torch.nn.Module):
+        if tokenizer is None:
+            raise RunError("a live Hugging Face model needs its tokenizer beside it (tokenizer=...)")
+        return PatchableModel(model, tokenizer)
+    if tokenizer is not None:
+        raise RunError("tokenizer goes with a live Hugging Face model; other models bring their own")
+    return model
+
+
+def _model_to_load(model: Any, loading: Mapping[str, Any]) -> str | PatchableModel:
     """The model's name or the live model, after the checks that need no loading."""
     if isinstance(model, PatchableModel):
         if given := [name for name, default in LOADING.items() if loading[name] != default]:
             raise RunError(f"{', '.join(given)} can't be given with a model that is loaded already")
         return model
     if not isinstance(model, str | Path):
-        raise RunError(f"model must be a name, a folder or a PatchableModel, not {type(model).__name__}")
+        raise RunError(
+            "model must be a name, a folder, a PatchableModel, or a Hugging Face model with its tokenizer, not "
+            f"{type(model).__name__}"
+        )
     as_dtype(loading["dtype"])
     as_device(loading["device"])
     check_device_map(loading["device_map"], loading["device"])

@@ -3,10 +3,12 @@
 Every prompt is cut after its target (a causal model's later tokens can't matter there) and padded on the left, so that
 the target is the last column of every row. Padding is masked and positions count from each prompt's first token, so a
 prompt's logits depend neither on the padding nor on its neighbours.
+
+What stands before a text is what the tokenizer itself puts there: a model whose tokenizer adds a BOS token is at a loss
+without it. What a tokenizer adds behind a text (EOS) is left out: the model is to go on there.
 """
 
 import hashlib
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,44 +19,20 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from acdc.errors import TaskError
+from acdc.pairs import PromptPair, checked
+from acdc.tokens import Surroundings, continuation, encode, names_of, single_token, surroundings
 
-__all__ = ["PromptBatch", "PromptPair", "encode", "single_token"]
+__all__ = ["MAX_PAIRS", "PromptBatch", "PromptPair", "check_count", "encode", "single_token"]
 
-
-@dataclass(frozen=True)
-class PromptPair:
-    """A clean prompt, its corrupted twin, and the answers.
-
-    Args:
-        clean, corrupt: Text, or token ids. Both sides must have the same number of tokens.
-        correct: Answers counted as right: text that is one token (with its leading space where the tokenizer has one),
-            or token ids.
-        wrong: Answers counted as wrong.
-        target: The token position whose logits predict the answer, as a Python index into the prompt's tokens. A
-            prompt with several targets is several pairs.
-    """
-
-    clean: str | Sequence[int]
-    corrupt: str | Sequence[int]
-    correct: Sequence[str | int]
-    wrong: Sequence[str | int] = ()
-    target: int = -1
+MAX_PAIRS = 1_000_000
 
 
-def encode(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of `text`, without special tokens."""
-    return list(tokenizer.encode(text, add_special_tokens=False))
-
-
-def single_token(tokenizer: Any, text: str) -> int | None:
-    """The id of the one token that spells `text`, or None where it takes several or is unknown.
-
-    Compared without outer spaces, which some tokenizers drop when they decode.
-    """
-    ids = encode(tokenizer, text)
-    if len(ids) != 1 or ids[0] in (tokenizer.unk_token_id,):
-        return None
-    return ids[0] if tokenizer.decode(ids).strip() == text.strip() else None
+def check_count(n: Any) -> None:
+    """Raise `TaskError` unless `n` is a number of prompt pairs that a batch can have."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise TaskError(f"n must be a positive number of prompt pairs, not {n!r}")
+    if n > MAX_PAIRS:
+        raise TaskError(f"n must be at most {MAX_PAIRS:,} prompt pairs, not {n:,}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +44,9 @@ class PromptBatch:
         attention: True at real tokens.
         correct, wrong: Token ids of the answers, filled up with -1.
         task: Name of the task, for messages.
+        before: Names of the special tokens that were put before the prompts; none stand before those that are given as
+            ids, unless they were asked for.
+        notes: What a reader of the results must know of the prompts, in words.
     """
 
     clean: Int[Tensor, "batch pos"]
@@ -74,6 +55,8 @@ class PromptBatch:
     correct: Int[Tensor, "batch n_correct"]
     wrong: Int[Tensor, "batch n_wrong"]
     task: str = "task"
+    before: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_pairs(
@@ -82,19 +65,26 @@ class PromptBatch:
         tokenizer: Any,
         *,
         task_name: str = "task",
-        prepend_bos: bool = False,
+        bos: bool | None = None,
+        bare_ids: bool = False,
     ) -> "PromptBatch":
         """Tokenise and check pairs.
 
+        Args:
+            bos: What stands before a prompt. None: before a text, the special tokens that the tokenizer itself puts
+                there; before token ids nothing, they are used as given. True: a BOS token, before all. False: nothing.
+            bare_ids: Whether token ids are given without special tokens, and so are to get those that a text gets.
+
         Raises:
-            TaskError: No pairs; two sides of different lengths or without any difference up to the target; an answer
-                that isn't one token; a target outside the prompt; no correct answer, or one that is also wrong.
+            TaskError: No pairs; a field that isn't of its kind; two sides of different lengths or without any
+                difference up to the target; an answer that isn't one token; a target outside the prompt; no correct
+                answer, or one that is also wrong; a prompt that would start with two BOS tokens.
         """
         if not pairs:
             raise TaskError(f"task {task_name!r} gave no prompt pairs: at least one is needed")
-        rows = [
-            _Row.read(pair, tokenizer, f"task {task_name!r}, pair {i}", prepend_bos) for i, pair in enumerate(pairs)
-        ]
+        plain = [checked(pair, f"task {task_name!r}, pair {i}") for i, pair in enumerate(pairs)]
+        lead = _Lead.read(plain, tokenizer, task_name, bos, bare_ids)
+        rows = [_Row.read(pair, tokenizer, f"task {task_name!r}, pair {i}", lead) for i, pair in enumerate(plain)]
         return cls(
             clean=_fill_left([row.clean for row in rows], 0),
             corrupt=_fill_left([row.corrupt for row in rows], 0),
@@ -102,6 +92,8 @@ class PromptBatch:
             correct=_fill_right([row.correct for row in rows]),
             wrong=_fill_right([row.wrong for row in rows]),
             task=task_name,
+            before=tuple(names_of(tokenizer, lead.text or lead.ids)),
+            notes=lead.notes(tokenizer),
         )
 
     @property
@@ -153,12 +145,55 @@ class PromptBatch:
         index = torch.as_tensor(rows, device=self.clean.device)
         start = self.n_pos - int(self.lengths[index].max())
         clean, corrupt, attention = (side[index][:, start:] for side in (self.clean, self.corrupt, self.attention))
-        return PromptBatch(clean, corrupt, attention, self.correct[index], self.wrong[index], self.task)
+        correct, wrong = self.correct[index], self.wrong[index]
+        return replace(self, clean=clean, corrupt=corrupt, attention=attention, correct=correct, wrong=wrong)
 
     def to(self, device: str | torch.device) -> "PromptBatch":
         """The same batch on another device."""
         names = ("clean", "corrupt", "attention", "correct", "wrong")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """The special tokens before texts and before token ids, and those that the tokenizer would put behind a text."""
+
+    text: tuple[int, ...]
+    ids: tuple[int, ...]
+    left_out: tuple[int, ...] = ()
+
+    @classmethod
+    def read(
+        cls, pairs: Sequence[PromptPair], tokenizer: Any, task_name: str, bos: bool | None, bare_ids: bool
+    ) -> "_Lead":
+        texts = [pair.clean for pair in pairs if isinstance(pair.clean, str) and pair.clean]
+        around = Surroundings((), ())
+        if texts:
+            around = surroundings(tokenizer, texts[0])
+        elif bare_ids:
+            ids = [int(token) for token in pairs[0].clean]
+            _check_range(ids, tokenizer, f"task {task_name!r}, pair 0")
+            around = surroundings(tokenizer, tokenizer.decode(ids))
+        if bos is None:
+            return cls(around.before, around.before if bare_ids else (), around.after)
+        if not bos:
+            return cls((), (), around.after)
+        token = tokenizer.bos_token_id
+        if token is None:
+            raise TaskError(
+                f"task {task_name!r}: a BOS token is asked for (bos, prepend_bos), but the tokenizer has no BOS token"
+            )
+        before = around.before if token in around.before else (token, *around.before)
+        return cls(before, before, around.after)
+
+    def before(self, side: str | Sequence[int]) -> tuple[int, ...]:
+        return self.text if isinstance(side, str) else self.ids
+
+    def notes(self, tokenizer: Any) -> tuple[str, ...]:
+        if not self.left_out:
+            return ()
+        names = " ".join(names_of(tokenizer, self.left_out))
+        return (f"the tokenizer puts {names} behind a text; it is left out, for the answer is predicted there",)
 
 
 @dataclass(frozen=True)
@@ -171,16 +206,14 @@ class _Row:
     wrong: list[int]
 
     @classmethod
-    def read(cls, pair: PromptPair, tokenizer: Any, where: str, prepend_bos: bool) -> "_Row":
-        if not isinstance(pair, PromptPair):
-            raise TaskError(f"{where}: expected a PromptPair, got {type(pair).__name__}")
-        clean, corrupt = (_ids(side, tokenizer, where, prepend_bos) for side in (pair.clean, pair.corrupt))
+    def read(cls, pair: PromptPair, tokenizer: Any, where: str, lead: _Lead) -> "_Row":
+        clean, corrupt = (_ids(side, tokenizer, where, lead) for side in (pair.clean, pair.corrupt))
         if len(clean) != len(corrupt):
             raise TaskError(
                 f"{where}: the two sides must have the same number of tokens; clean has {len(clean)} "
                 f"({_show(clean, tokenizer)}), corrupted has {len(corrupt)} ({_show(corrupt, tokenizer)})"
             )
-        end = _target_end(pair.target, len(clean), where, prepend_bos)
+        end = _target_end(pair.target, len(clean), where, len(lead.before(pair.clean)))
         if clean[:end] == corrupt[:end]:
             raise TaskError(
                 f"{where}: clean and corrupted are identical up to the target ({_show(clean[:end], tokenizer)}); "
@@ -194,34 +227,35 @@ class _Row:
         return cls(clean[:end], corrupt[:end], correct, wrong)
 
 
-def _ids(side: str | Sequence[int], tokenizer: Any, where: str, prepend_bos: bool) -> list[int]:
-    ids = encode(tokenizer, side) if isinstance(side, str) else [operator.index(token) for token in side]
+def _ids(side: str | Sequence[int], tokenizer: Any, where: str, lead: _Lead) -> list[int]:
+    ids = encode(tokenizer, side) if isinstance(side, str) else list(side)
     if not ids:
         raise TaskError(f"{where}: a prompt is empty")
     _check_range(ids, tokenizer, where)
-    if prepend_bos:
-        if tokenizer.bos_token_id is None:
-            raise TaskError(f"{where}: prepend_bos is asked for, but the tokenizer has no BOS token")
-        ids = [tokenizer.bos_token_id, *ids]
-    return ids
+    before = lead.before(side)
+    if before and ids[0] == before[-1]:
+        name = names_of(tokenizer, before[-1:])[0]
+        raise TaskError(
+            f"{where}: the prompt starts with {name!r}, and it would be put before it once more; leave it out of the "
+            "prompt, or say that none is to be added (bos=False, --no-bos)"
+        )
+    return [*before, *ids]
 
 
-def _target_end(target: int, length: int, where: str, prepend_bos: bool) -> int:
-    """Columns to keep, so that the target is the last one."""
-    length -= prepend_bos
+def _target_end(target: int, length: int, where: str, n_before: int) -> int:
+    """Columns to keep, so that the target is the last one; it counts in the prompt's own tokens."""
+    length -= n_before
     if not -length <= target < length:
         raise TaskError(f"{where}: target {target} is outside the prompt's {length} tokens")
-    return target % length + 1 + prepend_bos
+    return target % length + 1 + n_before
 
 
 def _answers(answers: Sequence[str | int], tokenizer: Any, where: str) -> list[int]:
-    if isinstance(answers, str):
-        raise TaskError(f"{where}: answers must be a list like [' Mary'], not the bare text {answers!r}")
     ids = []
     for answer in answers:
-        token = single_token(tokenizer, answer) if isinstance(answer, str) else operator.index(answer)
+        token = single_token(tokenizer, answer) if isinstance(answer, str) else answer
         if token is None:
-            pieces = tokenizer.convert_ids_to_tokens(encode(tokenizer, str(answer)))
+            pieces = names_of(tokenizer, continuation(tokenizer, str(answer)))
             raise TaskError(
                 f"{where}: the answer {answer!r} is not a single token of this tokenizer (it gives {pieces}); "
                 "use a word that is one token, often one with a leading space"

@@ -1,7 +1,7 @@
 """A saved circuit with its world made again: model, task and prompts, checked against what it was found with."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from acdc.models.hub import check_reachable
 from acdc.models.loading import resolve
 from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
+from acdc.plan import live_model
+from acdc.prompt_file import PROMPTS, read_prompts
+from acdc.prompts import PromptPair
 from acdc.result import CIRCUIT, RunResult, find_run, load_run
 from acdc.store import RECORD
 from acdc.task import Task, load_task
@@ -29,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "ablation": "corrupt",
     "n": 50,
     "seed": 0,
+    "bos": None,
     "dtype": "float32",
     "device": "cpu",
     "revision": None,
@@ -48,6 +52,7 @@ class Recalled:
         prompts_sha256: Of the prompts that it was found on, as recorded; None where that isn't known.
         warnings: What differs from the record.
         beside: The folder for its evaluation, beside the file or in the run that it was read from.
+        kept: The file of the prompts that it was found on; None where there is none, or another task is asked about.
     """
 
     circuit: Circuit
@@ -61,11 +66,12 @@ class Recalled:
     prompts_sha256: str | None
     warnings: tuple[str, ...]
     beside: Path | None
+    kept: Path | None = None
 
     def problem(self, *, n: int | None = None, seed: int | None = None, held_out: bool = False) -> Problem:
         """The circuit's problem on new prompts; by default on those that it was found on."""
         n, seed = self.arguments["n"] if n is None else n, self.arguments["seed"] if seed is None else seed
-        batch = self.task.batch(self.model.tokenizer, n, seed, held_out=held_out)
+        batch = self.task.batch(self.model.tokenizer, n, seed, held_out=held_out, bos=self.arguments["bos"])
         return Problem.make(self.model, batch, metric=self.metric, ablation=self.ablation, seed=seed)
 
     def discovery_problem(self) -> tuple[Problem, str | None]:
@@ -73,10 +79,15 @@ class Recalled:
         problem = self.problem()
         if self.prompts_sha256 in (None, problem.batch.fingerprint):
             return problem, None
-        return problem, (
+        told = (
             f"task {self.task.name!r} gives other prompts now than those that the circuit was found on: its code, its "
-            "options, n or the seed have changed, so what is said of the discovery prompts is said of these"
+            "options, n or the seed have changed, so what is said of the discovery prompts is said of "
         )
+        if self.kept is not None:
+            kept = replace(self, task=read_prompts(self.kept, self.task.name)).problem()
+            if kept.batch.fingerprint == self.prompts_sha256:
+                return kept, f"{told}those that the run has kept ({self.kept.name})"
+        return problem, f"{told}these"
 
 
 def open_circuit(
@@ -109,11 +120,13 @@ def open_circuit(
 def recall(
     run: str | Path | RunResult | Circuit,
     *,
-    model: str | Path | PatchableModel | None = None,
-    task: str | Task | type[Task] | None = None,
+    model: Any = None,
+    tokenizer: Any = None,
+    task: str | Task | type[Task] | Sequence[PromptPair] | None = None,
     task_options: Mapping[str, Any] | None = None,
     metric: str | Metric | None = None,
     ablation: str | None = None,
+    bos: bool | None = None,
     dtype: str | None = None,
     device: str | None = None,
     revision: str | None = None,
@@ -125,7 +138,8 @@ def recall(
 
     Args:
         run: See `open_circuit`.
-        model, task, task_options, metric, ablation, dtype, device, revision: Instead of what the record says.
+        model, task, task_options, metric, ablation, bos, dtype, device, revision: Instead of what the record says.
+        tokenizer: The tokenizer of `model`, if that is a live Hugging Face model.
         trust_remote_code: Whether code that comes with the model may run; a record can't allow that.
         force: Go on, with a warning, where the model isn't the one that the circuit was found in.
         flip_scores: Take the scores with the opposite sign: see `Circuit.flip_scores`.
@@ -145,15 +159,17 @@ def recall(
         circuit, record, beside = open_circuit(run, model.graph)
     circuit = circuit.flip_scores() if flip_scores else circuit
     arguments = DEFAULTS | dict(record.get("arguments", {}))
-    given = {"ablation": ablation, "dtype": dtype, "device": device, "revision": revision, "task_options": task_options}
+    given: dict[str, Any] = {"ablation": ablation, "dtype": dtype, "device": device, "revision": revision}
+    given |= {"task_options": task_options, "bos": bos}
     arguments |= {key: value for key, value in given.items() if value is not None}
     if task is not None and task_options is None:
         arguments["task_options"] = {}
-    made = _task(arguments, task)
+    kept = _kept(beside) if task is None and task_options is None and bos is None else None
+    made = _task(arguments, task, kept)
     chosen = _metric(arguments, metric, made)
     if arguments["ablation"] not in ABLATIONS:
         raise unknown_name("ablation", arguments["ablation"], ABLATIONS)
-    loaded = _model(arguments, model, trust_remote_code)
+    loaded = _model(arguments, model if model is None else live_model(model, tokenizer), trust_remote_code)
     if circuit.graph != loaded.graph:
         raise CircuitError(
             f"a circuit of {circuit.graph.shape} of width {circuit.graph.d_model} doesn't fit {loaded.name!r} "
@@ -178,6 +194,7 @@ def recall(
         prompts_sha256=record.get("prompts_sha256"),
         warnings=tuple(warnings),
         beside=beside,
+        kept=kept,
     )
 
 
@@ -198,11 +215,26 @@ def _from_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {"arguments": arguments, "model": hashes, "prompts_sha256": provenance.get("prompts_sha256")}
 
 
-def _task(arguments: Mapping[str, Any], task: str | Task | type[Task] | None) -> Task:
+def _kept(beside: Path | None) -> Path | None:
+    """The file of the run's prompts, if it has one."""
+    path = None if beside is None else beside.parent / PROMPTS
+    return path if path is not None and path.is_file() else None
+
+
+def _task(
+    arguments: Mapping[str, Any], task: str | Task | type[Task] | Sequence[PromptPair] | None, kept: Path | None
+) -> Task:
     spec = arguments.get("task") if task is None else task
     if spec is None:
         raise RunError("the circuit doesn't say which task it was found for; name it (task, --task)")
-    return load_task(spec, **arguments["task_options"])
+    if spec != PROMPTS:
+        return load_task(spec, **arguments["task_options"])
+    if kept is None:
+        raise RunError(
+            f"the circuit was found on a list of prompts, which is read from the run's {PROMPTS} as it is; without "
+            "that file, or to change it, give the list again (task=[...])"
+        )
+    return read_prompts(kept, str(arguments.get("task_name", "prompts")))
 
 
 def _metric(arguments: Mapping[str, Any], metric: str | Metric | None, task: Task) -> Metric:
@@ -215,9 +247,7 @@ def _metric(arguments: Mapping[str, Any], metric: str | Metric | None, task: Tas
         raise RunError(f"the circuit was found with a metric of its own, {name!r}; give it, or another one") from error
 
 
-def _model(
-    arguments: Mapping[str, Any], model: str | Path | PatchableModel | None, trust_remote_code: bool
-) -> PatchableModel:
+def _model(arguments: Mapping[str, Any], model: Any, trust_remote_code: bool) -> PatchableModel:
     if isinstance(model, PatchableModel):
         return model
     name = arguments.get("model") if model is None else str(model)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from acdc.evaluation import measure
 from acdc.files import write_atomically, write_json
 from acdc.identity import fingerprint, model_identity, versions
 from acdc.metrics import Metric
-from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
 from acdc.plan import Plan, load_model
 from acdc.progress import Progress, Tell
-from acdc.prompts import PromptBatch
+from acdc.prompt_file import PROMPTS, write_prompts
+from acdc.prompts import PromptBatch, PromptPair
 from acdc.result import CIRCUIT, METRICS, RunResult, load_run
 from acdc.store import RECORD, Workspace, check_writable, discard, open_workspace, runs_folder
 from acdc.task import Task
@@ -38,8 +38,8 @@ TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 0.05, torc
 
 
 def discover(
-    model: str | Path | PatchableModel | None,
-    task: str | Task | type[Task],
+    model: Any,
+    task: str | Task | type[Task] | Sequence[PromptPair],
     *,
     method: str = "acdc",
     metric: str | Metric | None = None,
@@ -53,6 +53,8 @@ def discover(
     device_map: str | Mapping[str, Any] | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    tokenizer: Any = None,
+    bos: bool | None = None,
     task_options: Mapping[str, Any] | None = None,
     progress: Progressing = None,
     **options: Any,
@@ -60,18 +62,22 @@ def discover(
     """Find the circuit of a task in a model, measure it, and save it with all that made it.
 
     Args:
-        model: A bundled model's name, a hub name, a local folder, or a loaded `PatchableModel`; the task's default
-            model if None.
-        task: A registered name, `path/to/file.py:Class`, `module:Class`, a `Task` class or a task.
+        model: A bundled model's name, a hub name, a local folder, a loaded `PatchableModel`, or a live Hugging Face
+            model with its tokenizer; the task's default model if None.
+        task: A registered name, `path/to/file.py:Class`, `module:Class`, a `Task` class, a task, or a list of
+            `PromptPair`.
         method: A name in `acdc.discovery.METHODS`.
         metric: What decides about edges: kl, logit_diff, prob_diff, nll, or a `Metric`; the task's own if None.
         ablation: What a removed edge carries: corrupt, zero, mean, noise or resample.
-        n: Number of prompt pairs.
+        n: Number of prompt pairs; if the task has fewer, those are used, and it is said.
         seed: Seed of the prompts and of whatever is drawn.
         out: Where runs are kept, as `<out>/<task>/<model>/<method>/<run id>/`; None writes nothing.
         resume: Go on with an unfinished run of the same arguments, prompts, weights and versions, if there is one.
         dtype, device, device_map, revision, trust_remote_code: How to load the model: see
             `PatchableModel.from_pretrained`.
+        tokenizer: The tokenizer of a live Hugging Face model.
+        bos: Whether prompts start with a BOS token; if None, as the tokenizer itself starts a text, or as the task
+            wishes (`Task.prepend_bos`).
         task_options: Keyword arguments of the task's class.
         progress: True shows a bar; a function is called with a `Progress` as the run goes on.
         options: The method's own options, like `tau`: see `acdc methods`.
@@ -94,7 +100,20 @@ def discover(
         "revision": revision,
         "trust_remote_code": trust_remote_code,
     }
-    plan = Plan.make(model, task, method, metric, ablation, n, seed, loading, task_options or {}, options)
+    plan = Plan.make(
+        model,
+        task,
+        method,
+        metric,
+        ablation,
+        n,
+        seed,
+        loading,
+        task_options or {},
+        options,
+        bos=bos,
+        tokenizer=tokenizer,
+    )
     runs = None if out is None else runs_folder(out, plan.task.name, plan.model_name, plan.method.name)
     if runs is not None:
         check_writable(runs)
@@ -102,7 +121,9 @@ def discover(
         _tell(tell, f"loading {plan.model_name}")
         patchable = load_model(plan)
         _tell(tell, "making prompts")
-        batch = plan.task.batch(patchable.tokenizer, n, seed)
+        batch = plan.task.batch(patchable.tokenizer, n, seed, bos=bos)
+        for note in batch.notes:
+            logger.warning("%s", note)
         problem = Problem.make(patchable, batch, metric=plan.metric, ablation=ablation, seed=seed)
         run = _Run(plan, problem, clock, tell)
         if runs is None:
@@ -134,8 +155,9 @@ class _Run:
 
     def __init__(self, plan: Plan, problem: Problem, clock: _Clock, tell: Tell | None) -> None:
         self.plan, self.problem, self.clock, self.tell = plan, problem, clock, tell
+        self.held_out: PromptBatch | None = None
         self.parity = _parity(problem)
-        self.arguments = plan.arguments(problem.model)
+        self.arguments = plan.arguments(problem)
         self.identity: dict[str, Any] = {
             "arguments": self.arguments,
             "model": model_identity(problem.model),
@@ -173,10 +195,12 @@ class _Run:
         circuit = Circuit(graph, found.mask, found.scores, provenance, found.score_kind)
         metrics = {**measure(self.problem, found.mask), "held_out": self.measure_held_out(found.mask)}
         self.clock.lap("measuring")
-        warnings = _warnings(found, metrics)
+        warnings = [*self.prompts()["notes"], *_warnings(found, metrics)]
         if workspace is None:
             return RunResult(circuit, metrics, self.record(found, None) | {"warnings": warnings})
         files = _write_results(workspace.path, circuit, metrics)
+        tokenizer, batch = self.problem.model.tokenizer, self.problem.batch
+        files = (*files, write_prompts(workspace.path / PROMPTS, tokenizer, batch, self.held_out))
         record = self.record(found, workspace)
         record |= {"warnings": warnings, "files": [*(file.name for file in files), RECORD]}
         files = (*files, write_json(workspace.path / RECORD, record))
@@ -189,11 +213,12 @@ class _Run:
         """
         plan, problem = self.plan, self.problem
         try:
-            batch = plan.task.batch(problem.model.tokenizer, plan.n, plan.seed, held_out=True)
+            batch = plan.task.batch(problem.model.tokenizer, plan.n, plan.seed, held_out=True, bos=plan.bos)
             held_out = Problem.make(problem.model, batch, metric=plan.metric, ablation=plan.ablation, seed=plan.seed)
         except ACDCError as error:
             logger.warning("the circuit was not measured on held-out prompts: %s", error)
             return None
+        self.held_out = held_out.batch
         return {**measure(held_out, mask), "n_seen": held_out.batch.n_shared(problem.batch)}
 
     def provenance(self, found: Found) -> dict[str, Any]:
@@ -210,6 +235,17 @@ class _Run:
             "claims": dict(found.claims),
         }
 
+    def prompts(self) -> dict[str, Any]:
+        """How many prompts were asked for, what was put before them, and what else is to be known of them."""
+        batch, held_out = self.problem.batch, self.held_out
+        return {
+            "n": batch.n,
+            "n_asked": self.plan.n,
+            "n_held_out": 0 if held_out is None else held_out.n,
+            "before": list(batch.before),
+            "notes": [*batch.notes, *(held_out.notes if held_out is not None else ())],
+        }
+
     def record(self, found: Found, workspace: Workspace | None) -> dict[str, Any]:
         """What `run.json` holds."""
         return {
@@ -221,6 +257,7 @@ class _Run:
             "resumed": workspace is not None and workspace.journal.recorded > 0,
             **self.identity,
             "task": {"name": self.plan.task.name, "summary": self.plan.task.summary, "source": self.plan.task.source},
+            "prompts": self.prompts(),
             "parity": self.parity,
             "cost": dict(found.cost),
             "claims": dict(found.claims),

@@ -41,12 +41,19 @@ class Fixed(Copy):
         return super().pairs(tokenizer, n, random.Random(1))
 
 
+class Few(Fixed):
+    """Too few of them to hold any out."""
+
+    def pairs(self, tokenizer, n: int, rng: random.Random) -> list[PromptPair]:
+        return super().pairs(tokenizer, 3, rng)
+
+
 @pytest.fixture(scope="module")
 def model() -> PatchableModel:
     return tiny_model("gpt2")
 
 
-FILES = ["circuit.json", "metrics.json", "edges.csv", "circuit.dot", "circuit.svg", "run.json"]
+FILES = ["circuit.json", "metrics.json", "edges.csv", "circuit.dot", "circuit.svg", "prompts.jsonl", "run.json"]
 
 
 def test_a_run_is_saved_whole_and_read_back(model: PatchableModel, tmp_path: Path) -> None:
@@ -107,8 +114,10 @@ def test_held_out_prompts_are_measured_beside_the_others(model: PatchableModel) 
     assert held_out["logit_diff"] != result.metrics["logit_diff"]
     assert "(6 other prompts)" in result.summary()
     fixed = discover(model, Fixed, n=6, tau=0.02, out=None)
-    assert fixed.metrics["held_out"]["n_seen"] == 6
-    assert "6 prompts, 6 of them seen in the search" in fixed.summary()
+    assert fixed.metrics["held_out"]["n_seen"] == 0, "every fourth prompt is held out of what is always the same"
+    few = discover(model, Few, n=6, tau=0.02, out=None)
+    assert few.metrics["held_out"]["n_seen"] == few.metrics["n_prompts"] == 3
+    assert "3 prompts, 3 of them seen in the search" in few.summary()
 
 
 def test_a_model_that_cannot_do_the_task_is_told_of(model: PatchableModel) -> None:

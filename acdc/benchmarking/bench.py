@@ -27,6 +27,7 @@ from acdc.models.loading import resolve
 from acdc.options import check_options
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
+from acdc.prompts import check_count
 from acdc.ranges import Count, Seed, checked
 from acdc.store import check_writable, runs_folder
 from acdc.task import load_task
@@ -78,6 +79,7 @@ def benchmark(
             raise RunError(f"{name} is empty; give None for all")
     circuits, chosen = known_circuits(models), _methods(methods)
     n, seed = checked("n", Count, n), checked("seed", Seed, seed)
+    check_count(n)
     if metric is not None:
         get_metric(metric)
     if out is not None:

@@ -218,13 +218,14 @@ def _measure(named: Mapping[str, _Given], on: str, model: str | None) -> dict[st
         loading={**loading, "revision": arguments.get("revision"), "trust_remote_code": False},
         task_options=arguments.get("task_options", {}),
         options={},
+        bos=arguments.get("bos"),
     )
     hush()
     patchable = load_model(plan)
     graph = next(iter(named.values())).circuit.graph
     if patchable.graph != graph:
         raise CircuitError(f"the circuits are of {graph.shape}, but {plan.model_name} has {patchable.graph.shape}")
-    batch = plan.task.batch(patchable.tokenizer, plan.n, plan.seed)
+    batch = plan.task.batch(patchable.tokenizer, plan.n, plan.seed, bos=plan.bos)
     problem = Problem.make(patchable, batch, metric=plan.metric, ablation=plan.ablation, seed=plan.seed)
     if arguments.get("prompts_sha256") not in (None, batch.fingerprint):
         logger.warning("the prompts of %s could not be made again: the task or the tokenizer is another now", on)
@@ -233,11 +234,14 @@ def _measure(named: Mapping[str, _Given], on: str, model: str | None) -> dict[st
 
 def _arguments(named: Mapping[str, _Given], on: str, model: str | None) -> dict[str, Any]:
     """The arguments of the run `on`, or those of the first compared run with the task `on`."""
+    from acdc.prompt_file import PROMPTS, read_prompts
     from acdc.result import find_run, load_run
 
-    named_model = {} if model is None else {"model": model}
+    named_model: dict[str, Any] = {} if model is None else {"model": model}
     if Path(on).is_dir():
         run = load_run(find_run(on))
+        if run.arguments["task"] == PROMPTS and run.path is not None:  # a list of prompts, which the run has kept
+            named_model["task"] = read_prompts(run.path / PROMPTS, run.arguments["task_name"])
         return {**run.arguments, **named_model, "prompts_sha256": run.record.get("prompts_sha256")}
     first = next((one.run.arguments for one in named.values() if one.run is not None), {})
     same_task = on in (first.get("task"), first.get("task_name"))

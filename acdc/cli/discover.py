@@ -54,6 +54,10 @@ def discover(
     task_option: Annotated[
         list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
     ] = None,
+    bos: Annotated[
+        bool | None,
+        typer.Option("--bos/--no-bos", help="Start prompts with a BOS token. [default: as the tokenizer does]"),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     device_map: Annotated[

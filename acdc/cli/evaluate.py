@@ -44,6 +44,10 @@ def evaluate(
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Another metric than the run's.")] = None,
     ablation: Annotated[str | None, typer.Option(help="Another ablation than the run's.")] = None,
+    bos: Annotated[
+        bool | None,
+        typer.Option("--bos/--no-bos", help="Start prompts with a BOS token. [default: as the run]"),
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="Another dtype than the run's.")] = None,
     device: Annotated[str | None, typer.Option(help="Another device than the run's.")] = None,
     revision: Annotated[str | None, typer.Option(help="Another revision of the model than the run's.")] = None,
@@ -97,6 +101,7 @@ def evaluate(
         task_options=of_task if task_option else None,
         metric=metric,
         ablation=ablation,
+        bos=bos,
         dtype=dtype,
         device=device,
         revision=revision,

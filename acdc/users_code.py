@@ -1,0 +1,58 @@
+"""Running code that users wrote: whatever it does ends in an error that names the line of theirs that did it."""
+
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+from acdc.errors import ACDCError, TaskError, printable
+
+__all__ = ["users_code"]
+
+LIBRARIES = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")), str(Path(__file__).parent))
+
+
+@contextmanager
+def users_code(what: str, file: str | None = None) -> Iterator[None]:
+    """Run the body, which calls code that a user wrote.
+
+    What it prints goes to standard error, for standard output may be read by a program. A stop by Ctrl-C passes.
+
+    Args:
+        what: What it is, as the message is to begin: "the task file 'mine.py' failed".
+        file: Where the code is; of the frames in which an error arose the last one of this file is blamed.
+
+    Raises:
+        TaskError: It raised an error that isn't ours, or wanted to end the program.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except ACDCError:
+        raise
+    except SystemExit as error:
+        raise TaskError(f"{what}: it calls sys.exit({error.code!r}){_place(error, file)}") from error
+    except Exception as error:
+        words = f"{type(error).__name__}: {printable(_words(error))}"
+        raise TaskError(f"{what}: {words}{_place(error, file)}") from error
+
+
+def _words(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # its own text may be broken too
+        return "an error without words"
+
+
+def _place(error: BaseException, file: str | None) -> str:
+    """Where it arose: in the user's file, else in no library, else wherever."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first one is this file's
+    own = [frame for frame in frames if file is not None and os.path.abspath(frame.filename) == os.path.abspath(file)]
+    others = [frame for frame in frames if not frame.filename.startswith((*LIBRARIES, "<"))]
+    chosen = (own or others or frames)[-1:]
+    return "".join(f" ({frame.filename}, line {frame.lineno})" for frame in chosen)
