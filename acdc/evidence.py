@@ -190,16 +190,24 @@ def _curve(work: _Work) -> Result:
         raise RunError("the circuit has no scores, so its edges can't be ranked")
     signed, absolute = (
         evaluation.curve(
-            work.problem, work.circuit.scores, ranking=ranking, complement=ranking == "signed", progress=work.step
+            work.problem,
+            work.circuit.scores,
+            ranking=ranking,
+            complement=ranking == "signed",
+            seed=work.settings.seed,
+            progress=work.step,
         )
         for ranking in ("signed", "absolute")
     )
     sizes = evaluation.mib_sizes(signed.n_edges_of_model)
-    reversed = evaluation.curve(work.problem, -work.circuit.scores, sizes=sizes, complement=False)
+    reversed = evaluation.curve(
+        work.problem, -work.circuit.scores, sizes=sizes, complement=False, seed=work.settings.seed
+    )
     return {
         "signed": asdict(signed),
         "absolute": asdict(absolute),
         "areas": evaluation.areas(signed, absolute),
+        "ties": {each.ranking: _ties(each) for each in (signed, absolute)},
         **_reversed(signed, reversed),
         "metric": signed.metric,
         "circuit": _mark(work),
@@ -219,6 +227,12 @@ def _reversed(signed: evaluation.Curve, reversed: evaluation.Curve) -> Result:
             "may have the opposite sign; --flip-scores (flip_scores=True) turns them"
         )
     return found
+
+
+def _ties(found: evaluation.Curve) -> Result:
+    """How many sizes leave open which of equal scores they take, and over how many orders their numbers are means."""
+    tied = [point["n_tied"] for point in found.points if point["n_tied"]]
+    return {"n_sizes": len(tied), "largest": max(tied, default=0), "orders": len(found.orders)}
 
 
 def _mark(work: _Work) -> Result:

@@ -117,13 +117,15 @@ def write_evaluation(evaluation: Evaluation, folder: Path | None) -> Evaluation:
     folder.mkdir(parents=True, exist_ok=True)
     files = [write_json(folder / REPORT, dict(evaluation.report)), _csv(folder / "edges.csv", evaluation.edges_frame())]
     title = f"{_named(evaluation.report)}, {evaluation.report['prompts']['text']}"
+    untold = " (faithfulness has no meaning here)"
     curve, specification = evaluation.curve_frame(), evaluation.specification_frame()
     if curve is not None:
         found = evaluation.report["parts"]["curve"]
         files.append(_csv(folder / "curve.csv", curve))
         mark = found["circuit"] if found["circuit"]["faithfulness"] is not None else None
         for name in ("curve.svg", "curve.png"):
-            files.append(draw_curve(curve, folder / name, metric=found["metric"], circuit=mark, title=title))
+            said = title + (untold if found["metric"] in found["signed"]["no_meaning"] else "")
+            files.append(draw_curve(curve, folder / name, metric=found["metric"], circuit=mark, title=said))
     if specification is not None:
         own = evaluation.report["parts"]["specification"]["own"]
         files.append(_csv(folder / "specification.csv", specification))
@@ -260,9 +262,26 @@ def _completeness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _curve(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "warning" in part:
         yield "warning", part["warning"]
+    reasons = part["signed"]["no_meaning"]
     for mode, areas in part["areas"].items():
-        texts = [f"{name} {each['cpr']:.3f} / {each['cmd']:.3f}" for name, each in areas.items()]
+        texts = [
+            f"{name} {_area(each, 'cpr')} / {_area(each, 'cmd')}{' (no meaning)' if name in reasons else ''}"
+            for name, each in areas.items()
+        ]
         yield f"CPR / CMD, {mode}", ", ".join(texts) or "undefined"
+    ties = max(part["ties"].values(), key=lambda each: (each["orders"], each["n_sizes"]))
+    if ties["n_sizes"]:
+        yield (
+            "tied scores",
+            f"{ties['n_sizes']} sizes cut ties of up to {ties['largest']:,} equal scores: means over {ties['orders']} "
+            "orders drawn among equals [least, greatest]",
+        )
+
+
+def _area(areas: Mapping[str, Any], name: str) -> str:
+    """CPR or CMD, and how it varies over orders of equal scores."""
+    spread = areas.get(f"{name}_spread")
+    return f"{areas[name]:.3f}" + (f" [{spread[0]:.3f}, {spread[1]:.3f}]" if spread else "")
 
 
 def _specification(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

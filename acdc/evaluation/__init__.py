@@ -8,7 +8,7 @@ from acdc.evaluation.certificate import Certificate, certify
 from acdc.evaluation.compare import compare_circuits, edge_groups
 from acdc.evaluation.completeness import Completeness, Damage, completeness
 from acdc.evaluation.confidence import Interval, faithfulness_interval, headline, mean_interval, share_interval
-from acdc.evaluation.curves import Curve, areas, curve, mib_cpr, top_edges
+from acdc.evaluation.curves import Curve, areas, curve, mib_cpr
 from acdc.evaluation.faithfulness import measure
 from acdc.evaluation.figures import draw_curve, draw_specification
 from acdc.evaluation.hypotheses import (
@@ -23,6 +23,7 @@ from acdc.evaluation.hypotheses import (
 from acdc.evaluation.knockouts import Knockouts, knock_out_edges, knock_out_nodes
 from acdc.evaluation.minimality import Minimality, Need, minimality
 from acdc.evaluation.random_circuits import degree_matched, inflated, random_path, size_matched
+from acdc.evaluation.rankings import n_tied, top_edges
 from acdc.evaluation.roc import edge_ranks, roc_auc
 from acdc.evaluation.specification import Specification, Specifications, denoised_logits, specifications
 from acdc.evaluation.stability import Stability, jaccard, rediscover, resampled, stability
@@ -81,6 +82,7 @@ __all__ = [
     "mib_sizes",
     "minimality",
     "minimality_test",
+    "n_tied",
     "normalised",
     "outcomes_of",
     "prompt_values",

@@ -7,6 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.evaluation.knockouts import MEMORY, Step, knock_out_edges
+from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.patching.problem import Problem
 
 __all__ = ["Certificate", "certify"]
@@ -44,6 +45,7 @@ def certify(
     *,
     absolute: bool = False,
     memory: int = MEMORY,
+    recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> Certificate:
     """Measure every kept edge's knock-out effect in the circuit, exactly, and compare it with tau.
@@ -55,7 +57,7 @@ def certify(
         tau: The least effect that a kept edge must have, in the metric's unit; None only measures.
         absolute: Compare the change's size, as ACDC's option of this name does.
     """
-    found = knock_out_edges(problem, mask, memory=memory, progress=progress)
+    found = knock_out_edges(problem, mask, memory=memory, recorder=recorder, progress=progress)
     graph = problem.model.graph
     measured = found.effects.abs() if absolute else found.effects
     order = sorted(mask.nonzero().tolist(), key=lambda edge: float(measured[tuple(edge)]))

@@ -14,7 +14,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.evaluation.knockouts import Step, edges_of_node
-from acdc.evaluation.values import prompt_values
+from acdc.evaluation.recording import AFRESH, Recorder
+from acdc.evaluation.values import circuit_values
 from acdc.patching.problem import Problem
 
 __all__ = ["Completeness", "Damage", "completeness", "inner_nodes"]
@@ -66,6 +67,7 @@ def completeness(
     greedy_runs: int = 1,
     greedy_steps: int = 5,
     seed: int = 0,
+    recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> Completeness:
     """The largest gaps that sampled and greedily grown sets of nodes show, in the problem's metric.
@@ -82,7 +84,7 @@ def completeness(
     rng, nodes = random.Random(f"completeness {seed}"), inner_nodes(problem, mask)
     steps = min(greedy_steps, len(nodes))
     total = 1 + n_sets + greedy_runs * sum(min(CANDIDATES, len(nodes) - i) for i in range(steps))
-    search = _Search(problem, mask, total, progress)
+    search = _Search(problem, mask, total, recorder, progress)
     span = abs(search.mean(problem.model.graph.edges_mask) - search.mean(torch.zeros_like(mask)))
     damages = [search.damage((), "none")]
     damages += [search.damage([node for node in nodes if rng.random() < 0.5], "sampled") for _ in range(n_sets)]
@@ -116,15 +118,15 @@ def inner_nodes(problem: Problem, mask: Bool[Tensor, "src dst"]) -> list[str]:
 class _Search:
     """Measures damages and counts the forward passes."""
 
-    def __init__(self, problem: Problem, mask: Tensor, total: int, progress: Step | None) -> None:
-        self.problem, self.mask, self.total, self.progress = problem, mask, total, progress
+    def __init__(self, problem: Problem, mask: Tensor, total: int, recorder: Recorder, progress: Step | None) -> None:
+        self.problem, self.mask, self.total, self.recorder, self.progress = problem, mask, total, recorder, progress
         self.whole = problem.model.graph.edges_mask
         self.passes = self.done = 0
 
     def mean(self, mask: Tensor) -> float:
         """F: the mean of the problem's metric."""
         self.passes += 1
-        return float(prompt_values(self.problem, self.problem.logits(mask))[self.problem.objective.metric.name].mean())
+        return float(circuit_values(self.problem, mask, self.recorder)[self.problem.objective.metric.name].mean())
 
     def damage(self, removed: Iterable[str], found: str) -> Damage:
         removed = tuple(sorted(removed, key=self.problem.model.graph.src_index.__getitem__))

@@ -1,27 +1,29 @@
 """Faithfulness against circuit size: what the best n edges do, for growing n, and what all others do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from acdc.evaluation.areas import corrected_areas, log_sizes, mib_areas, mib_sizes
 from acdc.evaluation.knockouts import Step
+from acdc.evaluation.meaning import no_meaning
 from acdc.evaluation.predictions import prompt_text
-from acdc.evaluation.values import TASK_VALUES, Values, normalised, prompt_values
+from acdc.evaluation.rankings import TIE_ORDERS, first_edges, n_tied, ranked_edges
+from acdc.evaluation.recording import AFRESH, Recorder
+from acdc.evaluation.values import ROUNDING, TASK_VALUES, Values, circuit_values, normalised, prompt_values
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RANKINGS", "Curve", "areas", "curve", "mib_cpr", "top_edges"]
+__all__ = ["Curve", "areas", "curve", "curve_sizes", "mib_cpr"]
 
-RANKINGS = ("signed", "absolute")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -33,14 +35,21 @@ class Curve:
         points: One mapping a size: `asked` (edges before pruning), `n_edges` and `n_nodes` (after), for each metric its
             mean as `<metric>` and quantiles over the prompts as `<metric>_q05`…, `<metric>_faithfulness`, the same
             means of the complement as `<metric>_complement` and `<metric>_complement_faithfulness`, and `worst_prompt`,
-            on which the circuit is furthest from the model in the problem's metric.
+            on which the circuit is furthest from the model in the problem's metric. `n_tied` edges tie for the last
+            places; if any, all numbers are means over the orders drawn among these (the complement is that of the
+            first), and `<metric>_faithfulness_low`, `_high` the least and the greatest over them.
+        orders: For each order drawn among equals, or the only one, `asked`, `n_edges` and `<metric>_faithfulness` of
+            each size.
         ranking: signed (by score) or absolute (by the score's size).
         metric: The problem's own.
+        no_meaning: Why faithfulness by a metric has no meaning, for the metrics of which that is so.
     """
 
     points: tuple[Mapping[str, Any], ...]
+    orders: tuple[tuple[Mapping[str, Any], ...], ...]
     ranking: str
     metric: str
+    no_meaning: Mapping[str, str]
     n_edges_of_model: int
     n_prompts: int
     forward_passes: int
@@ -52,24 +61,6 @@ class Curve:
         return pd.DataFrame([{"ranking": self.ranking, **point} for point in self.points])
 
 
-def top_edges(
-    graph: Graph, scores: Float[Tensor, "src dst"], n: int, *, ranking: str = "signed"
-) -> Bool[Tensor, "src dst"]:
-    """The `n` edges with the highest scores; where scores tie, the earlier edge of the mask's rows.
-
-    A score that wasn't measured counts as 0, as it stands in a circuit file.
-    """
-    rank = scores.double().nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
-    rank = rank.abs() if ranking == "absolute" else rank
-    where = graph.edges_mask
-    order = rank.cpu()[where].argsort(descending=True, stable=True)
-    kept = torch.zeros(len(order), dtype=torch.bool)
-    kept[order[:n]] = True
-    mask = torch.zeros_like(where)
-    mask[where] = kept
-    return mask
-
-
 def curve(
     problem: Problem,
     scores: Float[Tensor, "src dst"],
@@ -77,56 +68,99 @@ def curve(
     ranking: str = "signed",
     sizes: Sequence[int] | None = None,
     complement: bool = True,
+    seed: int = 0,
+    recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> Curve:
     """Measure the circuits of the best n edges, pruned of edges on no path from `input` to `logits`.
+
+    Where scores tie for the last places, the circuits of `TIE_ORDERS` orders among the equal ones are measured.
 
     Args:
         scores: Positive where removing an edge hurts.
         ranking: signed or absolute.
         sizes: Which n; MIB's and logarithmically spaced ones if None.
         complement: Measure also all other edges; it takes as many forward passes again.
+        seed: Of the orders among equals.
     """
     graph = problem.model.graph
-    asked = sorted(set(sizes if sizes is not None else (*mib_sizes(graph.n_edges), *log_sizes(graph.n_edges))))
-    measure, points = _Measure(problem), list[Mapping[str, Any]]()
+    asked = curve_sizes(graph) if sizes is None else sorted(set(sizes))
+    tied = {n: n_tied(graph, scores, n, ranking=ranking) for n in asked}
+    n_orders = TIE_ORDERS if any(tied.values()) else 1
+    orders = [ranked_edges(graph, scores, ranking=ranking, ties=TIE_ORDERS * seed + i) for i in range(n_orders)]
+    measure, points = _Measure(problem, recorder), list[Mapping[str, Any]]()
+    by_order: list[list[Mapping[str, Any]]] = [[] for _ in orders]
     for i, n in enumerate(asked):
-        mask = graph.prune(top_edges(graph, scores, n, ranking=ranking))
-        point: dict[str, Any] = {"asked": n, "n_edges": int(mask.sum()), "n_nodes": len(graph.node_names(mask))}
-        point |= measure.circuit(mask)
+        masks = [graph.prune(first_edges(graph, order, n)) for order in (orders if tied[n] else orders[:1])]
+        found = [measure.values(mask) for mask in masks]
+        point: dict[str, Any] = {"asked": n, "n_tied": tied[n]}
+        point |= {"n_edges": _mean(mask.sum() for mask in masks)}
+        point |= {"n_nodes": _mean(len(graph.node_names(mask)) for mask in masks)}
+        point |= measure.circuits(found)
         if complement:
-            point |= measure.complement(graph.edges_mask & ~mask)
+            point |= measure.complement(graph.edges_mask & ~masks[0])
         points.append(point)
+        for o, kept in enumerate(by_order):
+            at = o % len(masks)
+            kept.append({"asked": n, "n_edges": int(masks[at].sum()), **measure.faithfulness(found[at])})
         if progress is not None:
             progress(i + 1, len(asked))
-    name = problem.objective.metric.name
-    return Curve(tuple(points), ranking, name, graph.n_edges, problem.batch.n, measure.passes)
+    return Curve(
+        points=tuple(points),
+        orders=tuple(map(tuple, by_order)),
+        ranking=ranking,
+        metric=problem.objective.metric.name,
+        no_meaning=measure.no_meaning,
+        n_edges_of_model=graph.n_edges,
+        n_prompts=problem.batch.n,
+        forward_passes=measure.passes,
+    )
 
 
-def areas(signed: Curve, absolute: Curve) -> dict[str, dict[str, dict[str, float]]]:
+def curve_sizes(graph: Graph) -> list[int]:
+    """The sizes that are measured by default: MIB's, and logarithmically spaced ones from none to all edges."""
+    return sorted({*mib_sizes(graph.n_edges), *log_sizes(graph.n_edges)})
+
+
+def areas(signed: Curve, absolute: Curve) -> dict[str, dict[str, dict[str, Any]]]:
     """CPR (from the signed ranking) and CMD (from the absolute one), for each metric, in both modes.
 
-    Both curves need MIB's sizes, none and all edges, as `curve` measures by default.
+    Where scores tie, each is the mean over the orders drawn among equals. Both curves need MIB's sizes, none and all
+    edges, as `curve` measures by default.
 
     Returns:
-        `{"mib": {metric: {"cpr", "cmd"}}, "corrected": {metric: {"cpr", "cmd"}}}`; a metric in which the model does
-        as if every edge were removed is left out.
+        `{"mib": {metric: {"cpr", "cmd"}}, "corrected": {metric: {"cpr", "cmd"}}}`, where scores tie with the least and
+        the greatest over the orders as `cpr_spread`, `cmd_spread`; a metric in which the model does as if every edge
+        were removed is left out.
     """
-    found: dict[str, dict[str, dict[str, float]]] = {"mib": {}, "corrected": {}}
-    names = [key.removesuffix("_faithfulness") for key in signed.points[0] if key.endswith("_faithfulness")]
-    for name in (name for name in names if not name.endswith("_complement")):
-        f = [_faithfulness_at(each, name) for each in (signed, absolute)]
-        if any(value is None for each in f for value in each.values()):
-            continue
-        at = mib_sizes(signed.n_edges_of_model)
-        mib = [mib_areas([each[n] for n in at]) for each in f]
-        whole = [
-            corrected_areas([p["n_edges"] for p in each.points], list(values.values()), each.n_edges_of_model)
-            for each, values in zip((signed, absolute), f, strict=True)
-        ]
-        found["mib"][name] = {"cpr": mib[0][0], "cmd": mib[1][1]}
-        found["corrected"][name] = {"cpr": whole[0][0], "cmd": whole[1][1]}
+    found: dict[str, dict[str, dict[str, Any]]] = {"mib": {}, "corrected": {}}
+    names = [key.removesuffix("_faithfulness") for key in signed.orders[0][0] if key.endswith("_faithfulness")]
+    for name in names:
+        for mode, area in (("mib", _mib_area), ("corrected", _corrected_area)):
+            by_order = [[area(each, order, name) for order in each.orders] for each in (signed, absolute)]
+            if any(pair is None for pairs in by_order for pair in pairs):
+                continue
+            cpr, cmd = [pair[0] for pair in by_order[0] if pair], [pair[1] for pair in by_order[1] if pair]
+            found[mode][name] = _spread("cpr", cpr) | _spread("cmd", cmd)
     return found
+
+
+def _mib_area(found: Curve, order: Sequence[Mapping[str, Any]], metric: str) -> tuple[float, float] | None:
+    at = {point["asked"]: point[f"{metric}_faithfulness"] for point in order}
+    values = [at[n] for n in mib_sizes(found.n_edges_of_model)]
+    return None if None in values else mib_areas(values)
+
+
+def _corrected_area(found: Curve, order: Sequence[Mapping[str, Any]], metric: str) -> tuple[float, float] | None:
+    values = [point[f"{metric}_faithfulness"] for point in order]
+    sizes = [point["n_edges"] for point in order]
+    return None if None in values else corrected_areas(sizes, values, found.n_edges_of_model)
+
+
+def _spread(name: str, values: list[float]) -> dict[str, Any]:
+    """Their mean and, of several, the least and the greatest."""
+    ends = {f"{name}_spread": [min(values), max(values)]} if len(values) > 1 else {}
+    return {name: sum(values) / len(values), **ends}
 
 
 def mib_cpr(found: Curve) -> dict[str, float]:
@@ -146,38 +180,64 @@ def _faithfulness_at(found: Curve, metric: str) -> dict[int, Any]:
 class _Measure:
     """Masked forwards, each circuit measured once."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem, self.known, self.passes = problem, dict[bytes, dict[str, Values]](), 0
+    def __init__(self, problem: Problem, recorder: Recorder) -> None:
+        self.problem, self.recorder, self.known, self.passes = problem, recorder, dict[bytes, dict[str, Values]](), 0
         self.model = prompt_values(problem, problem.clean.logits)
         self.corrupted = self.values(torch.zeros_like(problem.model.graph.edges_mask))
+        rounding = ROUNDING[problem.model.dtype]
+        reasons = {
+            name: no_meaning(self.model[name], self.corrupted[name], rounding=rounding)
+            for name in self.model
+            if name not in TASK_VALUES
+        }
+        self.no_meaning = {name: reason for name, reason in reasons.items() if reason is not None}
 
     def values(self, mask: Tensor) -> dict[str, Values]:
         key = np.packbits(mask.numpy()).tobytes()
         if key not in self.known:
-            self.known[key] = prompt_values(self.problem, self.problem.logits(mask))
+            self.known[key] = circuit_values(self.problem, mask, self.recorder)
             self.passes += 1
         return self.known[key]
 
-    def circuit(self, mask: Tensor) -> dict[str, Any]:
-        """Means, quantiles and faithfulness of each metric, and the worst prompt."""
-        found, values = self._means(self.values(mask), ""), self.values(mask)
+    def circuits(self, found: Sequence[Mapping[str, Values]]) -> dict[str, Any]:
+        """Means, quantiles and faithfulness of each metric, and the worst prompt, of the mean of several circuits."""
+        values = {name: np.mean([each[name] for each in found], axis=0) for name in found[0]}
+        point = self._means(values, "")
         for name, each in values.items():
             if name not in TASK_VALUES:
                 quantiles = np.quantile(each, QUANTILES)
-                found |= {f"{name}_q{round(100 * q):02d}": float(x) for q, x in zip(QUANTILES, quantiles, strict=True)}
+                point |= {f"{name}_q{round(100 * q):02d}": float(x) for q, x in zip(QUANTILES, quantiles, strict=True)}
+        if len(found) > 1:
+            ratios = [self.faithfulness(each) for each in found]
+            for name in ratios[0]:
+                ends = [value for each in ratios if (value := each[name]) is not None]
+                point |= {f"{name}_low": min(ends, default=None), f"{name}_high": max(ends, default=None)}
         own = self.problem.objective.metric.name
         worst = int(np.abs(values[own] - self.model[own]).argmax())
-        return found | {"worst_prompt": prompt_text(self.problem, worst)}
+        return point | {"worst_prompt": prompt_text(self.problem, worst)}
 
     def complement(self, mask: Tensor) -> dict[str, Any]:
         return self._means(self.values(mask), "_complement")
 
+    def faithfulness(self, values: Mapping[str, Values]) -> dict[str, float | None]:
+        """Of each metric, as `<metric>_faithfulness`."""
+        return {
+            f"{name}_faithfulness": normalised(
+                float(each.mean()), float(self.model[name].mean()), float(self.corrupted[name].mean())
+            )
+            for name, each in values.items()
+            if name not in TASK_VALUES
+        }
+
     def _means(self, values: Mapping[str, Values], suffix: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, each in values.items():
-            found[name + suffix] = float(each.mean())
-            if name not in TASK_VALUES:
-                found[f"{name}{suffix}_faithfulness"] = normalised(
-                    float(each.mean()), float(self.model[name].mean()), float(self.corrupted[name].mean())
-                )
-        return found
+        ratios = {
+            f"{name.removesuffix('_faithfulness')}{suffix}_faithfulness": value
+            for name, value in self.faithfulness(values).items()
+        }
+        return {**{name + suffix: float(each.mean()) for name, each in values.items()}, **ratios}
+
+
+def _mean(numbers: Iterable[Any]) -> int:
+    """The mean of whole numbers, rounded."""
+    listed = [int(number) for number in numbers]
+    return round(sum(listed) / len(listed))

@@ -48,6 +48,9 @@ def draw_curve(
             continue
         label = {"signed": "best edges by score", "absolute": "best edges by |score|"}[ranking]
         left.plot(rows["n_edges"], _column(rows, f"{metric}_faithfulness"), style, ms=3, color=colour, label=label)
+        if f"{metric}_faithfulness_low" in rows:  # where scores tie: the range over orders among equals
+            ends = (_column(rows, f"{metric}_faithfulness_{end}") for end in ("low", "high"))
+            left.vlines(rows["n_edges"], *ends, color=colour, lw=1)
         if f"{metric}_complement_faithfulness" in rows and rows[f"{metric}_complement_faithfulness"].notna().any():
             values = _column(rows, f"{metric}_complement_faithfulness")
             left.plot(rows["n_edges"], values, "o--", ms=3, color=GREY, label="all other edges")

@@ -21,8 +21,9 @@ from torch import Tensor
 from acdc.errors import CircuitError
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.random_circuits import degree_matched, inflated, size_matched
+from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.statistics import HSICTest, QuantileTest, SignTest, adjust, hsic_test, quantile_test, sign_test
-from acdc.evaluation.values import ROUNDING, Outcomes, loss_of, performance_metric, prompt_values
+from acdc.evaluation.values import ROUNDING, Outcomes, circuit_values, loss_of, performance_metric, prompt_values
 from acdc.patching.problem import Problem
 
 __all__ = [
@@ -112,6 +113,7 @@ def minimality_test(
     alpha: float = ALPHA,
     correction: str = "holm",
     seed: int = 0,
+    recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> MinimalityTest:
     """Does each kept edge matter more than random edges do?
@@ -133,7 +135,7 @@ def minimality_test(
         larger, added = inflated(graph, mask, rng)
         without = larger.clone()
         without[rng.choice(added)] = False
-        random_effects.append(loss_of(problem, without) - loss_of(problem, larger))
+        random_effects.append(loss_of(problem, without, recorder) - loss_of(problem, larger, recorder))
         if progress is not None:
             progress(i + 1, n_random)
     names = {graph.edge_name(i, j): float(effects[i, j]) for i, j in mask.nonzero().tolist()}
@@ -183,6 +185,7 @@ def sufficiency_test(
     n_random: int = 50,
     q: float = 0.9,
     seed: int = 0,
+    recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> SufficiencyTest:
     """Is the circuit nearer to the model than random circuits like it?
@@ -204,12 +207,12 @@ def sufficiency_test(
     distances, sizes, shares, n_edges = list[float](), list[int](), list[float](), max(1, int(mask.sum()))
     for i in range(n_random):
         drawn = draw[matched]()
-        distances.append(_distance(problem, drawn))
+        distances.append(_distance(problem, drawn, recorder))
         sizes.append(int(graph.prune(drawn).sum()))
         shares.append(int((drawn & mask).sum()) / n_edges)
         if progress is not None:
             progress(i + 1, n_random)
-    own = _distance(problem, mask)
+    own = _distance(problem, mask, recorder)
     test = quantile_test(-own, -np.array(distances), q=q)  # nearer is better
     return SufficiencyTest(
         matched=matched,
@@ -229,7 +232,7 @@ def _verdict(p_redundant: float, p_needed: float, alpha: float) -> str:
     return "redundant" if p_redundant <= alpha else "undecided"
 
 
-def _distance(problem: Problem, mask: Tensor) -> float:
+def _distance(problem: Problem, mask: Tensor, recorder: Recorder) -> float:
     name = problem.objective.metric.name
-    circuit, model = (prompt_values(problem, x)[name] for x in (problem.logits(mask), problem.clean.logits))
+    circuit, model = circuit_values(problem, mask, recorder)[name], prompt_values(problem, problem.clean.logits)[name]
     return float(np.abs(circuit - model).mean())

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.values import loss_of
 from acdc.patching.problem import Problem
 from acdc.patching.state import CircuitState, Edge
@@ -35,26 +36,37 @@ class Knockouts:
     forward_passes: int
 
 
-def state_of(problem: Problem, mask: Bool[Tensor, "src dst"], *, memory: int = MEMORY) -> CircuitState:
+def state_of(
+    problem: Problem, mask: Bool[Tensor, "src dst"], *, memory: int = MEMORY, recorder: Recorder = AFRESH
+) -> CircuitState:
     """The exact engine's state of a circuit, its loss included."""
     problem.model.graph.check_mask(mask)
     state = CircuitState(problem, memory=memory)
     gone = (problem.model.graph.edges_mask & ~mask.cpu()).nonzero().tolist()
     if gone:
-        loss = loss_of(problem, mask)
+        loss = loss_of(problem, mask, recorder)
         state.forward_passes += 1
         state.remove([(src, dst) for src, dst in reversed(gone)], loss)
     return state
 
 
 def knock_out_edges(
-    problem: Problem, mask: Bool[Tensor, "src dst"], *, memory: int = MEMORY, progress: Step | None = None
+    problem: Problem,
+    mask: Bool[Tensor, "src dst"],
+    *,
+    memory: int = MEMORY,
+    recorder: Recorder = AFRESH,
+    progress: Step | None = None,
 ) -> Knockouts:
     """Remove each kept edge alone from the circuit: one question to the exact engine for each, several at a time.
 
     An edge into a node that no kept edge leaves has effect 0 without a question.
+
+    Args:
+        recorder: Keeps what is measured: see `acdc.evaluation.recording`.
+        progress: Told how many of the kept edges are done.
     """
-    state = state_of(problem, mask, memory=memory)
+    state = state_of(problem, mask, memory=memory, recorder=recorder)
     edges = [(src, dst) for dst, src in mask.T.nonzero().tolist()]
     asked = [edge for edge in edges if state.is_useful(edge[1])][::-1]  # late destinations first: they cost least
     effects = torch.full(mask.shape, torch.nan, dtype=torch.float64)
@@ -63,11 +75,11 @@ def knock_out_edges(
     done = 0
     while done < len(asked):
         chunk = asked[done : done + _fitting(state, asked[done:])]
-        for edge, loss in zip(chunk, state.losses(chunk).tolist(), strict=True):
+        for edge, loss in zip(chunk, _losses(state, chunk, None, recorder), strict=True):
             effects[edge] = loss - state.loss
         done += len(chunk)
         if progress is not None:
-            progress(done, len(asked))
+            progress(len(edges) - len(asked) + done, len(edges))
     return Knockouts(effects, state.loss, problem.batch.n, state.forward_passes)
 
 
@@ -77,16 +89,35 @@ def knock_out_nodes(
     nodes: Sequence[str],
     *,
     memory: int = MEMORY,
+    recorder: Recorder = AFRESH,
+    progress: Step | None = None,
 ) -> tuple[dict[str, float], int]:
     """The rise of the loss when all kept edges of a node are removed, for each of `nodes`; and the passes it took."""
-    state, graph, effects = state_of(problem, mask, memory=memory), problem.model.graph, dict[str, float]()
-    for node in nodes:
+    state, graph, effects = state_of(problem, mask, memory=memory, recorder=recorder), problem.model.graph, {}
+    for i, node in enumerate(nodes):
         row = graph.src_index[node]
         # without a reader, what the node reads can't matter: its outgoing edges alone are asked about
         out: list[Edge] = [(row, dst) for dst in mask[row].nonzero()[:, 0].tolist()]
-        loss = state.losses(out, np.ones((1, len(out)), bool)).item() if out else state.loss
+        (loss,) = _losses(state, out, np.ones((1, len(out)), bool), recorder) if out else [state.loss]
         effects[node] = loss - state.loss
+        if progress is not None:
+            progress(i + 1, len(nodes))
     return effects, state.forward_passes
+
+
+def _losses(
+    state: CircuitState, edges: Sequence[Edge], removed: Bool[np.ndarray, "copies edges"] | None, recorder: Recorder
+) -> list[float]:
+    """What `CircuitState.losses` says, recorded; a state that takes an answer from the record folds and counts as one
+    that is asked, so that later answers have the same bits."""
+    copies = len(edges) if removed is None else len(removed)
+
+    def replay() -> None:
+        state.settle(sorted({dst for _, dst in edges}))
+        state.forward_passes += copies
+
+    question = repr((edges, None if removed is None else removed.tolist())).encode()
+    return recorder.take(b"losses " + question, lambda: state.losses(edges, removed).tolist(), replay=replay)
 
 
 def edges_of_node(problem: Problem, node: str) -> Bool[Tensor, "src dst"]:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from acdc.evaluation.completeness import inner_nodes
 from acdc.evaluation.knockouts import Step, edges_of_node, knock_out_edges, knock_out_nodes
+from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.patching.problem import Problem
 
-__all__ = ["Minimality", "Need", "minimality"]
+__all__ = ["Minimality", "Need", "minimality", "n_knock_outs"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def minimality(
     *,
     n_sets: int = 4,
     seed: int = 0,
+    recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> Minimality:
     """Knock every node and every edge out of the circuit, whole and without each of `n_sets` random sets of nodes.
@@ -60,23 +62,42 @@ def minimality(
     Args:
         n_sets: Sets K besides the empty one; each node is in each with probability 1/4.
     """
-    rng, graph, nodes = random.Random(f"minimality sets {seed}"), problem.model.graph, inner_nodes(problem, mask)
-    sets = [(), *(tuple(node for node in nodes if rng.random() < 0.25) for _ in range(n_sets))]
+    graph, done, total = problem.model.graph, 0, n_knock_outs(problem, mask, n_sets=n_sets, seed=seed)
     of_nodes, of_edges, passes = dict[str, Need](), dict[str, Need](), 0
-    for i, removed in enumerate(sets):
-        left = mask.clone()
-        for node in removed:
-            left &= ~edges_of_node(problem, node)
-        found = knock_out_edges(problem, left)
-        effects, more = knock_out_nodes(problem, left, [node for node in nodes if node not in removed])
+
+    def step(now: int, _: int) -> None:
+        if progress is not None:
+            progress(done + now, total)
+
+    for removed, left, nodes in _damaged(problem, mask, n_sets, seed):
+        found = knock_out_edges(problem, left, recorder=recorder, progress=step)
+        done += int(left.sum())
+        effects, more = knock_out_nodes(problem, left, nodes, recorder=recorder, progress=step)
+        done += len(nodes)
         passes += found.forward_passes + more
         for edge in left.nonzero().tolist():
             _note(of_edges, graph.edge_name(*edge), float(found.effects[tuple(edge)]), removed)
         for node, effect in effects.items():
             _note(of_nodes, node, effect, removed)
-        if progress is not None:
-            progress(i + 1, len(sets))
     return Minimality(of_nodes, of_edges, problem.objective.metric.name, n_sets, problem.batch.n, passes)
+
+
+def n_knock_outs(problem: Problem, mask: Bool[Tensor, "src dst"], *, n_sets: int = 4, seed: int = 0) -> int:
+    """How many edges and nodes `minimality` knocks out, all sets together."""
+    return sum(int(left.sum()) + len(nodes) for _, left, nodes in _damaged(problem, mask, n_sets, seed))
+
+
+def _damaged(problem: Problem, mask: Tensor, n_sets: int, seed: int) -> list[tuple[tuple[str, ...], Tensor, list[str]]]:
+    """Each set K, the empty one first; the circuit without it; and the nodes that it leaves."""
+    rng, nodes = random.Random(f"minimality sets {seed}"), inner_nodes(problem, mask)
+    sets = [(), *(tuple(node for node in nodes if rng.random() < 0.25) for _ in range(n_sets))]
+    damaged = []
+    for removed in sets:
+        left = mask.clone()
+        for node in removed:
+            left &= ~edges_of_node(problem, node)
+        damaged.append((removed, left, [node for node in nodes if node not in removed]))
+    return damaged
 
 
 def _note(needs: dict[str, Need], name: str, effect: float, removed: tuple[str, ...]) -> None:

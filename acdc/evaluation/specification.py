@@ -19,6 +19,7 @@ Reference:
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,7 +29,8 @@ from torch import Tensor
 from acdc.errors import TaskError
 from acdc.evaluation.confidence import faithfulness_interval
 from acdc.evaluation.knockouts import Step
-from acdc.evaluation.values import ROUNDING, TASK_VALUES, prompt_values
+from acdc.evaluation.recording import AFRESH, Recorder
+from acdc.evaluation.values import ROUNDING, TASK_VALUES, prompt_values, recorded_values
 from acdc.graph import Graph
 from acdc.patching.ablation import ABLATIONS, ablate
 from acdc.patching.masked import masked_logits
@@ -107,6 +109,7 @@ def specifications(
     *,
     ablations: Sequence[str] = tuple(ABLATIONS),
     seed: int = 0,
+    recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> Specifications:
     """Measure the circuit in every way.
@@ -124,7 +127,7 @@ def specifications(
         except TaskError as error:
             skipped[f"{name}, {kind}"] = str(error)
         else:
-            found = list(_measured(name, kind, replace(problem, ablated=ablated), mask, seed))
+            found = list(_measured(name, kind, replace(problem, ablated=ablated), mask, seed, recorder))
             rows += [row for each in found for row in each]
             passes += len(found) + 1
         if progress is not None:
@@ -143,19 +146,23 @@ def denoised_logits(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Float[Te
     return masked_logits(problem.model, batch, problem.clean.outputs, live)
 
 
-def _measured(prompts: str, ablation: str, problem: Problem, mask: Tensor, seed: int) -> Iterator[list[Specification]]:
+def _measured(
+    prompts: str, ablation: str, problem: Problem, mask: Tensor, seed: int, recorder: Recorder
+) -> Iterator[list[Specification]]:
     """The rows of each run: one for each metric."""
     graph = problem.model.graph
     model = prompt_values(problem, problem.clean.logits)
-    corrupted = prompt_values(problem, problem.logits(torch.zeros_like(mask)))
+    corrupted = recorded_values(
+        problem, f"{prompts}, {ablation}".encode(), lambda: problem.logits(torch.zeros_like(mask)), recorder
+    )
     for granularity, widen in GRANULARITIES.items():
         kept = widen(graph, mask)
-        directions = {"noising": problem.logits(kept)}
+        directions: dict[str, Callable[[], Tensor]] = {"noising": partial(problem.logits, kept)}
         if ablation == "corrupt":
-            directions["denoising"] = denoised_logits(problem, kept)
+            directions["denoising"] = partial(denoised_logits, problem, kept)
         for direction, logits in directions.items():
-            rows = []
-            for metric, values in prompt_values(problem, logits).items():
+            rows, question = [], f"{prompts}, {ablation}, {granularity}, {direction}"
+            for metric, values in recorded_values(problem, question.encode(), logits, recorder).items():
                 if metric in TASK_VALUES:
                     continue
                 found = faithfulness_interval(

@@ -1,6 +1,6 @@
 """What graphs do on each prompt: the values that means, intervals, quantiles and tests are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from acdc.evaluation.predictions import Prediction, top_predictions
+from acdc.evaluation.recording import AFRESH, Recorder, mask_bytes
 from acdc.metrics import METRICS, Metric, accuracy, answer_probability, get_metric, top1_accuracy
 from acdc.patching.problem import Problem
 from acdc.prompts import PromptBatch
@@ -19,11 +20,13 @@ __all__ = [
     "TASK_VALUES",
     "Outcomes",
     "Values",
+    "circuit_values",
     "is_defined",
     "loss_of",
     "normalised",
     "performance_metric",
     "prompt_values",
+    "recorded_values",
 ]
 
 Values = Float64[np.ndarray, " n"]
@@ -80,11 +83,8 @@ def outcomes_of(problem: Problem, mask: Bool[Tensor, "src dst"], *, complement: 
 def prompt_values(problem: Problem, logits: Float[Tensor, "batch vocab"]) -> dict[str, Values]:
     """Every metric that is defined on the problem's prompts, its own included, and how well the task is done."""
     batch, logits, reference = problem.batch, logits.double(), problem.clean.logits.double()
-    metrics = {metric.name: metric for metric in (*METRICS.values(), problem.objective.metric)}
     found = {
-        name: metric.function(logits, batch.correct, batch.wrong, reference)
-        for name, metric in metrics.items()
-        if is_defined(metric, batch)
+        metric.name: metric.function(logits, batch.correct, batch.wrong, reference) for metric in _metrics(problem)
     }
     found["accuracy"] = accuracy(logits, batch.correct, batch.wrong)
     found["top1_accuracy"] = top1_accuracy(logits, batch.correct)
@@ -92,9 +92,35 @@ def prompt_values(problem: Problem, logits: Float[Tensor, "batch vocab"]) -> dic
     return {name: each.double().cpu().numpy() for name, each in found.items()}
 
 
-def loss_of(problem: Problem, mask: Bool[Tensor, "src dst"]) -> float:
+def recorded_values(
+    problem: Problem, question: bytes, logits: Callable[[], Float[Tensor, "batch vocab"]], recorder: Recorder
+) -> dict[str, Values]:
+    """`prompt_values` of the logits that the question is about; they are made only where it wasn't answered before."""
+    names = [metric.name for metric in _metrics(problem)] + list(TASK_VALUES)
+
+    def measure() -> list[float]:
+        found = prompt_values(problem, logits())
+        return [value for name in names for value in found[name].tolist()]
+
+    flat = np.array(recorder.take(b"values " + question, measure), dtype=np.float64)
+    return dict(zip(names, flat.reshape(len(names), problem.batch.n), strict=True))
+
+
+def circuit_values(problem: Problem, mask: Bool[Tensor, "src dst"], recorder: Recorder = AFRESH) -> dict[str, Values]:
+    """`prompt_values` of the circuit `mask`, by one masked forward."""
+    return recorded_values(problem, mask_bytes(mask), lambda: problem.logits(mask), recorder)
+
+
+def loss_of(problem: Problem, mask: Bool[Tensor, "src dst"], recorder: Recorder = AFRESH) -> float:
     """The problem's loss of the circuit `mask`, by one masked forward; lower is better."""
-    return problem.loss(problem.logits(mask))
+    (loss,) = recorder.take(b"loss " + mask_bytes(mask), lambda: [problem.loss(problem.logits(mask))])
+    return loss
+
+
+def _metrics(problem: Problem) -> list[Metric]:
+    """Every metric that is defined on the problem's prompts, its own included."""
+    metrics = {metric.name: metric for metric in (*METRICS.values(), problem.objective.metric)}
+    return [metric for metric in metrics.values() if is_defined(metric, problem.batch)]
 
 
 def normalised(circuit: float, model: float, corrupted: float) -> float | None:

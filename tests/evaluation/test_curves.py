@@ -18,8 +18,10 @@ from acdc.evaluation import (
     mib_areas,
     mib_cpr,
     mib_sizes,
+    n_tied,
     top_edges,
 )
+from acdc.evaluation.rankings import TIE_ORDERS
 from acdc.graph import Graph
 from tests.evaluation.ground import naive_values, problem_of, snapshot
 
@@ -118,6 +120,62 @@ def test_areas_use_the_signed_ranking_for_cpr_and_the_absolute_one_for_cmd() -> 
         cmd += (b - a) * (abs(1 - g[int(a * n)]) + abs(1 - g[int(b * n)])) / 2
     assert found["mib"]["logit_diff"] == pytest.approx({"cpr": cpr, "cmd": cmd})
     assert set(found["corrected"]) == {"kl", "logit_diff", "prob_diff", "nll"}
+
+
+def tied_scores(graph: Graph) -> torch.Tensor:
+    """Few different values, most of them 0, as ACDC's free removals have."""
+    return (random_scores(graph).nan_to_num() * 1.3).round().clamp_min(0)
+
+
+def test_a_size_that_cuts_a_tie_is_told_from_one_that_does_not() -> None:
+    graph = Graph(1, 2, 8)
+    scores = torch.zeros(graph.n_src, graph.n_dst)
+    scores[graph.parse_edge("m0->logits")] = 2.0
+    scores[graph.parse_edge("input->logits")] = -1.0
+    equal = graph.n_edges - 2
+    assert [n_tied(graph, scores, n) for n in (0, 1, 2, equal, equal + 1, equal + 2)] == [0, 0, equal, equal, 0, 0]
+    assert n_tied(graph, scores, 2, ranking="absolute") == 0
+
+
+def test_a_tie_is_measured_over_orders_among_equals_and_says_so() -> None:
+    """Each order is a ranking of its own, and the numbers are means over them."""
+    problem = problem_of(metric="logit_diff")
+    graph, n = problem.model.graph, problem.model.graph.n_edges
+    scores = tied_scores(graph)
+    signed, absolute = (curve(problem, scores, ranking=r, complement=False) for r in ("signed", "absolute"))
+    assert len(signed.orders) == TIE_ORDERS
+    values = []
+    for order in range(TIE_ORDERS):
+        f = []
+        for share in MIB_SHARES:
+            mask = graph.prune(top_edges(graph, scores, int(share * n), ties=order))
+            values_ = naive_values(problem, mask)
+            f.append(float(values_.mean()))
+        empty, full = (float(naive_values(problem, m).mean()) for m in (graph.edges_mask & False, graph.edges_mask))
+        values.append(mib_areas([(each - empty) / (full - empty) for each in f])[0])
+    found = areas(signed, absolute)["mib"]["logit_diff"]
+    assert found["cpr"] == pytest.approx(np.mean(values), abs=1e-8)
+    assert found["cpr_spread"] == pytest.approx([min(values), max(values)], abs=1e-8)
+    assert found["cpr_spread"][0] < found["cpr"] < found["cpr_spread"][1], "ties decide this area"
+    for point in signed.points:
+        at = [next(each for each in order if each["asked"] == point["asked"]) for order in signed.orders]
+        ratios = [each["logit_diff_faithfulness"] for each in at]
+        assert point["logit_diff_faithfulness"] == pytest.approx(np.mean(ratios), abs=1e-9)
+        if point["n_tied"]:
+            assert point["logit_diff_faithfulness_low"] == min(ratios)
+        else:
+            assert len(set(ratios)) == 1
+    again = areas(curve(problem, scores, complement=False), absolute)["mib"]["logit_diff"]
+    assert again == found, "equal seeds"
+    other = areas(curve(problem, scores, complement=False, seed=1), absolute)["mib"]["logit_diff"]
+    assert other["cpr"] != found["cpr"], "other orders"
+
+
+def test_without_ties_nothing_is_drawn() -> None:
+    problem = problem_of()
+    scores = random_scores(problem.model.graph)
+    one, other = (curve(problem, scores, sizes=[0, 30, 60], complement=False, seed=seed) for seed in (0, 1))
+    assert one == other and len(one.orders) == 1 and not any(point["n_tied"] for point in one.points)
 
 
 def test_a_circuit_that_recurs_is_measured_once() -> None:

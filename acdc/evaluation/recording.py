@@ -1,0 +1,83 @@
+"""What a part of an evaluation has measured, in a journal, so that a stopped one goes on where it was.
+
+A part asks its questions in an order that its settings decide, so a second time the recorded answers are those to its
+first questions. Each is kept with a checksum of its question; from the first that doesn't fit, all is measured anew.
+"""
+
+import logging
+import zlib
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from acdc.errors import ACDCError
+
+__all__ = ["AFRESH", "Journal", "Recorder", "mask_bytes"]
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Where answers are kept: see `acdc.journal.FileJournal`."""
+
+    def next(self) -> list[float] | None:
+        """The next recorded values; None when all have been read."""
+        ...
+
+    def append(self, values: list[float]) -> None:
+        """Record values."""
+        ...
+
+    def reject(self) -> None:
+        """Forget the values that were given back last, and all after them."""
+        ...
+
+
+class Recorder:
+    """Answers questions from the journal as long as it lasts, then by measuring, and records what is measured.
+
+    Args:
+        journal: None records nothing.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = journal
+
+    def take(
+        self, question: bytes, measure: Callable[[], list[float]], *, replay: Callable[[], None] | None = None
+    ) -> list[float]:
+        """The answer to a question, exact to the last bit.
+
+        Args:
+            question: All that tells it from other questions.
+            measure: Called where the answer isn't recorded.
+            replay: Called where it is: what else measuring would have done.
+        """
+        if self._journal is None:
+            return measure()
+        mark = float(zlib.crc32(question))
+        known = self._journal.next()
+        if known is not None and known and known[0] == mark:
+            if replay is not None:
+                replay()
+            return known[1:]
+        if known is not None:
+            self._journal.reject()
+        found = measure()
+        try:
+            self._journal.append([mark, *found])
+        except ACDCError as error:  # what was measured isn't lost for a full disk; it just isn't kept for another time
+            logger.warning("%s; what is measured from here on is not kept for another time", error)
+            self._journal = None
+        return found
+
+
+AFRESH = Recorder()
+
+
+def mask_bytes(mask: Bool[Tensor, "src dst"]) -> bytes:
+    """A mask as bytes: equal for equal masks of one graph."""
+    return mask.cpu().numpy().tobytes()
