@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ import torch
 
 from acdc.discovery import Method, get_method
 from acdc.discovery.method import default_metric
-from acdc.errors import ModelError, RunError, unknown_name
+from acdc.errors import ModelError, RunError, nearest, unknown_name
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
-from acdc.models.hub import check_reachable
+from acdc.models.hub import WELL_KNOWN, check_reachable
 from acdc.models.loading import check_device_map, resolve
 from acdc.models.patchable import as_device, as_dtype
 from acdc.options import check_options
@@ -170,7 +169,7 @@ def load_model(plan: Plan) -> PatchableModel:
             check_reachable(name, plan.loading["revision"])
         return PatchableModel.from_pretrained(name, **plan.loading)
     except ModelError as error:
-        near = get_close_matches(name, zoo_names(), n=1, cutoff=0.6)
-        if near and near[0] != name:
-            raise ModelError(f"{error}; did you mean the bundled {near[0]!r}?") from error
-        raise
+        near = nearest(name, [*zoo_names(), *WELL_KNOWN])
+        if near is None or near == name or Path(name).exists():
+            raise
+        raise ModelError(f"{error}; did you mean {'the bundled ' if near in zoo_names() else ''}{near!r}?") from error

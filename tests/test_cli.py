@@ -155,7 +155,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["discover", "none.py:Mine"], "there is no task file 'none.py'"),
         (["discover", "tests/test_cli.py"], "say which class in it is the task"),
         (["methods", "eapp"], "unknown method 'eapp': did you mean 'eap'?"),
-        (["discover"], "Missing argument 'task'"),
+        (["discover"], "Missing argument 'TASK'"),
         (["discovr", "ioi"], "Did you mean 'discover'?"),
         (["show", "nowhere"], "there is no run 'nowhere'"),
     ],
@@ -284,5 +284,5 @@ def test_a_stop_is_told_with_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("acdc.run.discover", stop)
-    assert main(["discover", "ioi", "--out", str(tmp_path)]) == 1
+    assert main(["discover", "ioi", "--out", str(tmp_path)]) == 130
     assert "stopped; the same command goes on from here" in capsys.readouterr().err

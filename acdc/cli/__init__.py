@@ -1,9 +1,11 @@
 """The command line: one module for each subject; `acdc --help` lists the commands.
 
-Exit codes: 0 done, 2 a mistake in what was asked (told in a line or two), 1 anything else. Torch and transformers are
-imported by the commands that need them, so `acdc --help` answers at once.
+Exit codes: 0 done; 2 a mistake in what was asked, told in a line; 130 stopped by Ctrl-C, 143 by a request to end
+(SIGTERM); 141 nobody reads the output any more; 1 anything else. Torch and transformers are imported by the commands
+that need them, so `acdc --help` answers at once.
 """
 
+import os
 import sys
 import traceback
 
@@ -12,12 +14,14 @@ import typer
 # importing a module registers its commands
 from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, show  # noqa: F401
 from acdc.cli.app import app
-from acdc.errors import ACDCError
+from acdc.errors import ACDCError, RunError, printable
 
 __all__ = ["app", "main", "run_main"]
 
 RESUMABLE = ("discover", "evaluate", "benchmark")
-STOPPED = 130  # typer's answer to Ctrl-C
+STOPPED, UNREAD = 130, 141
+LONGEST = 1500  # letters of a message
+LONGEST_WORD = 4096  # letters of an argument: as many as a path may have
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,28 +29,90 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     try:
-        code = int(app([word for word in given if word != "--debug"], standalone_mode=False) or 0)
-        if code == STOPPED:
+        _check_words(given)
+        words = [word for word in given if word != "--debug"] or ["--help"]
+        code = int(app(words, standalone_mode=False, prog_name="acdc") or 0)
+        if code == STOPPED:  # typer's answer to Ctrl-C
             raise KeyboardInterrupt
         return code
     except ACDCError as error:
         return _fail(str(error), error, 2, debug)
     except (KeyboardInterrupt, typer.Abort) as error:
-        hint = "; the same command goes on from here" if given[:1] and given[0] in RESUMABLE else ""
-        return _fail(f"stopped{hint}", error, 1, debug)
+        return _fail(f"stopped{_how_to_go_on(given)}", error, STOPPED, debug)
+    except SystemExit as error:
+        return _left(error, given, debug)
+    except BrokenPipeError:
+        return UNREAD
+    except MemoryError as error:
+        return _fail("the memory is full; use fewer prompts (--n) or a smaller model", error, 1, debug)
+    except OSError as error:
+        where = "" if error.filename is None else f" ({error.filename})"
+        return _fail(f"{error.strerror or error}{where}", error, 2, debug)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: an unknown command, a missing argument
-            return _fail(error.format_message(), error, 2, debug)
+            return _fail(error.format_message() + _usage(error), error, 2, debug)
         return _fail(f"{type(error).__name__}: {error} (--debug shows where)", error, 1, debug)
+
+
+def _check_words(words: list[str]) -> None:
+    """Refuse what can't be the name of anything, before anyone takes it for one.
+
+    Raises:
+        RunError: A word is empty, too long, or no text.
+    """
+    for before, word in zip(["acdc", *words], words, strict=False):
+        if not word.strip():
+            raise RunError(f"the word after {before!r} is empty; was a variable of the shell not set?")
+        if len(word) > LONGEST_WORD:
+            raise RunError(f"{printable(word, 40)!r} has {len(word):,} letters; no name or path may have so many")
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise RunError(f"{word!a} is no UTF-8 text; rename the file, or mend the variable") from None
+        if "\0" in word:
+            raise RunError(f"{printable(word, 60)!r} holds a NUL character")
+
+
+def _how_to_go_on(given: list[str]) -> str:
+    return "; the same command goes on from here" if given[:1] and given[0] in RESUMABLE else ""
+
+
+def _left(error: SystemExit, given: list[str], debug: bool) -> int:
+    """The exit code where something ended the program: a signal, a pipe that nobody reads, or code that was run."""
+    if isinstance(error.__context__, BrokenPipeError):
+        return UNREAD
+    if isinstance(error.code, int) and error.code > 128:
+        return _fail(f"stopped{_how_to_go_on(given)}", error, error.code, debug)
+    return _fail("code that was run ended the program (sys.exit); nothing is known of its work", error, 1, debug)
+
+
+def _usage(error: Exception) -> str:
+    """How the command is used, after a mistake in its words."""
+    context = getattr(error, "ctx", None)
+    return (
+        ""
+        if context is None
+        else f" {context.get_usage().replace('{', '').replace('}', '')} (acdc --help, acdc COMMAND --help say more)"
+    )
 
 
 def _fail(message: str, error: BaseException, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    sys.stderr.write(f"acdc: {' '.join(message.split())}\n")
+    sys.stderr.write(f"acdc: {printable(message, LONGEST)}\n")
     return code
 
 
 def run_main() -> None:
     """The entry point."""
-    sys.exit(main())
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a narrow encoding is no reason to lose a summary
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = UNREAD
+    if code == UNREAD:  # nothing more can be written, so the interpreter need not try at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -9,7 +9,6 @@ from acdc import __version__
 __all__ = ["app"]
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, table
+from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, say, table
 from acdc.errors import RunError, printable
 
 __all__ = ["benchmark"]
@@ -66,7 +66,7 @@ def benchmark(
         _print_markdown(rows)
     elif not quiet:
         _print_tables(rows)
-        typer.echo(f"{LEGEND}\n{out / 'benchmark.csv'}, benchmark.json")
+        say(f"{LEGEND}\n{out / 'benchmark.csv'}, benchmark.json")
 
 
 def _names(words: str | None, option: str) -> list[str] | None:
@@ -86,13 +86,13 @@ def _names(words: str | None, option: str) -> list[str] | None:
 def _print_tables(rows: list[dict[str, Any]]) -> None:
     """A table for each known circuit; errors below it."""
     for title in dict.fromkeys(map(_title, rows)):
-        typer.echo(title)
+        say(title)
         own = [row for row in rows if _title(row) == title]
         table(["method", *COLUMNS], [[row["method"], *_cells(row)] for row in own])
         for row in own:
             if "error" in row:
-                typer.echo(f"  {row['method']}: {row['error']}")
-        typer.echo("")
+                say(f"  {row['method']}: {row['error']}")
+        say("")
 
 
 def _title(row: dict[str, Any]) -> str:
@@ -123,7 +123,7 @@ def _number(value: float | None) -> str:
 def _print_markdown(rows: list[dict[str, Any]]) -> None:
     lines = [["model", "method", *COLUMNS], ["---"] * (2 + len(COLUMNS))]
     lines += [[_short(row), row["method"], *_cells(row)] for row in rows]
-    typer.echo("\n".join(_markdown(cells) for cells in lines))
+    say("\n".join(_markdown(cells) for cells in lines))
 
 
 def _short(row: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.convert import circuit_at
-from acdc.cli.terminal import Debug, Json, dump, hush, show_warnings, table
+from acdc.cli.terminal import Debug, Json, dump, hush, say, show_warnings, table
 from acdc.errors import CircuitError, RunError, unknown_name
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def compare(
         return
     _tell(comparison, own, measured, on)
     for file in files:
-        typer.echo(f"  {file}")
+        say(f"  {file}")
 
 
 def _is_reference(word: Path) -> bool:
@@ -275,13 +275,13 @@ def _tell(
         ],
     )
     if measured:
-        typer.echo(f"\nAll on the prompts of {on}:")
+        say(f"\nAll on the prompts of {on}:")
         table(
             ["", "faithfulness", "by", "KL", "accuracy", "prompts"],
             [[numbers[name], *_quality(metrics)] for name, metrics in measured.items()],
         )
     union, core = int((comparison.core | comparison.optional).sum()), int(comparison.core.sum())
-    typer.echo(f"\nEdges: {core:,} in all, {union - core:,} in some, of {comparison.graph.n_edges:,}")
+    say(f"\nEdges: {core:,} in all, {union - core:,} in some, of {comparison.graph.n_edges:,}")
     table(
         ["", "shared", "1st", "2nd", "Jaccard", "overlap", "nodes", "Spearman", "Kendall", "scored"],
         [
@@ -291,9 +291,9 @@ def _tell(
             for pair in comparison.pairs
         ],
     )
-    typer.echo("1st, 2nd: edges that only this one keeps; nodes: Jaccard of nodes; scored: edges that both measured")
+    say("1st, 2nd: edges that only this one keeps; nodes: Jaccard of nodes; scored: edges that both measured")
     if comparison.reference is not None:
-        typer.echo(f"\nRecovery of {numbers[comparison.reference]} ({comparison.reference}):")
+        say(f"\nRecovery of {numbers[comparison.reference]} ({comparison.reference}):")
         table(
             ["", "found", "false", "missed", "precision", "recall", "ROC AUC", "by size", "node prec.", "rec."],
             [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, dump, show_warnings, table
+from acdc.cli.terminal import Debug, Json, dump, say, show_warnings, table
 from acdc.errors import RunError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def convert(
     if as_json:
         dump({"written": str(written), "n_edges": circuit.n_edges, "n_edges_of_model": circuit.graph.n_edges})
     else:
-        typer.echo(f"{written}: {circuit!r}")
+        say(f"{written}: {circuit!r}")
 
 
 def circuit_at(

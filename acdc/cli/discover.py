@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs
+from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say
 from acdc.errors import RunError
 from acdc.ranges import Word
 
@@ -22,7 +22,9 @@ OF_COMMAND = {"progress": "--quiet, for none", "task_options": "--task-option KE
 
 @app.command()
 def discover(
-    task: Annotated[str, typer.Argument(help="A name (see `acdc tasks`), path/to/file.py:Class, or module:Class.")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="A name (see `acdc tasks`), path/to/file.py:Class, or module:Class.")
+    ],
     model: Annotated[
         str | None, typer.Option(help="A bundled model, a local folder, or a hub name. [default: the task's own]")
     ] = None,
@@ -128,6 +130,6 @@ def _tell(result: "RunResult", as_json: bool, quiet: bool) -> None:
     if as_json:
         dump(result.to_dict())
     elif not quiet:
-        typer.echo(result.summary())
+        say(result.summary())
         for path in result.files:
-            typer.echo(f"  {path}")
+            say(f"  {path}")

@@ -6,14 +6,16 @@ from typing import Annotated
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs
+from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say
 
 __all__ = ["evaluate"]
 
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run's folder, a circuit file, or a folder with runs: the newest.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run's folder, a circuit file, or a folder with runs: the newest.")
+    ],
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,6 +114,6 @@ def evaluate(
     if as_json:
         dump(found.to_dict())
     elif not quiet:
-        typer.echo(found.summary())
+        say(found.summary())
         for path in found.files:
-            typer.echo(f"  {path}")
+            say(f"  {path}")

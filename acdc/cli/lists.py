@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, dump, table
+from acdc.cli.terminal import Debug, Json, dump, say, table
 
 __all__ = ["methods", "models", "tasks"]
 
@@ -58,7 +58,7 @@ def _models(row: dict[str, Any]) -> str:
 def _paragraph(text: str, indent: str) -> None:
     """The text, wrapped to the terminal."""
     width = min(shutil.get_terminal_size().columns, 100)
-    typer.echo(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent or "    "))
+    say(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent or "    "))
 
 
 @app.command()
@@ -81,7 +81,7 @@ def models(as_json: Json = False, debug: Debug = False) -> None:
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(help="A method, to list its options.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A method, to list its options.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -121,4 +121,4 @@ def _list(rows: list[dict[str, str]], as_json: bool, note: str) -> None:
         return
     headers = list(rows[0]) if rows else []
     table([header.replace("_", " ") for header in headers], [list(row.values()) for row in rows])
-    typer.echo(note)
+    say(note)

@@ -7,7 +7,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.convert import circuit_at
-from acdc.cli.terminal import Debug, Json, dump, show_warnings, table
+from acdc.cli.terminal import Debug, Json, dump, say, show_warnings, table
 
 if TYPE_CHECKING:
     from acdc.circuit import Circuit
@@ -20,7 +20,10 @@ STRONGEST = 15  # edges in the table
 @app.command()
 def show(
     run: Annotated[
-        Path, typer.Argument(help="A run's folder, a circuit in any format, or a folder with runs: the newest.")
+        Path,
+        typer.Argument(
+            metavar="RUN", help="A run's folder, a circuit in any format, or a folder with runs: the newest."
+        ),
     ],
     draw: Annotated[Path | None, typer.Option(help="Draw it into this file: .svg, .png, .pdf or .dot.")] = None,
     edges: Annotated[int, typer.Option(min=0, help="How many of the strongest edges to list.")] = STRONGEST,
@@ -42,10 +45,10 @@ def show(
         found = {"nodes": list(circuit.nodes), "edges": list(circuit.edges)} if result is None else result.to_dict()
         dump(found | {"drawn": [str(path) for path in drawn]})
         return
-    typer.echo(repr(circuit) if result is None else f"{result.summary()}\n{result.predictions()}")
+    say(repr(circuit) if result is None else f"{result.summary()}\n{result.predictions()}")
     table(["edge", "score"], _strongest(circuit, edges))
     for path in (*(() if result is None else result.files), *drawn):
-        typer.echo(f"  {path}")
+        say(f"  {path}")
 
 
 def _strongest(circuit: "Circuit", n: int) -> list[list[str]]:

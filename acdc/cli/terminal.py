@@ -9,7 +9,7 @@ import typer
 
 from acdc.errors import RunError, printable
 
-__all__ = ["Debug", "Json", "Quiet", "dump", "guessed", "hush", "pairs", "show_warnings", "table"]
+__all__ = ["Debug", "Json", "Quiet", "dump", "guessed", "hush", "pairs", "plain", "say", "show_warnings", "table"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
@@ -24,8 +24,18 @@ def table(headers: list[str], rows: list[list[str]]) -> None:
 
     table = Table(*headers, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def plain(text: str) -> str:
+    """Lines of text without other control characters, so that no name can move a terminal's cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+
+
+def say(text: str) -> None:
+    """Print lines of text on standard output, whatever names are in it."""
+    typer.echo(plain(text))
 
 
 def dump(value: Any) -> None:
@@ -74,7 +84,14 @@ def hush() -> None:
     show_warnings()
 
 
+class _Plain(logging.Formatter):
+    """Messages without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
 def show_warnings() -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("acdc: %(message)s"))
+    handler.setFormatter(_Plain("acdc: %(message)s"))
     logging.getLogger("acdc").handlers = [handler]

@@ -7,7 +7,9 @@ from urllib.request import getproxies
 
 from acdc.errors import ModelError
 
-__all__ = ["check_reachable"]
+__all__ = ["WELL_KNOWN", "check_reachable"]
+
+WELL_KNOWN = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # of the hub, for those who spell them otherwise
 
 
 def check_reachable(name: str, revision: str | None = None) -> None:

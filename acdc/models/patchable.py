@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from acdc.errors import ModelError, TaskError, unknown_name
+from acdc.errors import ModelError, TaskError, nearest, printable, unknown_name
 from acdc.graph import Graph
 from acdc.models.families import FAMILIES, Family
 from acdc.models.families.unfit import quantised, reason_against
@@ -19,6 +19,7 @@ from acdc.prompts import PromptBatch
 
 __all__ = ["DTYPES", "PatchableModel"]
 
+DEVICES = ("cpu", "cuda", "mps")
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
     "float64": torch.float64,
@@ -228,6 +229,7 @@ def as_device(device: str) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"device {device!r} can't be used here: {reason}") from error
+        reason, meant = str(error).splitlines()[0], nearest(str(device).partition(":")[0], DEVICES)
+        hint = f"; did you mean {meant!r}?" if meant and not str(device).startswith(meant) else ""
+        raise ModelError(f"device {printable(str(device), 60)!r} can't be used here: {reason}{hint}") from error
     return found
