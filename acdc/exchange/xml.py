@@ -8,6 +8,7 @@ networkx's GEXF keeps no attributes of a graph.
 import json
 import math
 import re
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -117,7 +118,8 @@ def _text(content: bytes) -> str:
 def _read(content: bytes, expected: Graph | None, parse: Callable[[str], Any]) -> Circuit:
     text = _text(content)
     try:
-        found = parse(text)
+        with warnings.catch_warnings(action="ignore"):  # networkx's doubts about a file; what it refuses, it raises
+            found = parse(text)
     except Exception as error:  # networkx lets errors of every kind through where a file is damaged
         raise CircuitError(f"is damaged: {type(error).__name__}: {printable(str(error), 200)}") from None
     return _from_networkx(found, expected)
