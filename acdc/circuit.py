@@ -162,7 +162,12 @@ class Circuit:
         return " ".join(f"{word}{known[key]}" for word, key in words if key in known)
 
     def prune(self) -> "Circuit":
-        """The circuit without edges that lie on no path from `input` to `logits`."""
+        """The circuit without edges that lie on no path from `input` to `logits`.
+
+        This changes nothing of what the circuit computes if removed edges carry one run's outputs (`corrupt`, `noise`,
+        `resample`). Under `zero` and `mean` ablation it does: there a node without live inputs carries a signal of its
+        own, and `Problem.prune` is what changes nothing.
+        """
         return Circuit(self.graph, self.graph.prune(self.mask), self.scores, self.provenance, self.score_kind)
 
     def flip_scores(self) -> "Circuit":

@@ -212,12 +212,17 @@ class Graph:
         touched |= {self.node_of(name) for name, kept in zip(self.destinations, columns, strict=True) if kept}
         return [name for name in (*self.sources, "logits") if name in touched]
 
-    def prune(self, mask: Bool[Tensor, "src dst"]) -> Bool[Tensor, "src dst"]:
-        """The mask without edges that lie on no path from `input` to `logits`."""
-        reached = self._reached_from_input(mask)
+    def prune(self, mask: Bool[Tensor, "src dst"], *, from_input: bool = True) -> Bool[Tensor, "src dst"]:
+        """The mask without edges that lie on no path from `input` to `logits`.
+
+        Args:
+            from_input: If not, edges that no path joins to `input` stay: only those go that don't reach `logits`, which
+                changes nothing of what a circuit computes, whatever its removed edges carry.
+        """
         useful = self._reaching_logits(mask)
         ends = torch.tensor([src is None or bool(useful[src]) for src in self.src_of_dst])
-        return mask & reached[:, None] & ends[None, :]
+        kept = mask & ends[None, :]
+        return kept & self._reached_from_input(kept)[:, None] if from_input else kept
 
     def _reached_from_input(self, mask: Bool[Tensor, "src dst"]) -> Bool[Tensor, " src"]:
         reached = torch.zeros(self.n_src, dtype=torch.bool)

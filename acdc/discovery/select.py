@@ -73,7 +73,7 @@ def select(
         resamples: Of the prompts (bootstrap); only edges whose score keeps its sign in nearly all of them can be
             chosen. 0 for no such filter.
         agreement: In which share of the resamples the sign must be the same.
-        prune: Take away the edges on no path from the input to the logits.
+        prune: Take away the edges that change nothing of what the circuit computes: see `Problem.prune`.
 
     Raises:
         RunError: An option is out of range or doesn't belong to this way, or no choice of edges keeps enough.
@@ -86,7 +86,7 @@ def select(
         assert found.groups is not None, "scores by groups of prompts are needed to resample prompts"
         allowed = consistent(found.groups, resamples=resamples, agreement=agreement, seed=problem.seed) & allowed
         evidence["sign_consistent_edges"] = int(allowed.sum())
-    cut = graph.prune if prune else torch.clone
+    cut = problem.prune if prune else torch.clone
     if way == "threshold":
         size = found.scores if signed else found.scores.abs()
         return Selected(cut(allowed & (size >= (threshold or 0.0))), 0, evidence)
@@ -233,7 +233,7 @@ def retain(
     the share kept doesn't rise steadily with n, a smaller circuit that keeps enough may exist.
 
     Args:
-        cut: Done to every circuit before it is measured, like `Graph.prune`.
+        cut: Done to every circuit before it is measured, like `Problem.prune`.
 
     Raises:
         RunError: The metric doesn't tell the model from all edges removed, or all edges of `order` don't keep enough.

@@ -2,6 +2,7 @@
 
 Every head, every MLP has one hard-concrete gate, and the input and the logits always stay. A closed node writes its
 ablated output, as in Conmy et al. 2023, who compare the method so; the circuit is every edge between two open nodes.
+Nothing is left to prune: an edge joins the input to every open node, and each of these to the logits.
 """
 
 from collections.abc import Callable
@@ -37,7 +38,6 @@ def subnetwork_probing(
     lr: Learning = 0.1,
     batch_size: Count = 16,
     patience: Steps | None = 100,
-    prune: bool = True,
     memory: Bytes = 2**30,
     journal: Journal | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -55,7 +55,6 @@ def subnetwork_probing(
         batch_size: Prompts a step.
         patience: Stop when the warm-up is over, the number is met, and the loss hasn't fallen for so many steps; none
             for never.
-        prune: Take away the nodes on no path from the input to the logits.
         memory: About how many bytes a step may keep for its backward pass.
 
     Returns:
@@ -83,9 +82,8 @@ def subnetwork_probing(
     best = trained.log_alpha.argsort(descending=True, stable=True)[: n_open if n_nodes is None else n_nodes]
     kept = torch.zeros(gates.n, dtype=torch.bool)
     kept[best] = True
-    mask = gates.mask(kept)
     return Found(
-        mask=graph.prune(mask) if prune else mask,
+        mask=gates.mask(kept),
         scores=gates.log_odds(trained.log_alpha).sigmoid(),
         score_kind="gate",
         cost=trained.cost,

@@ -21,10 +21,13 @@ class Ablated:
 
     Attributes:
         active: The positions at which they can differ from the clean ones; before, all is constant (fact 5).
+        coherent: They are one run's, so a node that reads nothing but ablated outputs writes its own ablated output. Of
+            others, like zeros and means, it writes something else, and so matters without any kept edge into it.
     """
 
     outputs: Outputs
     active: Bool[Tensor, "batch pos"]
+    coherent: bool
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,12 @@ class Ablation:
 
 def corrupt(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
     """The corrupted prompts' outputs (interchange; Geiger et al. 2021, Conmy et al. 2023)."""
-    return Ablated(run(model, batch, batch.corrupt).outputs, _from_first(batch.clean != batch.corrupt))
+    return Ablated(run(model, batch, batch.corrupt).outputs, _from_first(batch.clean != batch.corrupt), coherent=True)
 
 
 def zero(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
     """Zero for every source, `input` included."""
-    return Ablated(_map(torch.zeros_like, clean), batch.attention)
+    return Ablated(_map(torch.zeros_like, clean), batch.attention, coherent=False)
 
 
 def mean(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
@@ -54,7 +57,7 @@ def mean(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -
     def average(x: Tensor) -> Tensor:  # [..., batch pos width]
         return ((x * real).sum(-3, keepdim=True) / count).expand_as(x)
 
-    return Ablated(_map(average, run(model, batch, batch.corrupt).outputs), batch.attention)
+    return Ablated(_map(average, run(model, batch, batch.corrupt).outputs), batch.attention, coherent=False)
 
 
 def noise(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
@@ -67,7 +70,7 @@ def noise(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) 
     draw = torch.randn(clean.input.shape, generator=generator, dtype=torch.float64).to(clean.input.device) * deviation
     differ = batch.clean != batch.corrupt
     noisy = clean.input + draw.to(clean.input.dtype) * differ[:, :, None]
-    return Ablated(run(model, batch, batch.clean, embeddings=noisy).outputs, _from_first(differ))
+    return Ablated(run(model, batch, batch.clean, embeddings=noisy).outputs, _from_first(differ), coherent=True)
 
 
 def resample(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
@@ -81,7 +84,7 @@ def resample(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: in
     if not changed.any():
         raise TaskError(f"task {batch.task!r}: all prompts of a length are equal, so resampling changes nothing")
     moved = Outputs(clean.input[order], tuple(z[:, order] for z in clean.z), tuple(mlp[order] for mlp in clean.mlp))
-    return Ablated(moved, _from_first(changed))
+    return Ablated(moved, _from_first(changed), coherent=True)
 
 
 def _derangement(batch: PromptBatch, seed: int) -> Tensor:

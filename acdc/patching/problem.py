@@ -66,6 +66,14 @@ class Problem:
         objective = Objective(chosen, batch, clean.logits)
         return cls(model, batch, clean, ablate(ablation, model, batch, clean.outputs, seed=seed), objective, seed)
 
+    def prune(self, mask: Bool[Tensor, "src dst"]) -> Bool[Tensor, "src dst"]:
+        """The mask without edges that change nothing of what the circuit computes.
+
+        Always those that don't reach the logits; where ablated outputs are one run's, those without a path from the
+        input too. Where they aren't (zero, mean), a node without live inputs still carries a signal, and stays.
+        """
+        return self.model.graph.prune(mask, from_input=self.ablated.coherent)
+
     def logits(self, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:
         """Target logits of the circuit `mask`."""
         return masked_logits(self.model, self.batch, self.ablated.outputs, mask)

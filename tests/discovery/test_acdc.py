@@ -13,9 +13,10 @@ from acdc.discovery.method import Found
 from acdc.errors import ACDCError
 from acdc.metrics import METRICS
 from acdc.models import PatchableModel
+from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
 from acdc.task import load_task
-from tests.oracle import naive_acdc
+from tests.oracle import naive_acdc, naive_logits
 from tests.tiny import ONE_EACH, tiny_batch, tiny_model
 
 
@@ -113,6 +114,28 @@ def test_a_circuit_called_minimal_is_minimal() -> None:
         rise = problem.objective.loss(problem.logits(trial)).item() - loss
         assert rise >= 0.05
         assert found.scores[tuple(edge)].item() == pytest.approx(rise, abs=1e-9)
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize(("family", "tau"), [("gpt2", 0.1), ("gpt2", 0.3), ("llama-gqa", 0.1), ("neox-parallel", 0.3)])
+def test_pruning_changes_no_loss_and_no_claim_under_any_ablation(family: str, tau: float, ablation: str) -> None:
+    """Where ablated outputs are not one run's, a node without live inputs carries a signal and is not pruned."""
+    problem = problem_of(family, ablation=ablation)
+    graph, arguments = problem.model.graph, (problem.model, problem.batch, problem.ablated.outputs)
+    order = edge_order(graph, seed=problem.seed)
+    searched, _ = naive_acdc(*arguments, problem.objective.metric, tau, order=order, sweeps=9)
+    found = acdc(problem, tau=tau, sweeps=0)
+
+    def loss(mask: torch.Tensor) -> float:
+        return problem.objective.loss(naive_logits(*arguments, mask)).item()
+
+    assert torch.equal(found.mask, problem.prune(searched))
+    assert loss(found.mask) == pytest.approx(loss(searched), abs=1e-9)
+    assert found.claims["minimal_at_tau"]
+    for edge in found.mask.nonzero().tolist():
+        trial = found.mask.clone()
+        trial[tuple(edge)] = False
+        assert loss(trial) - loss(found.mask) >= tau - 1e-9
 
 
 def test_one_sweep_does_not_claim_minimality() -> None:

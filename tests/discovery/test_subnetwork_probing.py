@@ -45,6 +45,7 @@ def test_edges_between_kept_nodes_do_as_nodes_that_are_kept(family: str) -> None
     torch.testing.assert_close(
         masked_logits(*arguments, mask), weighted_logits(*arguments, gates.weights(kept.double())), atol=1e-10, rtol=0
     )
+    assert torch.equal(problem.model.graph.prune(mask), mask), "every kept node lies on a path"
     scores = gates.log_odds(torch.where(kept, 1.0, -1.0).double())
     free = problem.model.graph.parse_edge("input->logits")
     assert math.isnan(scores[free])
@@ -63,7 +64,7 @@ def test_a_higher_price_keeps_fewer_nodes_and_a_price_of_nothing_all() -> None:
 
 def test_a_number_of_nodes_is_met() -> None:
     problem = problem_of("gpt2")
-    found = subnetwork_probing(problem, n_nodes=4, steps=400, prune=False, patience=None)
+    found = subnetwork_probing(problem, n_nodes=4, steps=400, patience=None)
     assert found.claims["target_met"]
     nodes = set(problem.model.graph.node_names(found.mask)) - {"input", "logits"}
     assert len(nodes) == 4
