@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Circuit", "model_words"]
 
 MAX_DRAWN_EDGES = 500
+MAX_LISTED_EDGES = 10_000  # in a run's table
 
 
 class _Copied:
@@ -227,11 +228,26 @@ class Circuit:
         """The kept edges as a networkx graph between nodes: see `Graph.to_networkx`."""
         return self.graph.to_networkx(self.mask, self.scores)
 
-    def to_frame(self) -> "pd.DataFrame":
-        """One row for each edge of the graph, kept or not: see `Graph.to_frame`; `attrs` holds the scores' kind."""
-        frame = self.graph.to_frame(self.mask, self.scores)
+    def to_frame(self, most: int | None = None) -> "pd.DataFrame":
+        """One row for each edge of the graph, kept or not: see `Graph.to_frame`; `attrs` holds the scores' kind.
+
+        Args:
+            most: List at most so many: every kept edge in any case, and the removed ones of the largest scores.
+        """
+        listed = None if most is None or self.graph.n_edges <= most else self._listed(most)
+        frame = self.graph.to_frame(self.mask, self.scores, listed)
         frame.attrs["score_kind"] = self.score_kind
         return frame
+
+    def _listed(self, most: int) -> Bool[Tensor, "src dst"]:
+        listed, scores, removed = self.mask, self.scores, self.graph.edges_mask & ~self.mask
+        room = most - int(listed.sum())
+        if scores is not None and room > 0:
+            sizes = scores[removed].abs().nan_to_num(nan=-1.0, posinf=math.inf)
+            chosen = torch.zeros(len(sizes), dtype=torch.bool)
+            chosen[sizes.argsort(descending=True, stable=True)[:room]] = True
+            listed[removed] = chosen
+        return listed
 
     def save(self, path: str | os.PathLike[str], *, full: bool = False) -> Path:
         """Write the circuit as JSON that EAP-IG and MIB read too; an interrupted write leaves the old file whole.

@@ -265,12 +265,17 @@ class Graph:
         """The mask of a graph made by `to_networkx`."""
         return self.mask_of(f"{u}->{v}<{key}>" if key else f"{u}->{v}" for u, v, key in graph.edges(keys=True))
 
-    def to_frame(self, mask: Bool[Tensor, "src dst"], scores: Float[Tensor, "src dst"] | None = None) -> "pd.DataFrame":
-        """One row for each edge of the graph: `edge`, `src`, `dst` (node), `input` (q, k, v or empty), the two layers,
-        `score` (NaN where not measured) and `kept`."""
+    def to_frame(
+        self,
+        mask: Bool[Tensor, "src dst"],
+        scores: Float[Tensor, "src dst"] | None = None,
+        listed: Bool[Tensor, "src dst"] | None = None,
+    ) -> "pd.DataFrame":
+        """One row for each edge of the graph, or for the listed ones: `edge`, `src`, `dst` (node), `input` (q, k, v or
+        empty), the two layers, `score` (NaN where not measured) and `kept`."""
         import pandas as pd
 
-        rows, columns = self.edges_mask.nonzero(as_tuple=True)
+        rows, columns = (self.edges_mask if listed is None else listed).nonzero(as_tuple=True)
         srcs = [self.sources[i] for i in rows.tolist()]
         dsts = [self.destinations[j] for j in columns.tolist()]
         return pd.DataFrame(

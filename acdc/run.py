@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.bars import Progressing, shown
-from acdc.circuit import Circuit
+from acdc.circuit import MAX_LISTED_EDGES, Circuit
 from acdc.discovery import Found, Journal
 from acdc.errors import ACDCError, ModelError
 from acdc.evaluation import measure
@@ -276,7 +276,9 @@ def _warnings(found: Found, metrics: Mapping[str, Any]) -> list[str]:
 def _write_results(folder: Path, circuit: Circuit, metrics: Mapping[str, Any]) -> tuple[Path, ...]:
     """Write everything but the record; a picture that fails is told of and left out."""
     files = [circuit.save(folder / CIRCUIT), write_json(folder / METRICS, metrics)]
-    files.append(write_atomically(folder / "edges.csv", circuit.to_frame().to_csv(index=False).encode()))
+    files.append(
+        write_atomically(folder / "edges.csv", circuit.to_frame(most=MAX_LISTED_EDGES).to_csv(index=False).encode())
+    )
     for name in ("circuit.dot", "circuit.svg"):
         try:
             files += circuit.draw(folder / name)

@@ -18,7 +18,7 @@ from typing import Literal, cast, get_args
 
 from acdc.errors import CircuitError, unknown_name
 
-__all__ = ["SCORE_KINDS", "ScoreKind", "ScoreWords", "check_score_kind", "words_of"]
+__all__ = ["SCORE_KINDS", "UNKNOWN", "ScoreKind", "ScoreWords", "check_score_kind", "words_of"]
 
 ScoreKind = Literal["effect", "estimated effect", "gate", "share", "importance", "none"]
 

@@ -494,3 +494,31 @@ def test_repr_is_one_helpful_line() -> None:
     expected = "Circuit(2 of 479 edges, 3 nodes; 4 layers x 4 heads; ioi on acdc-small by acdc tau=0.01)"
     assert repr(circuit) == expected
     assert repr(dataclasses.replace(circuit, provenance={})) == "Circuit(2 of 479 edges, 3 nodes; 4 layers x 4 heads)"
+
+
+def test_a_table_of_a_large_graph_lists_kept_edges_and_the_largest_scores(graph: Graph) -> None:
+    circuit = circuit_of(graph)
+    whole = circuit.to_frame()
+    assert whole.equals(circuit.to_frame(most=graph.n_edges)) and len(whole) == graph.n_edges
+    assert set(circuit.to_frame(most=0)["edge"]) == set(circuit.edges)
+    most = min(circuit.n_edges + 3, graph.n_edges - 1)
+    listed = circuit.to_frame(most=most)
+    removed = whole[~whole["kept"]]
+    largest = removed.sort_values("score", key=abs, ascending=False)["edge"][: most - circuit.n_edges]
+    assert set(listed["edge"]) == {*circuit.edges, *largest} and len(listed) == most
+
+
+def test_titles_name_models_not_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {
+        str(tmp_path / "tuned"): "tuned",
+        "./tuned/": "tuned",
+        "a/b/tuned": "tuned",
+        ".": tmp_path.name,
+        "gpt2": "gpt2",
+        "EleutherAI/pythia-70m": "EleutherAI/pythia-70m",
+        "/cache/hub/models--EleutherAI--pythia-70m/snapshots/0123abc": "EleutherAI/pythia-70m",
+    }
+    for model, shown in names.items():
+        provenance = {"task": f"{tmp_path}/my_task.py:Mine", "task_name": "mine", "model": model, "method": "acdc"}
+        assert Circuit.from_edges(GRAPHS[0], [], provenance=provenance).origin == f"mine on {shown} by acdc"

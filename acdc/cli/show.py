@@ -53,6 +53,5 @@ def show(
 
 def _strongest(circuit: "Circuit", n: int) -> list[list[str]]:
     """The kept edges with the largest scores, and these."""
-    frame = circuit.to_frame()
-    kept = frame[frame["kept"]].sort_values("score", key=abs, ascending=False, na_position="last").head(n)
+    kept = circuit.to_frame(most=0).sort_values("score", key=abs, ascending=False, na_position="last").head(n)
     return [[edge, f"{score:.4g}"] for edge, score in zip(kept["edge"], kept["score"], strict=True)]

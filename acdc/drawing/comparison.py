@@ -11,6 +11,7 @@ from acdc.circuit import MAX_DRAWN_EDGES, Circuit
 from acdc.drawing.render import draw
 from acdc.drawing.scene import Groups
 from acdc.evaluation.compare import edge_groups
+from acdc.score_kinds import words_of
 
 __all__ = ["draw_comparison", "union_of"]
 
@@ -28,7 +29,7 @@ def draw_comparison(
     """Draw every edge that one of the circuits keeps; formats and files as for `draw`.
 
     An arrow's colour says whether the edge is in all circuits, in several, or in which alone. Its width is the edge's
-    effect as a share of its circuit's largest, the greatest of these where several keep it: scores of different methods
+    score as a share of its circuit's largest, the greatest of these where several keep it: scores of different methods
     have different units.
 
     Args:
@@ -42,16 +43,20 @@ def draw_comparison(
 
 
 def union_of(circuits: Mapping[str, Circuit]) -> tuple[Circuit, Groups]:
-    """The circuit that keeps what any of them does, with effects as shares, and the group of each edge."""
+    """The circuit that keeps what any of them does, with scores as shares, and the group of each edge."""
     circuits, alone = dict(circuits), dict(zip(circuits, ALONE, strict=False))
     masks = torch.stack([circuit.mask for circuit in circuits.values()])
     shares = torch.stack([_shares(circuit) for circuit in circuits.values()])
     greatest = shares.abs().nan_to_num(-1.0).argmax(0, keepdim=True)
     scores = shares.gather(0, greatest).squeeze(0)
     graph = next(iter(circuits.values())).graph
-    union = Circuit(graph, masks.any(0), None if bool(scores.isnan().all()) else scores)
+    kinds = {circuit.score_kind for circuit in circuits.values() if circuit.scores is not None}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    union = Circuit(graph, masks.any(0), None if bool(scores.isnan().all()) else scores, score_kind=kind)
     colors = {"in all": SHARED, "in several": SEVERAL} | {f"only {name}": alone.get(name, REST) for name in circuits}
-    return union, Groups(edge_groups(circuits), colors, "width: effect as a share of its circuit's largest")
+    return union, Groups(
+        edge_groups(circuits), colors, f"width: {words_of(kind).label} as a share of its circuit's largest"
+    )
 
 
 def _shares(circuit: Circuit) -> torch.Tensor:

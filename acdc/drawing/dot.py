@@ -24,13 +24,12 @@ def to_dot(
     """The circuit as DOT: an edge of the graph for each kept edge of the circuit, the same text for the same circuit.
 
     A head is a box with a cell for each of its inputs (q, k, v) that an edge enters; an MLP is a hexagon. An edge's
-    colour says which input it enters, its width the size of its effect (positive: removing the edge makes the loss
-    worse), dashes a negative effect.
+    colour says which input it enters, its width the size of its score, dashes a negative score.
 
     Args:
         circuit: What to draw.
         title: Default: the circuit's origin.
-        max_edges: Draw only so many edges, those of the largest effect; None draws all.
+        max_edges: Draw only so many edges, those of the largest scores; None draws all.
         groups: Sorts of edges that colours tell apart, in place of inputs.
     """
     return dot_of(scene_of(circuit, title=title, max_edges=max_edges, groups=groups))

@@ -5,6 +5,7 @@ from html import escape
 
 from acdc.circuit import MAX_DRAWN_EDGES, Circuit
 from acdc.drawing.render import picture
+from acdc.score_kinds import words_of
 
 __all__ = ["html_table", "mimebundle"]
 
@@ -26,5 +27,6 @@ def html_table(circuit: Circuit, rows: int = TABLE_ROWS) -> str:
     cells = {edge: "" if math.isnan(values[edge]) else f"{values[edge]:+.4g}" for edge in strongest}
     body = "".join(f"<tr><td><code>{escape(edge)}</code></td><td>{cell}</td></tr>" for edge, cell in cells.items())
     left_out = f"<p>… and {len(values) - len(strongest):,} more</p>" if len(values) > len(strongest) else ""
-    head = "<tr><th>edge</th><th>effect (positive: removing it makes the loss worse)</th></tr>"
+    words = words_of(circuit.score_kind)
+    head = f"<tr><th>edge</th><th>{escape(words.label)} ({escape(words.meaning)})</th></tr>"
     return f"<p><b>{escape(repr(circuit))}</b></p><table>{head}{body}</table>{left_out}"

@@ -58,7 +58,7 @@ def draw(
         circuit: What to draw.
         path: The file; its folder must exist.
         title: Default: the circuit's origin.
-        max_edges: Draw only so many edges, those of the largest effect; None draws all.
+        max_edges: Draw only so many edges, those of the largest scores; None draws all.
         groups: Sorts of edges that colours tell apart, in place of the inputs that edges enter.
 
     Returns:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from acdc.circuit import Circuit
 from acdc.graph import input_of, kind_of
+from acdc.score_kinds import UNKNOWN, ScoreWords, words_of
 
 __all__ = ["ARROW_COLORS", "NODE_COLORS", "Arrow", "Groups", "Row", "Scene", "scene_of"]
 
@@ -33,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A kept edge as it is drawn; `strength` is in [0, 1] and grows with the effect's size."""
+    """A kept edge as it is drawn; `strength` is in [0, 1] and grows with the score's size."""
 
     src: str
     dst: str
@@ -46,7 +47,7 @@ class Arrow:
 
     @property
     def dashed(self) -> bool:
-        """Dashed arrows hurt: removing the edge makes the loss better."""
+        """Dashed arrows have a negative score: where scores are effects, removing the edge helps."""
         return self.score is not None and self.score < 0
 
     @property
@@ -74,18 +75,19 @@ class Groups:
 
     of: Mapping[str, str]
     colors: Mapping[str, str]
-    width: str = "width: size of effect"
+    width: str = "width: size of score"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture's content; `inputs` says which of q, k and v each head is drawn with."""
+    """A picture's content; `inputs` says which of q, k and v each head is drawn with, `words` what a score is."""
 
     title: str
     caption: str
     rows: tuple[Row, ...]
     arrows: tuple[Arrow, ...]
     inputs: dict[str, tuple[str, ...]]
+    words: ScoreWords
     groups: Groups | None = field(default=None, repr=False)
 
     @property
@@ -107,9 +109,10 @@ class Scene:
     @property
     def notes(self) -> tuple[str, ...]:
         """How to read widths and dashes, as far as the picture has them."""
-        width = "width: size of effect" if self.groups is None else self.groups.width
+        width = f"width: size of {self.words.label}" if self.groups is None else self.groups.width
         notes = [width] if any(arrow.score is not None for arrow in self.arrows) else []
-        return (*notes, *(["dashed: removing it helps"] if any(arrow.dashed for arrow in self.arrows) else []))
+        dashed = f"dashed: {self.words.negative or UNKNOWN.negative}"
+        return (*notes, *([dashed] if any(arrow.dashed for arrow in self.arrows) else []))
 
     def cell_color(self, kind: str) -> str:
         """The colour of a head's `q`, `k` or `v` input."""
@@ -117,7 +120,7 @@ class Scene:
 
 
 def scene_of(circuit: Circuit, *, title: str | None, max_edges: int | None, groups: Groups | None = None) -> Scene:
-    """Rows and arrows of a circuit; with `max_edges`, those of the largest effect."""
+    """Rows and arrows of a circuit; with `max_edges`, those of the largest scores."""
     kept = _strongest(circuit, max_edges)
     shown = {end for src, dst, _ in kept for end in (src, circuit.graph.node_of(dst))} or {"input", "logits"}
     arrows = _arrows(circuit, kept, groups)
@@ -130,6 +133,7 @@ def scene_of(circuit: Circuit, *, title: str | None, max_edges: int | None, grou
         rows=_rows(circuit, shown),
         arrows=arrows,
         inputs=inputs,
+        words=words_of(circuit.score_kind),
         groups=groups,
     )
 

@@ -1,5 +1,6 @@
 """One picture of several circuits: every edge once, its group by colour, a legend that counts, escaped text."""
 
+import dataclasses
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -89,3 +90,11 @@ def test_graphviz_draws_names_as_text(tmp_path: Path) -> None:
     (path,) = draw_comparison(circuits, tmp_path / "c.svg")
     text = "".join(svg_text(path.read_text()))
     assert "<script" not in path.read_text() and "only <script>" in text
+
+
+def test_the_legend_names_scores_of_one_kind() -> None:
+    a, b = (dataclasses.replace(circuit_of(GRAPHS[0], seed), score_kind="gate") for seed in (0, 1))
+    assert union_of({"a": a, "b": b})[1].width == "width: gate as a share of its circuit's largest"
+    b = dataclasses.replace(b, score_kind="effect")
+    union, groups = union_of({"a": a, "b": b})
+    assert union.score_kind is None and groups.width == "width: score as a share of its circuit's largest"

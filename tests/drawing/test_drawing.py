@@ -286,3 +286,21 @@ def test_a_notebook_shows_a_large_circuit_as_a_table() -> None:
     assert set(bundle) == {"text/html"} and "<script" not in bundle["text/html"]
     assert bundle["text/html"].count("<tr>") == 31 and f"and {graph.n_edges - 30:,} more" in bundle["text/html"]
     assert "input-&gt;a0.h0&lt;q&gt;" in bundle["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "dashed"),
+    [
+        ("effect", "width: size of effect", "dashed: removing it helps"),
+        ("estimated effect", "width: size of estimated effect", "dashed: removing it is estimated to help"),
+        ("importance", "width: size of importance", "dashed: its score is negative"),
+        (None, "width: size of score", "dashed: its score is negative"),
+    ],
+)
+def test_the_legend_says_what_a_score_is(kind: str | None, width: str, dashed: str) -> None:
+    circuit = dataclasses.replace(circuit_of(GRAPHS[0]), score_kind=kind)
+    scene = scene_of(circuit, title=None, max_edges=None)
+    assert scene.notes == (width, dashed)
+    assert {width, dashed} <= set(svg_text(svg_of(scene)))
+    assert width in to_dot(circuit).source and dashed in to_dot(circuit).source
+    assert width.removeprefix("width: size of ") in html_table(circuit)
