@@ -1,25 +1,30 @@
 """All evidence about one circuit: from a saved run to a report, part by part."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
+from torch import Tensor
+
 from acdc import evaluation
 from acdc.bars import Progressing, shown
 from acdc.circuit import Circuit
 from acdc.discovery import Found, get_method
-from acdc.errors import ACDCError, RunError, unknown_name
+from acdc.errors import ACDCError, FileError, RunError, unknown_name
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.meaning import cautions, no_meaning
+from acdc.evaluation.recording import Recorder
 from acdc.evaluation.statistics import CORRECTIONS
 from acdc.evaluation.values import performance_metric
-from acdc.files import write_json
-from acdc.findings import REPORT, Evaluation, read_report, write_evaluation
+from acdc.evaluation_folder import EvaluationFolder
+from acdc.files import plain
+from acdc.findings import Evaluation
 from acdc.identity import fingerprint, versions
 from acdc.options import check_options
 from acdc.patching.problem import Problem
@@ -56,10 +61,11 @@ class Settings:
 class _Work:
     """What the parts share, each made when it is first asked for."""
 
-    def __init__(self, recalled: Recalled, settings: Settings, out: Path | None, k: int, tell: Tell | None) -> None:
-        self.recalled, self.settings, self.out, self.k, self.tell = recalled, settings, out, k, tell
+    def __init__(self, recalled: Recalled, settings: Settings, k: int, tell: Tell | None) -> None:
+        self.recalled, self.settings, self.k, self.tell = recalled, settings, k, tell
         self.circuit, self.mask = recalled.circuit, recalled.circuit.mask
-        self.stage = ""
+        self.part, self.place, self.recorder = "", (0, 0), Recorder()
+        self.folder: EvaluationFolder | None = None
         self.discovery, warning = recalled.discovery_problem()
         self.warnings = [*recalled.warnings, *([warning] if warning else [])]
         same = settings.prompts == "discovery" and settings.n == self.discovery.batch.n
@@ -85,14 +91,15 @@ class _Work:
     def outcomes(self) -> evaluation.Outcomes:
         return evaluation.outcomes_of(self.problem, self.mask)
 
-    @cached_property
-    def knockouts(self) -> evaluation.Knockouts:
-        return evaluation.knock_out_edges(self.problem, self.mask, progress=self.step)
-
     def step(self, done: int, total: int) -> None:
         """Tell how far the part is."""
         if self.tell is not None:
-            self.tell(Progress(done, total, self.circuit.n_edges, self.stage))
+            unit, (part, n_parts) = PARTS[self.part].unit, self.place
+            self.tell(Progress(done, total, stage=self.part, unit=unit, part=part, n_parts=n_parts))
+
+    def along(self, before: int, total: int) -> evaluation.Step:
+        """`step` for one stretch of a part: `before` is done when it starts, of `total` of the whole part."""
+        return lambda done, _: self.step(before + done, total)
 
 
 def _faithfulness(work: _Work) -> Result:
@@ -114,7 +121,12 @@ def _faithfulness(work: _Work) -> Result:
 def _certificate(work: _Work) -> Result:
     options = work.recalled.arguments.get("options", {})
     found = evaluation.certify(
-        work.discovery, work.mask, work.settings.tau, absolute=bool(options.get("absolute")), progress=work.step
+        work.discovery,
+        work.mask,
+        work.settings.tau,
+        absolute=bool(options.get("absolute")),
+        recorder=work.recorder,
+        progress=work.step,
     )
     return asdict(found)
 
@@ -146,9 +158,16 @@ def _independence(work: _Work) -> Result:
 
 def _sufficiency(work: _Work) -> Result:
     s, found = work.settings, {}
-    for matched in ("size", "degree"):
+    for i, matched in enumerate(("size", "degree")):
         test = evaluation.sufficiency_test(
-            work.problem, work.mask, matched=matched, n_random=s.n_random, q=s.q, seed=s.seed, progress=work.step
+            work.problem,
+            work.mask,
+            matched=matched,
+            n_random=s.n_random,
+            q=s.q,
+            seed=s.seed,
+            recorder=work.recorder,
+            progress=work.along(i * s.n_random, 2 * s.n_random),
         )
         found[matched] = asdict(test) | {"sufficient": test.sufficient(s.alpha)}
     return {
@@ -161,48 +180,64 @@ def _sufficiency(work: _Work) -> Result:
 
 def _minimality(work: _Work) -> Result:
     s = work.settings
-    needs = evaluation.minimality(work.problem, work.mask, seed=s.seed, progress=work.step)
+    n_needs = evaluation.n_knock_outs(work.problem, work.mask, seed=s.seed)
+    total = n_needs + 2 * s.n_random
+    needs = evaluation.minimality(
+        work.problem, work.mask, seed=s.seed, recorder=work.recorder, progress=work.along(0, total)
+    )
+    effects = torch.full(work.mask.shape, torch.nan, dtype=torch.float64)
+    for name, need in needs.edges.items():
+        effects[work.circuit.graph.parse_edge(name)] = need.alone
     test = evaluation.minimality_test(
         work.problem,
         work.mask,
-        work.knockouts.effects,
+        effects,
         n_random=2 * s.n_random,
         q=s.q,
         alpha=s.alpha,
         correction=s.correction,
         seed=s.seed,
-        progress=work.step,
+        recorder=work.recorder,
+        progress=work.along(n_needs, total),
     )
     return {
         "needs": asdict(needs),
         "test": asdict(test),
         "n_prompts": work.problem.batch.n,
-        "forward_passes": needs.forward_passes + test.forward_passes + work.knockouts.forward_passes,
+        "forward_passes": needs.forward_passes + test.forward_passes,
     }
 
 
 def _completeness(work: _Work) -> Result:
-    return asdict(evaluation.completeness(work.problem, work.mask, seed=work.settings.seed, progress=work.step))
+    found = evaluation.completeness(
+        work.problem, work.mask, seed=work.settings.seed, recorder=work.recorder, progress=work.step
+    )
+    return asdict(found)
 
 
 def _curve(work: _Work) -> Result:
     if work.circuit.scores is None:
         raise RunError("the circuit has no scores, so its edges can't be ranked")
-    signed, absolute = (
-        evaluation.curve(
+    graph, scores = work.circuit.graph, work.circuit.scores
+    sizes, few = evaluation.curve_sizes(graph), sorted({*evaluation.mib_sizes(graph.n_edges)})
+    total = 2 * len(sizes) + len(few)
+
+    def measured(i: int, scores: Tensor, sizes: Sequence[int], ranking: str, complement: bool) -> evaluation.Curve:
+        stretch = work.along(i * len(sizes), total) if i < 2 else work.along(total - len(sizes), total)
+        return evaluation.curve(
             work.problem,
-            work.circuit.scores,
+            scores,
             ranking=ranking,
-            complement=ranking == "signed",
+            sizes=sizes,
+            complement=complement,
             seed=work.settings.seed,
-            progress=work.step,
+            recorder=work.recorder,
+            progress=stretch,
         )
-        for ranking in ("signed", "absolute")
-    )
-    sizes = evaluation.mib_sizes(signed.n_edges_of_model)
-    reversed = evaluation.curve(
-        work.problem, -work.circuit.scores, sizes=sizes, complement=False, seed=work.settings.seed
-    )
+
+    signed = measured(0, scores, sizes, "signed", True)
+    absolute = measured(1, scores, sizes, "absolute", False)
+    reversed = measured(2, -scores, few, "signed", False)
     return {
         "signed": asdict(signed),
         "absolute": asdict(absolute),
@@ -253,7 +288,9 @@ def _specification(work: _Work) -> Result:
     problems = {"discovery": work.discovery}
     if work.problem is not work.discovery:
         problems["held-out" if work.n_seen == 0 else work.prompts["text"]] = work.problem
-    found = evaluation.specifications(problems, work.mask, seed=work.settings.seed, progress=work.step)
+    found = evaluation.specifications(
+        problems, work.mask, seed=work.settings.seed, recorder=work.recorder, progress=work.step
+    )
     own = {"prompts": "discovery", "ablation": work.recalled.ablation, "direction": "noising"}
     return asdict(found) | {
         "own": own | {"granularity": "edges", "metric": work.recalled.metric.name},
@@ -307,12 +344,13 @@ def _found_again(work: _Work, problem: Problem, method: str, options: Mapping[st
         "versions": versions(),
     }
     key = fingerprint(made_of)
-    path = None if work.out is None else work.out / "stability" / f"seed-{problem.seed}.json"
+    path = None if work.folder is None else work.folder.path / "stability" / f"seed-{problem.seed}.json"
     if path is not None and path.is_file():
         before = Circuit.load(path, graph)
         if before.provenance.get("fingerprint") == key:
             return before
-    found: Found = get_method(method).search(problem, **options)
+    with _journal(work, f"stability-seed-{problem.seed}", key) as journal:
+        found: Found = get_method(method).search(problem, journal=journal, **options)
     passes = found.cost.get("forward_passes")
     origin = made_of | {"task": recalled.task.name, "model": problem.model.name, "fingerprint": key}
     circuit = Circuit(graph, found.mask, found.scores, origin | {"forward_passes": passes}, found.score_kind)
@@ -329,6 +367,7 @@ class Part:
     name: str
     summary: str
     measure: Callable[[_Work], Result]
+    unit: str = ""
     by_default: bool = True
 
 
@@ -336,15 +375,17 @@ PARTS: dict[str, Part] = {
     part.name: part
     for part in (
         Part("faithfulness", "all metrics with intervals, and the worst prompts", _faithfulness),
-        Part("certificate", "whether every kept edge's exact knock-out effect is at least tau", _certificate),
+        Part("certificate", "whether every kept edge's exact knock-out effect is at least tau", _certificate, "edges"),
         Part("equivalence", "whether circuit and model beat each other equally often", _equivalence),
         Part("independence", "whether what is left without the circuit still follows the model", _independence),
-        Part("sufficiency", "whether it is nearer to the model than random circuits", _sufficiency),
-        Part("minimality", "whether every node and edge matters, more than random edges do", _minimality),
-        Part("completeness", "whether it reacts to damage as the model does", _completeness),
-        Part("curve", "faithfulness against size, CPR and CMD", _curve),
-        Part("specification", "faithfulness under every way to measure it", _specification),
-        Part("stability", "how often each edge is found again on other prompts", _stability, by_default=False),
+        Part("sufficiency", "whether it is nearer to the model than random circuits", _sufficiency, "circuits"),
+        Part("minimality", "whether every node and edge matters, more than random edges do", _minimality, "knock-outs"),
+        Part("completeness", "whether it reacts to damage as the model does", _completeness, "sets"),
+        Part("curve", "faithfulness against size, CPR and CMD", _curve, "sizes"),
+        Part("specification", "faithfulness under every way to measure it", _specification, "ablations"),
+        Part(
+            "stability", "how often each edge is found again on other prompts", _stability, "searches", by_default=False
+        ),
     )
 }
 
@@ -425,34 +466,43 @@ def evaluate(
             correction=correction,
             tau=recalled.tau if tau is None else tau,
         )
-        work = _Work(recalled, settings, place, stability, tell)
+        work = _Work(recalled, settings, stability, tell)
         report = _opening(work)
-        before = read_report(place) if resume and place is not None else {}
-        if before.get("fingerprint") == report["fingerprint"]:
-            report["parts"] = dict(before["parts"])
-        for name in chosen:
+        if place is not None:
+            work.folder = EvaluationFolder(place, report["fingerprint"], resume=resume)
+        for i, name in enumerate(chosen, 1):
+            if work.folder is not None:  # another process may have finished it meanwhile
+                report["parts"] = work.folder.parts() | report["parts"]
             known = report["parts"].get(name, {})
             if known and "left_out" not in known and (name != "stability" or known.get("k") == stability):
                 continue
-            report["parts"][name] = _measured(work, PARTS[name])
-            if place is not None:
-                place.mkdir(parents=True, exist_ok=True)
-                write_json(place / REPORT, report)
+            work.part, work.place = name, (i, len(chosen))
+            with _journal(work, name) as journal:
+                work.recorder = Recorder(journal)
+                report["parts"][name] = _measured(work)
+                if work.folder is not None:
+                    report["parts"] = work.folder.keep(report)
         report["parts"] = {name: report["parts"][name] for name in PARTS if name in report["parts"]}
-        return write_evaluation(Evaluation(recalled.circuit, report), place)
+        found = Evaluation(recalled.circuit, report)
+        return found if work.folder is None else work.folder.finish(found)
 
 
-def _measured(work: _Work, part: Part) -> Result:
-    """A part's result, or why there is none."""
-    work.stage, start = part.name, time.monotonic()
-    if work.tell is not None:
-        work.tell(Progress(0, 0, 0, part.name))
+def _journal(work: _Work, name: str, fingerprint: str | None = None) -> AbstractContextManager[Any]:
+    """Where what is measured in the block is kept, so that an interrupted one goes on there."""
+    return nullcontext() if work.folder is None else work.folder.journal(name, fingerprint)
+
+
+def _measured(work: _Work) -> Result:
+    """The part's result, or why there is none."""
+    start = time.monotonic()
+    work.step(0, 0)
     try:
-        found = part.measure(work)
+        found = PARTS[work.part].measure(work)
+    except FileError:  # a full disk says nothing about the circuit
+        raise
     except ACDCError as error:
         found = {"left_out": str(error)}
-    plain = json.loads(json.dumps(found))  # lists for tuples, as it will be read back
-    return dict(plain) | {"seconds": round(time.monotonic() - start, 3)}
+    return plain(found) | {"seconds": round(time.monotonic() - start, 3)}
 
 
 def _opening(work: _Work) -> dict[str, Any]:

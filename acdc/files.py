@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from acdc.errors import FileError, printable
 
-__all__ = ["parse_json", "read_bytes", "read_json", "validated", "write_atomically", "write_json"]
+__all__ = ["parse_json", "plain", "read_bytes", "read_json", "validated", "write_atomically", "write_json"]
 
 MAX_BYTES = 2**31  # of a file that is read at once
 LONGEST_KEY = 1000  # letters
@@ -45,14 +45,15 @@ def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     Raises:
         FileError: The file can't be written.
     """
-    return write_atomically(path, (json.dumps(_finite(value), indent=2, default=str, allow_nan=False) + "\n").encode())
+    return write_atomically(path, (json.dumps(plain(value), indent=2, default=str, allow_nan=False) + "\n").encode())
 
 
-def _finite(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as it will be read back from JSON: lists for tuples, text for keys, None for what isn't finite."""
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and value - value != 0 else value
 
 

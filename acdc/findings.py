@@ -1,6 +1,5 @@
 """An evaluation as a value: in words, as frames, and in files."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +10,13 @@ from acdc.evaluation import draw_curve, draw_specification
 from acdc.evaluation.confidence import FEW
 from acdc.evaluation.hypotheses import MOST_SHARED
 from acdc.evaluation.predictions import prediction_lines
-from acdc.files import write_atomically, write_json
+from acdc.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["REPORT", "Evaluation", "read_report", "write_evaluation"]
+__all__ = ["Evaluation", "write_evaluation"]
 
-REPORT = "evaluation.json"
 SHARED = ("faithfulness", "equivalence", "independence")  # parts that read the same forward passes
 LONGEST = 100  # letters of a prompt in the summary
 
@@ -101,21 +99,9 @@ class Evaluation:
         return self.summary()
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """An earlier evaluation's report; empty if there is none that can be read."""
-    try:
-        report = json.loads((folder / REPORT).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return report if isinstance(report, dict) and isinstance(report.get("parts"), dict) else {}
-
-
-def write_evaluation(evaluation: Evaluation, folder: Path | None) -> Evaluation:
-    """Write report, tables and figures into `folder`; the evaluation with where they are."""
-    if folder is None:
-        return evaluation
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [write_json(folder / REPORT, dict(evaluation.report)), _csv(folder / "edges.csv", evaluation.edges_frame())]
+def write_evaluation(evaluation: Evaluation, folder: Path) -> Evaluation:
+    """Write tables and figures into `folder`; the evaluation with where they are."""
+    files = [_csv(folder / "edges.csv", evaluation.edges_frame())]
     title = f"{_named(evaluation.report)}, {evaluation.report['prompts']['text']}"
     untold = " (faithfulness has no meaning here)"
     curve, specification = evaluation.curve_frame(), evaluation.specification_frame()
@@ -243,10 +229,10 @@ def _minimality(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     verdicts = [each["verdict"] for each in test["edges"].values()]
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("needed", "undecided", "redundant"))
     yield "minimality", f"edges: {counts} (against {len(test['random_effects'])} random edges, {test['correction']})"
-    nodes = sorted(part["needs"]["nodes"].items(), key=lambda item: item[1]["largest"])
+    nodes = sorted(part["needs"]["nodes"].items(), key=lambda item: item[1]["largest"] or 0.0)
     if nodes:
         name, need = nodes[0]
-        yield "least needed node", f"{name}: {need['largest']:.3g} at most, {need['alone']:.3g} alone"
+        yield "least needed node", f"{name}: {_number(need['largest'])} at most, {_number(need['alone'])} alone"
 
 
 def _completeness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -255,7 +241,7 @@ def _completeness(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     share = "" if part["relative"] is None else f", {part['relative']:.0%} of the model's span"
     yield (
         "completeness",
-        f"largest gap {part['worst']:.3g} {part['metric']}{share}, without {without} ({worst['found']})",
+        f"largest gap {_number(part['worst'])} {part['metric']}{share}, without {without} ({worst['found']})",
     )
 
 
@@ -280,8 +266,8 @@ def _curve(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _area(areas: Mapping[str, Any], name: str) -> str:
     """CPR or CMD, and how it varies over orders of equal scores."""
-    spread = areas.get(f"{name}_spread")
-    return f"{areas[name]:.3f}" + (f" [{spread[0]:.3f}, {spread[1]:.3f}]" if spread else "")
+    shown = [_places(each) for each in (areas[name], *areas.get(f"{name}_spread", ()))]
+    return shown[0] + (f" [{shown[1]}, {shown[2]}]" if len(shown) > 1 else "")
 
 
 def _specification(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -327,6 +313,10 @@ def _words(answers: list[str]) -> str:
 
 def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3g}"
+
+
+def _places(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
 
 
 def _p(p: float) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +12,16 @@ import torch
 
 from acdc import Circuit, PatchableModel, PromptPair, RunError, Task, discover, evaluate
 from acdc.cli import main
-from acdc.errors import ACDCError, UnknownNameError
+from acdc.errors import ACDCError, FileError, UnknownNameError
+from acdc.evaluation import specification
+from acdc.evaluation.report import PART_SCHEMAS, load_report
+from acdc.evaluation_folder import EvaluationFolder
 from acdc.evidence import PARTS
 from acdc.exchange import write_circuit
+from acdc.findings import LINES
+from acdc.patching import problem as problem_module
+from acdc.patching.state import CircuitState
+from acdc.progress import Progress
 from acdc.recall import recall
 from acdc.result import RunResult
 from tests.evaluation.ground import naive_loss
@@ -47,6 +56,9 @@ class Fixed(Random):
 
     def pairs(self, tokenizer, n, rng):
         return super().pairs(tokenizer, n, random.Random(1))
+
+    def held_out_pairs(self, tokenizer, n, rng):
+        return self.pairs(tokenizer, n, rng)
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +307,131 @@ def test_a_list_of_edges_needs_a_model(tmp_path: Path) -> None:
     (tmp_path / "edges.txt").write_text("A0.1->MLP 0\n")
     with pytest.raises(ACDCError, match=r"edges\.txt .*doesn't say the model's shape.*name the model"):
         evaluate(tmp_path / "edges.txt", task=Random, save=False)
+
+
+class Stop(Exception):
+    """Whatever ends a process in the middle of its work."""
+
+
+LONG = ["certificate", "sufficiency", "minimality", "completeness", "curve", "specification"]
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A mark for each masked forward and each propagation that is made."""
+    made: list[str] = []
+    forward, losses = problem_module.masked_logits, CircuitState.losses
+
+    def counted(*given, **settings):
+        made.append("forward")
+        return forward(*given, **settings)
+
+    def asked(self, *given, **settings):
+        made.append("losses")
+        return losses(self, *given, **settings)
+
+    monkeypatch.setattr(problem_module, "masked_logits", counted)
+    monkeypatch.setattr(specification, "masked_logits", counted)
+    monkeypatch.setattr(CircuitState, "losses", asked)
+    return made
+
+
+@pytest.mark.parametrize("part", LONG)
+def test_a_part_that_was_stopped_goes_on_where_it_was(
+    run: RunResult, model: PatchableModel, tmp_path: Path, passes: list[str], part: str
+) -> None:
+    settings = {"model": model, "task": Random, "only": [part], **FEW}
+    told: list[Progress] = []
+    whole = evaluate(run, **settings, save=False, progress=told.append)
+    all_passes, steps = len(passes), [each for each in told if each.total]
+    assert all(each.label == f"part 1 of 1: {part}" for each in steps) and steps[-1].done == steps[-1].total
+    assert [each.done for each in steps] == sorted(each.done for each in steps)
+    assert len({each.total for each in steps}) == 1, "one total for the whole part"
+
+    stop_at = max(1, len(steps) // 2)
+    left = [stop_at]
+
+    def stop(progress: Progress) -> None:
+        left[0] -= progress.total > 0
+        if not left[0]:
+            raise Stop
+
+    with pytest.raises(Stop):
+        evaluate(run, **settings, out=tmp_path, progress=stop)
+    assert list((tmp_path / "unfinished").glob(f"{part}-*.jsonl"))
+    passes.clear()
+    resumed = evaluate(run, **settings, out=tmp_path)
+    assert numbers(resumed.report) == numbers(whole.report), "the same numbers, to the last bit"
+    assert len(passes) < all_passes
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_what_was_measured_for_other_settings_is_not_taken(
+    run: RunResult, model: PatchableModel, tmp_path: Path
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done > 3:
+            raise Stop
+
+    settings = {"model": model, "task": Random, "only": ["sufficiency"], "out": tmp_path, **FEW}
+    with pytest.raises(Stop):
+        evaluate(run, **settings, progress=stop)
+    other = evaluate(run, **settings, seed=3)
+    fresh = evaluate(run, **(settings | {"out": None}), seed=3, save=False)
+    assert numbers(other.report) == numbers(fresh.report)
+    assert list((tmp_path / "unfinished").iterdir()), "what the first one measured is still there"
+    with pytest.raises(Stop):
+        evaluate(run, **settings, progress=stop, resume=False)
+
+
+def test_two_evaluations_of_one_run_at_once_keep_all_parts(
+    run: RunResult, model: PatchableModel, tmp_path: Path
+) -> None:
+    """The second begins and ends while the first measures."""
+    settings = {"model": model, "task": Random, "out": tmp_path, **FEW}
+    begun: list[str] = []
+
+    def meanwhile(progress: Progress) -> None:
+        if progress.stage == "sufficiency" and not begun:
+            begun.append("second")
+            evaluate(run, **settings, only=["independence", "completeness"])
+
+    first = evaluate(run, **settings, only=["sufficiency", "equivalence"], progress=meanwhile)
+    on_disk = json.loads((tmp_path / "evaluation.json").read_text())
+    assert set(on_disk["parts"]) == {"sufficiency", "equivalence", "independence", "completeness"}
+    assert first.report["parts"].keys() == on_disk["parts"].keys()
+    assert list(on_disk["parts"]) == [name for name in PARTS if name in on_disk["parts"]]
+
+
+def test_a_lock_goes_with_the_process_that_holds_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from filelock import FileLock; FileLock(sys.argv[1]).acquire(); print('held', flush=True); "
+        "time.sleep(600)"
+    )
+    folder = EvaluationFolder(tmp_path, "f")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / ".evaluation.lock")], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    holder.kill()
+    holder.wait()
+    assert folder.parts() == {}
+
+
+def test_a_damaged_report_is_told_of_and_kept(
+    run: RunResult, model: PatchableModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"model": model, "task": Random, "only": ["equivalence"], "out": tmp_path, **FEW}
+    evaluate(run, **settings)
+    report = json.loads((tmp_path / "evaluation.json").read_text())
+    report["parts"]["equivalence"]["share"] = "half"
+    (tmp_path / "evaluation.json").write_text(json.dumps(report))
+    with pytest.raises(FileError, match="equivalence: 'share'"):
+        load_report(tmp_path / "evaluation.json")
+    again = evaluate(run, **settings)
+    assert isinstance(again.part("equivalence")["share"], float)
+    assert "measured anew" in caplog.text and (tmp_path / "evaluation.damaged.json").is_file()
+
+
+def test_every_part_has_a_schema_and_words(run: RunResult) -> None:
+    assert list(PARTS) == list(PART_SCHEMAS) == list(LINES)

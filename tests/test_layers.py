@@ -22,6 +22,7 @@ FLOORS = [  # from the ground up; names in one group are siblings
     ["store"],
     ["plan", "result"],
     ["run", "recall", "findings"],
+    ["evaluation_folder"],
     ["evidence", "benchmarking"],
     ["cli"],
     ["__main__"],

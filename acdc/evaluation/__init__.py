@@ -8,7 +8,7 @@ from acdc.evaluation.certificate import Certificate, certify
 from acdc.evaluation.compare import compare_circuits, edge_groups
 from acdc.evaluation.completeness import Completeness, Damage, completeness
 from acdc.evaluation.confidence import Interval, faithfulness_interval, headline, mean_interval, share_interval
-from acdc.evaluation.curves import Curve, areas, curve, mib_cpr
+from acdc.evaluation.curves import Curve, areas, curve, curve_sizes, mib_cpr
 from acdc.evaluation.faithfulness import measure
 from acdc.evaluation.figures import draw_curve, draw_specification
 from acdc.evaluation.hypotheses import (
@@ -20,8 +20,8 @@ from acdc.evaluation.hypotheses import (
     minimality_test,
     sufficiency_test,
 )
-from acdc.evaluation.knockouts import Knockouts, knock_out_edges, knock_out_nodes
-from acdc.evaluation.minimality import Minimality, Need, minimality
+from acdc.evaluation.knockouts import Knockouts, Step, knock_out_edges, knock_out_nodes
+from acdc.evaluation.minimality import Minimality, Need, minimality, n_knock_outs
 from acdc.evaluation.random_circuits import degree_matched, inflated, random_path, size_matched
 from acdc.evaluation.rankings import n_tied, top_edges
 from acdc.evaluation.roc import edge_ranks, roc_auc
@@ -51,6 +51,7 @@ __all__ = [
     "Specification",
     "Specifications",
     "Stability",
+    "Step",
     "SufficiencyTest",
     "adjust",
     "areas",
@@ -59,6 +60,7 @@ __all__ = [
     "completeness",
     "corrected_areas",
     "curve",
+    "curve_sizes",
     "degree_matched",
     "denoised_logits",
     "draw_curve",
@@ -82,6 +84,7 @@ __all__ = [
     "mib_sizes",
     "minimality",
     "minimality_test",
+    "n_knock_outs",
     "n_tied",
     "normalised",
     "outcomes_of",

@@ -1,7 +1,8 @@
 """What a part of an evaluation has measured, in a journal, so that a stopped one goes on where it was.
 
 A part asks its questions in an order that its settings decide, so a second time the recorded answers are those to its
-first questions. Each is kept with a checksum of its question; from the first that doesn't fit, all is measured anew.
+first questions. Each is kept with a checksum of its question; from the first that doesn't fit, all is measured anew and
+nothing is recorded.
 """
 
 import logging
@@ -29,10 +30,6 @@ class Journal(Protocol):
 
     def append(self, values: list[float]) -> None:
         """Record values."""
-        ...
-
-    def reject(self) -> None:
-        """Forget the values that were given back last, and all after them."""
         ...
 
 
@@ -64,9 +61,10 @@ class Recorder:
             if replay is not None:
                 replay()
             return known[1:]
-        if known is not None:
-            self._journal.reject()
         found = measure()
+        if known is not None:
+            self._journal = None
+            return found
         try:
             self._journal.append([mark, *found])
         except ACDCError as error:  # what was measured isn't lost for a full disk; it just isn't kept for another time
