@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from acdc.models import PatchableModel
     from acdc.prompts import PromptBatch, PromptPair
     from acdc.run import RunResult, discover, load_run
-    from acdc.task import Task, single_token, single_tokens, spellable, split_words
+    from acdc.task import PromptList, Task, single_token, single_tokens, spellable, split_words
+    from acdc.tokens import continuation
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,8 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "PromptPair": "prompts",
     "RunResult": "run",
     "Task": "task",
+    "PromptList": "task",
+    "continuation": "tokens",
     "discover": "run",
     "evaluate": "evidence",
     "load_run": "run",
@@ -44,6 +47,7 @@ __all__ = [
     "ModelError",
     "PatchableModel",
     "PromptBatch",
+    "PromptList",
     "PromptPair",
     "RunError",
     "RunResult",
@@ -51,6 +55,7 @@ __all__ = [
     "TaskError",
     "UnknownNameError",
     "__version__",
+    "continuation",
     "discover",
     "evaluate",
     "load_run",

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from acdc import PromptPair, Task, TaskError
 
 OPERATIONS = {"addition": "+", "subtraction": "-", "both": "+-"}
-RESULTS = ("one-token", "first-token")
-OPERANDS = range(10, 100)
+RESULTS = ("auto", "one-token", "first-token")
+OPERANDS = range(10, 100)  # the numbers of two digits
 MAX_TRIES = 2000
 
 
@@ -74,8 +74,10 @@ class Arithmetic(Task):
     Args:
         corruption: `random-operands`, `other-operand` (the second one) or `other-operator`.
         operation: `addition`, `subtraction` or `both`.
-        result: `one-token` (only problems whose result the tokenizer writes as one token, as GPT-2's does with all) or
-            `first-token` (all problems; the answer is the first token of the result, a digit in many tokenizers).
+        result: `one-token` (only problems whose result the tokenizer writes as one token, as GPT-2's does with all),
+            `first-token` (problems with results of two digits; the answer is the first token, a digit in many
+            tokenizers: of sums of three digits it would be a 1), or `auto`: `one-token` where the tokenizer writes two
+            digits as one token, else `first-token`.
     """
 
     name = "arithmetic"
@@ -83,15 +85,13 @@ class Arithmetic(Task):
     source = "Stolfo et al. 2023 (arXiv 2305.15054), MIB (arXiv 2504.13151)"
     default_model = "acdc-arithmetic"
 
-    def __init__(
-        self, corruption: str = "random-operands", operation: str = "addition", result: str = "one-token"
-    ) -> None:
+    def __init__(self, corruption: str = "random-operands", operation: str = "addition", result: str = "auto") -> None:
         if corruption not in CORRUPTIONS:
             raise TaskError(f"arithmetic has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
         if operation not in OPERATIONS:
             raise TaskError(f"arithmetic's operation must be {', '.join(OPERATIONS)}, not {operation!r}")
         if result not in RESULTS:
-            raise TaskError(f"arithmetic's result must be {' or '.join(RESULTS)}, not {result!r}")
+            raise TaskError(f"arithmetic's result must be {', '.join(RESULTS)}, not {result!r}")
         self.corruption, self.signs, self.result = corruption, OPERATIONS[operation], result
 
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
@@ -104,16 +104,19 @@ class Arithmetic(Task):
 
     def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
         """`n` pairs of one side of the operands."""
-        answer, pairs = cache(partial(self.answer, tokenizer)), []
+        example = Problem(47, "-" if "-" in self.signs or self.corruption == "other-operator" else "+", 35)
+        asked = self.result
+        if asked == "auto":
+            asked = "one-token" if self.answer(tokenizer, "one-token", example) else "first-token"
+        answer, pairs = cache(partial(self.answer, tokenizer, asked)), []
         for _ in range(n):
             if (pair := self.pair(answer, rng, held_out=held_out)) is None:
-                minus = "-" in self.signs or self.corruption == "other-operator"
-                example = "47-35=12" if minus else "47+35=82"
-                pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode(example, add_special_tokens=False))
+                text = f"{example.text}{example.value}"
+                pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode(text, add_special_tokens=False))
                 raise TaskError(
-                    f"arithmetic with result {self.result} can't be written with the tokenizer of "
-                    f"{tokenizer.name_or_path!r}, which splits {example!r} into {pieces}; result=first-token takes "
-                    "results of several tokens"
+                    f"arithmetic with result {asked} can't be written with the tokenizer of "
+                    f"{tokenizer.name_or_path!r}, which splits {text!r} into {pieces}"
+                    + ("; result=first-token takes results of several tokens" if asked == "one-token" else "")
                 )
             pairs.append(pair)
         return pairs
@@ -132,7 +135,7 @@ class Arithmetic(Task):
                 return PromptPair(clean.text, corrupt.text, correct=[right.token], wrong=[wrong.token])
         return None
 
-    def answer(self, tokenizer: Any, problem: Problem) -> Answer | None:
+    def answer(self, tokenizer: Any, asked: str, problem: Problem) -> Answer | None:
         """The first token after the prompt, or None if this problem can't be used."""
         if problem.value < 0:
             return None
@@ -141,4 +144,5 @@ class Arithmetic(Task):
         result = whole[len(prompt) :]
         if whole[: len(prompt)] != prompt or not result or tokenizer.unk_token_id in whole:
             return None
-        return None if self.result == "one-token" and len(result) > 1 else Answer(len(prompt), result[0])
+        usable = len(result) == 1 if asked == "one-token" else problem.value in OPERANDS
+        return Answer(len(prompt), result[0]) if usable else None

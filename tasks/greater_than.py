@@ -1,21 +1,53 @@
 """Greater-than (Hanna et al. 2023): "The war lasted from the year 1732 to the year 17" -> "33" to "99"."""
 
 import random
-from typing import Any
+from typing import Any, NamedTuple
 
-from acdc import PromptPair, Task, TaskError, single_token, spellable, split_words
+from acdc import PromptPair, Task, TaskError, continuation, single_token, spellable, split_words
 
 from .words import CENTURIES, EVENT_NOUNS, YEAR_TEMPLATE
 
 YEARS = range(2, 99)  # of a century; 01 is the corrupted one, and 99 has none after it
 
 
+class Layout(NamedTuple):
+    """How many digits of the second year stand in the prompt; the others are the next token."""
+
+    given: int
+
+    def prompt(self, noun: str, century: int, start: int, tens: int) -> str:
+        """The sentence, up to the second year's given digits; `tens` are those of the second year."""
+        text = YEAR_TEMPLATE.format(noun=noun, century=century, start=f"{start:02d}")
+        return text + f"{tens}" * (self.given - 2)
+
+    def answers(self, start: int) -> tuple[list[str], list[str]]:
+        """The next token in later years, and in the others."""
+        known, ends = (0, 100) if self.given == 2 else (start - start % 10, 10)
+        texts = {known + end: f"{end:0{4 - self.given}d}" for end in range(ends)}
+        later = [text for year, text in texts.items() if year > start]
+        return later, [text for year, text in texts.items() if year <= start]
+
+    def fits(self, tokenizer: Any, century: int, year: int) -> bool:
+        """Whether the tokenizer writes this year's last digits as a token of their own."""
+        digits = f"{century}{year:02d}"
+        start, token = continuation(tokenizer, f" {digits[: self.given]}"), digits[self.given :]
+        return continuation(tokenizer, f" {digits}") == [*start, single_token(tokenizer, token)]
+
+
+LAYOUTS = {"two": Layout(2), "one": Layout(3)}
+
+
 class GreaterThan(Task):
     """A war's last year comes after its first; the corrupted prompt starts in year 01, after which any year may come.
 
-    The tokenizer must split a year into its century and two digits, as GPT-2's splits " 1732" into " 17" and "32".
-    Years that it writes otherwise are left out. Discovery and held-out pairs share no noun and no start year of a
-    century; the centuries and the sentence are too few to be split.
+    The answer is the next token: the year's last two digits where the tokenizer writes these as one, as GPT-2's splits
+    " 1732" into " 17" and "32"; else its last digit, as in "from the year 1732 to the year 173", where every digit is a
+    token (SmolLM, Gemma, Llama 2), or all but the last (Llama 3: " ", "173", "2"). Years that the tokenizer writes
+    otherwise are left out. Discovery and held-out pairs share no noun and no start year of a century; the centuries and
+    the sentence are too few to be split.
+
+    Args:
+        digits: How many the answer has: `two`, `one`, or `auto`, the first of these that fits the tokenizer.
     """
 
     name = "greater-than"
@@ -23,8 +55,13 @@ class GreaterThan(Task):
     source = "Hanna et al. 2023, How does GPT-2 compute greater-than? (arXiv 2305.00586)"
     metric = "prob_diff"
 
+    def __init__(self, digits: str = "auto") -> None:
+        if digits not in ("auto", *LAYOUTS):
+            raise TaskError(f"greater-than's digits must be auto, {', '.join(LAYOUTS)}, not {digits!r}")
+        self.layouts = list(LAYOUTS.values()) if digits == "auto" else [LAYOUTS[digits]]
+
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs; right answers are the later two-digit years, wrong ones the start year and those before it."""
+        """`n` pairs; right answers are later years, wrong ones the start year and those before it."""
         return self.draw(tokenizer, n, rng, held_out=False)
 
     def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
@@ -33,33 +70,36 @@ class GreaterThan(Task):
 
     def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
         """`n` pairs of one side of the nouns and years."""
-        digits = {year: f"{year:02d}" for year in range(100) if single_token(tokenizer, f"{year:02d}") is not None}
-        spans = [
-            (century, year)
-            for century in CENTURIES
-            if splits(tokenizer, century, 1)
-            for year in split_words(YEARS, held_out=held_out)
-            if year in digits and splits(tokenizer, century, year)
-        ]
-        if len(digits) < 100 or not spans:
+        layout, spans = next(
+            ((layout, spans) for layout in self.layouts if (spans := usable(tokenizer, layout, held_out=held_out))),
+            (None, []),
+        )
+        if layout is None:
             pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode(" 1732", add_special_tokens=False))
             raise TaskError(
-                f"greater-than needs a tokenizer that splits a year into two two-digit tokens (' 17', '32'); that of "
-                f"{tokenizer.name_or_path!r} splits ' 1732' into {pieces}"
+                "greater-than needs a tokenizer that splits a year into two two-digit tokens (' 17', '32'), or splits "
+                f"off its last digit (digits=one); that of {tokenizer.name_or_path!r} splits ' 1732' into {pieces}"
             )
         spellable(tokenizer, [YEAR_TEMPLATE])
         nouns = split_words(spellable(tokenizer, EVENT_NOUNS), held_out=held_out)
-        return [self.pair(rng.choice(nouns), *rng.choice(spans), digits) for _ in range(n)]
+        return [self.pair(layout, rng.choice(nouns), *rng.choice(spans)) for _ in range(n)]
 
-    def pair(self, noun: str, century: int, start: int, digits: dict[int, str]) -> PromptPair:
+    def pair(self, layout: Layout, noun: str, century: int, start: int) -> PromptPair:
         """One pair; the two sides differ only in the start year."""
-        clean, corrupt = (YEAR_TEMPLATE.format(noun=noun, century=century, start=f"{year:02d}") for year in (start, 1))
-        later = [text for year, text in digits.items() if year > start]
-        earlier = [text for year, text in digits.items() if year <= start]
+        clean, corrupt = (layout.prompt(noun, century, year, tens=start // 10) for year in (start, 1))
+        later, earlier = layout.answers(start)
         return PromptPair(clean, corrupt, correct=later, wrong=earlier)
 
 
-def splits(tokenizer: Any, century: int, year: int) -> bool:
-    """Whether the year is two tokens, its century and its two digits."""
-    ids = tokenizer.encode(f" {century}{year:02d}", add_special_tokens=False)
-    return ids == [single_token(tokenizer, f" {century}"), single_token(tokenizer, f"{year:02d}")]
+def usable(tokenizer: Any, layout: Layout, *, held_out: bool) -> list[tuple[int, int]]:
+    """The centuries and start years that the tokenizer writes in this layout; none, if an answer isn't one token."""
+    first = 2 if layout.given == 2 else 10  # a last digit says little of a year so near to the corrupted one
+    if any(single_token(tokenizer, text) is None for side in layout.answers(first) for text in side):
+        return []
+    return [
+        (century, year)
+        for century in CENTURIES
+        if layout.fits(tokenizer, century, 1)
+        for year in split_words(YEARS, held_out=held_out)
+        if year >= first and layout.answers(year)[0] and layout.fits(tokenizer, century, year)
+    ]

@@ -9,7 +9,10 @@ CORRUPTIONS = ("random", "first-half")
 
 
 class Induction(Task):
-    """Different random tokens, then the first of them again, in order; the next one is the answer.
+    """Different random tokens, then at least the first two of them again, in order; the next one is the answer.
+
+    So the token that is looked for is never the first one of the prompt, which models attend to whatever it is, and the
+    answer stands anywhere from the third on. Before the tokens stands what the tokenizer puts before a text.
 
     Discovery and held-out pairs share no token where the tokenizer has twice as many as a prompt draws from, else no
     sequence.
@@ -17,19 +20,20 @@ class Induction(Task):
     Args:
         corruption: `random` (other random tokens everywhere, of which none repeats) or `first-half` (only the first
             copy is replaced, so that the last tokens stay and what they repeat goes).
-        length: Tokens of the first copy.
+        length: Tokens of the first copy; at least three.
     """
 
     name = "induction"
     summary = "continue a repeated sequence of random tokens"
     source = "Olsson et al. 2022, In-context learning and induction heads (arXiv 2209.11895)"
     gradient_metric = "nll"
+    bare_ids = True
 
     def __init__(self, corruption: str = "random", length: int = 10) -> None:
         if corruption not in CORRUPTIONS:
             raise TaskError(f"induction has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
-        if not isinstance(length, int) or length < 2:
-            raise TaskError(f"induction's length must be a whole number of at least 2, not {length!r}")
+        if isinstance(length, bool) or not isinstance(length, int) or length < 3:
+            raise TaskError(f"induction's length must be a whole number of at least 3, not {length!r}")
         self.corruption, self.length = corruption, length
 
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
@@ -55,7 +59,7 @@ class Induction(Task):
 
     def pair(self, words: list[int], rng: random.Random) -> PromptPair:
         """One pair; all tokens of its two sides are drawn without repetition."""
-        repeated = rng.randint(1, self.length - 1)
+        repeated = rng.randint(2, self.length - 1)
         drawn = rng.sample(words, 2 * self.length + repeated)
         first, other, fresh = drawn[: self.length], drawn[self.length : 2 * self.length], drawn[2 * self.length :]
         again = first[:repeated] if self.corruption == "first-half" else fresh

@@ -6,6 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+import tokenizers
+import transformers
+from acdc_tasks.words import EVENT_NOUNS, YEAR_TEMPLATE
 
 from acdc.errors import ACDCError, TaskError
 from acdc.task import Task, load_task, registered_tasks
@@ -119,6 +122,62 @@ def test_induction_repeats_and_its_corruption_does_not(corruption: str, tokenize
         assert (corrupt[6:] == clean[6:]) == (corruption == "first-half")
 
 
+def test_the_answer_of_induction_stands_anywhere_but_behind_the_first_token(tokenizer) -> None:
+    """Models attend to the first token whatever it is: what is looked for must not be there."""
+    places = set()
+    for pair in pairs_of(load_task("induction", length=6), tokenizer, n=80):
+        cue, answer = pair.clean.index(pair.clean[-1]), pair.clean.index(pair.correct[0])
+        assert answer == cue + 1 and cue >= 1
+        places.add(answer)
+    assert places == {2, 3, 4, 5}
+
+
+def byte_level(pattern: str) -> transformers.PreTrainedTokenizerFast:
+    """A tokenizer of bytes, of words and of numbers of up to three digits, that splits digits by this pattern."""
+    words = sorted({word for word in re.findall(r"\w+", f"{YEAR_TEMPLATE} {' '.join(EVENT_NOUNS)}")})
+    pieces = [f"Ġ{word}" for word in words] + [str(i) for i in range(2000)]
+    pieces += [f"{i:02d}" for i in range(10)] + [f"{i:03d}" for i in range(100)]
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys([*sorted(alphabet), *pieces]))}
+    core = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="!", continuing_subword_prefix=""))
+    pre = tokenizers.pre_tokenizers
+    split = pre.Split(tokenizers.Regex(pattern), "isolated")
+    core.pre_tokenizer = pre.Sequence([split, pre.ByteLevel(add_prefix_space=False, use_regex=False)])
+    core.decoder = tokenizers.decoders.ByteLevel()
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=core)
+
+
+@pytest.mark.parametrize(
+    ("digits", "pattern", "end", "split"),
+    [
+        ("two", None, "year 17", ["Ġ17", "32"]),
+        ("one", r" ?[A-Za-z]+|\d|\s+", "year 173", ["Ġ", "1", "7", "3", "2"]),
+        ("one", r" ?[A-Za-z]+|\d{1,3}|\s+", "year 173", ["Ġ", "173", "2"]),
+    ],
+)
+def test_greater_than_asks_for_the_next_token_however_years_are_split(digits, pattern, end, split) -> None:
+    """Two digits as GPT-2, one as SmolLM and Llama 3: the answer goes on as the tokenizer writes the year."""
+    tokenizer = byte_level(pattern) if pattern else tokenizer_of("gpt2")
+    assert tokenizer.tokenize(" 1732") == split
+    pairs = pairs_of(load_task("greater-than"), tokenizer)
+    assert pairs == pairs_of(load_task("greater-than", digits=digits), tokenizer), "found by itself"
+    for pair in pairs:
+        start = re.search(r"year (\d{4}) to", pair.clean)[1]
+        given = pair.clean.rpartition("year ")[2]
+        assert given == start[: len(end.removeprefix("year "))]
+        assert pair.corrupt == pair.clean.replace(f"year {start}", f"year {start[:2]}01")
+        assert pair.correct and all(int(given + answer) > int(start) for answer in pair.correct)
+        assert pair.wrong and all(int(given + answer) <= int(start) for answer in pair.wrong)
+        assert len({*pair.correct, *pair.wrong}) == (100 if digits == "two" else 10), "every digit is right or wrong"
+        for answer in (*pair.correct, *pair.wrong):
+            whole = tokenizer.tokenize(pair.clean + answer)
+            assert whole[:-1] == tokenizer.tokenize(pair.clean) or digits == "two", "GPT-2 has a token ' 1600'"
+    for held_out in (False, True):
+        assert load_task("greater-than").batch(tokenizer, 10, held_out=held_out).n == 10
+    with pytest.raises(TaskError, match="greater-than needs a tokenizer"):
+        load_task("greater-than", digits="one" if digits == "two" else "two").batch(tokenizer, 3)
+
+
 class DigitTokenizer(NumberTokenizer):
     """Every character is a token."""
 
@@ -135,14 +194,14 @@ class DigitTokenizer(NumberTokenizer):
     ("spec", "options", "message"),
     [
         ("ioi", {}, "needs 5 first names that are single tokens .* 'numbers' has 0"),
-        ("greater-than", {}, r"splits a year into two two-digit tokens .* ' 1732' into \["),
+        ("greater-than", {"digits": "two"}, r"splits a year into two two-digit tokens .* ' 1732' into \["),
         ("induction", {"length": 40}, "needs 120 tokens to draw from"),
         ("docstring", {}, "needs 10 argument names .* has 0 and 18"),
         ("gendered-pronoun", {}, "needs at least four names of men and four of women"),
         ("capitals", {}, "needs two countries of equally many tokens"),
         ("agreement", {}, "needs three nouns and a verb .* has 0 nouns and 0 verbs"),
         ("colored-objects", {}, "needs 6 colours and 4 objects .* has 0 and 0"),
-        ("arithmetic", {}, r"splits '47\+35=82' into \[.*result=first-token"),
+        ("arithmetic", {"result": "one-token"}, r"splits '47\+35=82' into \[.*result=first-token"),
         ("multiple-choice", {}, "needs 4 colours, an object and 8 capital letters"),
     ],
 )
@@ -157,7 +216,8 @@ def test_a_tokenizer_that_can_t_express_a_task_is_told(spec: str, options: dict,
         ("ioi", {"corruption": "none"}),
         ("ioi", {"order": "AABB"}),
         ("induction", {"corruption": "abc"}),
-        ("induction", {"length": 1}),
+        ("induction", {"length": 2}),
+        ("greater-than", {"digits": "four"}),
         ("docstring", {"corruption": "abc"}),
         ("gendered-pronoun", {"corruption": "abc"}),
         ("capitals", {"corruption": "abc"}),
