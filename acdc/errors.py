@@ -11,6 +11,7 @@ __all__ = [
     "RunError",
     "TaskError",
     "UnknownNameError",
+    "UnsavedError",
     "nearest",
     "printable",
     "unknown_name",
@@ -35,6 +36,14 @@ class CircuitError(ACDCError):
 
 class FileError(ACDCError):
     """A file can't be read or written, or doesn't hold what it should."""
+
+
+class UnsavedError(FileError):
+    """A finished search's files can't be written; `result` is the `RunResult`, and its journal, if any, is kept."""
+
+    def __init__(self, message: str, result: object) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class RunError(ACDCError):

@@ -6,6 +6,8 @@ damaged or hostile file gives one short line that says what is wrong with it.
 
 import json
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +15,16 @@ from pydantic import BaseModel, ValidationError
 
 from acdc.errors import FileError, printable
 
-__all__ = ["parse_json", "plain", "read_bytes", "read_json", "validated", "write_atomically", "write_json"]
+__all__ = [
+    "parse_json",
+    "plain",
+    "read_bytes",
+    "read_json",
+    "sweep",
+    "validated",
+    "write_atomically",
+    "write_json",
+]
 
 MAX_BYTES = 2**31  # of a file that is read at once
 LONGEST_KEY = 1000  # letters
@@ -37,6 +48,32 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
     except (OSError, ValueError) as error:
         raise FileError(f"can't write {path}: {_reason(error)}") from None
     return path
+
+
+def sweep(folder: str | os.PathLike[str], *, all_of_them: bool = False) -> None:
+    """Remove the temporary files that killed processes left in a folder.
+
+    Args:
+        all_of_them: Also those of processes that live: the caller knows that no other one writes here.
+    """
+    for path in Path(folder).glob(".*.tmp"):
+        found = re.fullmatch(r"\..+\.(\d+)\.tmp", path.name)
+        if found and (all_of_them or not _is_alive(int(found[1]))):
+            with suppress(OSError):  # another process was faster, or may do more here
+                path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether there is a process of this number; where that can't be asked without harm, yes."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:

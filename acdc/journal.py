@@ -1,18 +1,26 @@
 """A journal on disk: what a search has measured so far, so that a killed run goes on where it stopped.
 
-One JSON value a line. The first line names the run by its fingerprint; each other line holds values in the order in
-which they were measured, exact to the last bit. A line that was cut off by the kill is dropped.
+One JSON array a line, `["<digest>", value]`. The first value names the run by its fingerprint; each other one holds
+numbers in the order in which they were measured, exact to the last bit; the last may be the search's whole result. A
+digest is of its value and of the digest before it, so a line that was changed, lost or moved is noticed: the journal
+ends before it, and what followed is measured again. A line that was cut off by a kill is dropped in the same way.
 """
 
+import hashlib
 import json
+import logging
 import math
 import os
 import time
+from io import FileIO
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
-from acdc.errors import RunError
+from pydantic import BaseModel, ConfigDict
+
+from acdc.errors import FileError, RunError
+from acdc.files import parse_json, validated
 
 fcntl: ModuleType | None
 try:
@@ -20,9 +28,33 @@ try:
 except ImportError:  # Windows: two processes then aren't kept apart
     fcntl = None
 
-__all__ = ["FileJournal"]
+__all__ = ["FileJournal", "clear_journal", "is_being_written"]
 
+logger = logging.getLogger(__name__)
+
+FORMAT = 2
 SYNC_SECONDS = 1.0  # at most so much work is lost with the machine; with the process alone, none
+START, MIDDLE, END = b'["', b'", ', b"]\n"  # of a line
+DIGEST = 16  # letters
+LOCK_TRIES, LOCK_WAIT = 5, 0.02  # who only looks at a journal holds it for a moment
+KEPT = "what was measured before is kept, so make room there and give the same command again"
+
+
+class Header(BaseModel):
+    """The first line: of which format, and whose journal it is."""
+
+    model_config = ConfigDict(strict=True)
+
+    journal: int
+    fingerprint: str
+
+
+class Line(NamedTuple):
+    """A good line: its value, its digest, and where in the file it ends."""
+
+    value: Any
+    digest: bytes
+    end: int
 
 
 class FileJournal:
@@ -36,48 +68,76 @@ class FileJournal:
         recorded: How many lines an earlier process left.
 
     Raises:
-        RunError: The file is another run's, or can't be written.
-        BlockingIOError: Another process is writing it.
+        RunError: The file is another run's.
+        FileError: It can't be read or written.
+        BlockingIOError: Another process is writing it, or has just removed it.
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
-        self.path, self._synced = path, -math.inf
+        self.path, self._synced, self._next = path, -math.inf, 0
+        self._lines: list[Line] = []  # as they were found: the header, the values, the result
+        self._digest, self._end = b"", 0  # of the last line, written now or before
         try:
-            self._file = open(path, "a+b")  # noqa: SIM115  closed in `close`
+            self._file: FileIO = open(path, "a+b", buffering=0)  # noqa: SIM115  closed in `close`
         except OSError as error:
-            raise RunError(f"can't write {path}: {error.strerror or error}") from None
+            raise _unwritable(path, error) from None
         try:
-            self._lock()
-            self._values = self._read(fingerprint)
+            _lock(self._file)
+            self._read(fingerprint)
         except BaseException:
             self._file.close()
             raise
-        self.recorded, self._next = len(self._values), 0
+        self.recorded = len(self._lines) - 1
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The search's recorded result, if it came to its end."""
+        value = self._lines[-1].value
+        return value["result"] if isinstance(value, dict) and "result" in value else None
 
     def next(self) -> list[float] | None:
         """The next recorded values; None when all have been read."""
-        if self._next == self.recorded:
+        if self._next + 1 == len(self._lines) or not isinstance(values := self._lines[self._next + 1].value, list):
             return None
         self._next += 1
-        return self._values[self._next - 1]
+        return values
+
+    def reject(self) -> None:
+        """Forget the values that were given back last, and all after them: they don't fit the search."""
+        logger.warning("%s doesn't fit the search from line %d on; that is measured again", self.path, self._next + 1)
+        self._keep(self._lines[: self._next])
+        self._next -= 1
 
     def append(self, values: list[float]) -> None:
         """Record values; they outlive the process at once, and the machine within a second.
 
         Raises:
-            RunError: The file can't be written.
+            FileError: The file can't be written.
         """
-        assert self._next == self.recorded, "values are recorded after all recorded ones are read"
+        assert self._next + 1 == len(self._lines), "values are recorded after all recorded ones are read"
         self._write(values)
+
+    def conclude(self, result: dict[str, Any]) -> None:
+        """Record what the search found, so that nothing of it is done again.
+
+        Raises:
+            FileError: The file can't be written.
+        """
+        self._write({"result": result})
 
     def close(self) -> None:
         """Stop writing; the file stays."""
         self._file.close()
 
     def discard(self) -> None:
-        """Remove the file: the run is over."""
+        """Remove the file: the run is over. One that can't be removed does no harm: the run is known to be finished."""
+        try:
+            if fcntl is None:
+                self.close()  # an open file can't be removed there
+            self.path.unlink(missing_ok=True)  # while it is locked, so that nobody takes it up in between
+        except OSError as error:
+            logger.warning("can't remove %s: %s", self.path, error.strerror or error)
         self.close()
-        self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> "FileJournal":
         return self
@@ -87,46 +147,146 @@ class FileJournal:
     ) -> None:
         self.close()
 
-    def _lock(self) -> None:
-        """Keep other processes out until this one closes the file or dies."""
-        if fcntl is not None:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _read(self, fingerprint: str) -> None:
+        """Take over the good lines of this run; whatever follows them is cut off.
 
-    def _read(self, fingerprint: str) -> list[list[float]]:
-        """The values on file; whatever follows the last whole line is cut off."""
-        self._file.seek(0)
-        lines, end = [], 0
-        for line in self._file:
-            value = _parse(line)
-            if value is None:
-                break
-            lines.append(value)
-            end += len(line)
-        self._file.truncate(end)
-        if not lines:
-            self._write({"fingerprint": fingerprint})
-            return []
-        header, *values = lines
-        if not isinstance(header, dict) or header.get("fingerprint") != fingerprint:
+        Raises:
+            RunError: They are another run's.
+        """
+        try:
+            self._file.seek(0)
+            content = self._file.readall()
+        except OSError as error:
+            raise FileError(f"can't read {self.path}: {error.strerror or error}") from None
+        lines = _good_lines(content)
+        header = _header(lines)
+        if header is not None and header.fingerprint != fingerprint:
             raise RunError(f"{self.path} is the journal of another run: its arguments, prompts or weights differ")
-        return values
+        lines = lines if header is not None and header.journal == FORMAT else []
+        if b"\n" in content[lines[-1].end if lines else 0 :]:  # half a line is what a kill leaves
+            what = f"damaged in line {len(lines) + 1}" if lines else "damaged or of another version"
+            logger.warning("%s is %s; what it held from there on is measured again", self.path, what)
+        self._keep(lines)
+        if not lines:
+            header = Header(journal=FORMAT, fingerprint=fingerprint)
+            self._write(header.model_dump())
+            self._lines = [Line(header, self._digest, self._end)]
+
+    def _keep(self, lines: list[Line]) -> None:
+        """Let the file end after these lines."""
+        self._lines = lines
+        self._digest, self._end = (lines[-1].digest, lines[-1].end) if lines else (b"", 0)
+        try:
+            self._file.truncate(self._end)
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
 
     def _write(self, value: Any) -> None:
+        line, digest = _sealed(value, self._digest)
         try:
-            self._file.write(json.dumps(value).encode() + b"\n")
-            self._file.flush()
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
             if time.monotonic() - self._synced >= SYNC_SECONDS:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
         except OSError as error:
-            raise RunError(f"can't write {self.path}: {error.strerror or error}") from None
+            self._file.truncate(self._end)
+            raise _unwritable(self.path, error) from None
+        self._digest, self._end = digest, self._end + len(line)
 
 
-def _parse(line: bytes) -> Any | None:
-    """A whole line's value; None for half a line."""
-    if not line.endswith(b"\n"):
-        return None
+def is_being_written(path: Path) -> bool:
+    """Whether a process has this journal open."""
     try:
-        return json.loads(line)
-    except ValueError:
+        with open(path, "r+b", buffering=0) as file:
+            _lock(file)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def clear_journal(path: Path, *, finished: bool) -> bool:
+    """Remove a journal that nobody needs: its run is finished, or it holds nothing measured; tell whether it is gone.
+
+    Raises:
+        OSError: Another process is writing it, or it can't be removed.
+    """
+    with open(path, "r+b", buffering=0) as file:
+        _lock(file)
+        if finished or file.readall().count(b"\n") <= 1:
+            path.unlink(missing_ok=True)
+            return True
+    return False
+
+
+def _lock(file: FileIO) -> None:
+    """Keep other processes out until this one closes the file or dies.
+
+    Raises:
+        BlockingIOError: Another process has it, or has just removed it.
+    """
+    if fcntl is None:
+        return
+    for attempt in range(LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if attempt == LOCK_TRIES - 1:
+                raise
+            time.sleep(LOCK_WAIT)
+    if os.fstat(file.fileno()).st_nlink == 0:
+        raise BlockingIOError("the journal was just removed")
+
+
+def _sealed(value: Any, before: bytes) -> tuple[bytes, bytes]:
+    """The line that holds a value after a line of this digest, and its own digest."""
+    content = json.dumps(value).encode()
+    digest = _digest(content, before)
+    return START + digest + MIDDLE + content + END, digest
+
+
+def _digest(content: bytes, before: bytes) -> bytes:
+    return hashlib.blake2b(before + content, digest_size=DIGEST // 2).hexdigest().encode()
+
+
+def _good_lines(content: bytes) -> list[Line]:
+    """The lines up to the first that isn't whole and as it was written."""
+    lines, digest, end = list[Line](), b"", 0
+    for line in content.splitlines(keepends=True):
+        head = START + line[len(START) : len(START) + DIGEST] + MIDDLE
+        if not (line.startswith(head) and line.endswith(END)):
+            break
+        inner = line[len(head) : -len(END)]
+        if head != START + (digest := _digest(inner, digest)) + MIDDLE:
+            break
+        try:
+            value = parse_json(inner, allow_nan=True)
+        except FileError:
+            break
+        if lines and not _is_entry(value):
+            break
+        end += len(line)
+        lines.append(Line(value, digest, end))
+    return lines
+
+
+def _is_entry(value: Any) -> bool:
+    """Whether it is a list of numbers, or a result."""
+    if isinstance(value, dict):
+        return isinstance(value.get("result"), dict)
+    return isinstance(value, list) and all(type(number) in (int, float) for number in value)
+
+
+def _header(lines: list[Line]) -> Header | None:
+    try:
+        return validated(Header, lines[0].value, what="the journal") if lines else None
+    except FileError:
         return None
+
+
+def _unwritable(path: Path, error: OSError) -> FileError:
+    return FileError(f"can't write {path}: {error.strerror or error}; {KEPT}")

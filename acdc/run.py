@@ -13,8 +13,9 @@ from torch import Tensor
 
 from acdc.bars import Progressing, shown
 from acdc.circuit import MAX_LISTED_EDGES, Circuit
+from acdc.conclusion import found_from_json, found_to_json
 from acdc.discovery import Found, Journal
-from acdc.errors import ACDCError, ModelError
+from acdc.errors import ACDCError, FileError, ModelError, UnsavedError
 from acdc.evaluation import measure
 from acdc.files import write_atomically, write_json
 from acdc.identity import fingerprint, model_identity, versions
@@ -32,6 +33,7 @@ __all__ = ["RunResult", "discover", "load_run"]
 
 logger = logging.getLogger(__name__)
 
+UNSAVED = "what was found is in the journal: make room there, and the same command or call writes it without a search"
 # how far our logits may be from Hugging Face's, in units of the largest logit (of 1, where all are smaller); some
 # models' own norms and softmax are in float32 in a float64 model too
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.2}
@@ -171,14 +173,50 @@ class _Run:
         """Search in a workspace below `runs`; whatever stops it, a later call goes on from there."""
         workspace = open_workspace(runs, self.fingerprint, resume=resume)
         with workspace.journal:
-            try:
-                found = self.search(workspace.journal)
-            except ACDCError:  # it would fail again in the same place
-                discard(workspace)
-                raise
-            result = self.finish(found, workspace)
+            result = self.finished_in(workspace.path)
+            if result is None:
+                result = self.finish(self.found_in(workspace), workspace)
             workspace.journal.discard()
         return result
+
+    def finished_in(self, folder: Path) -> RunResult | None:
+        """This run, if an earlier process was stopped after it had written everything."""
+        if not (folder / RECORD).exists():
+            return None
+        try:
+            result = load_run(folder)
+        except ACDCError as error:
+            logger.warning("%s; the run is finished again from its journal", error)
+            return None
+        return result if result.record.get("fingerprint") == self.fingerprint else None
+
+    def found_in(self, workspace: Workspace) -> Found:
+        """The search's result: the one in the journal, or a search that goes on from it and keeps its result there."""
+        journal, graph = workspace.journal, self.problem.model.graph
+        if journal.result is not None:
+            try:
+                found = found_from_json(journal.result, graph)
+            except FileError as error:
+                logger.warning("%s; it is searched again", error)
+            else:
+                self.clock.lap("search")
+                return found
+        found = self.searched(workspace)
+        try:
+            journal.conclude(found_to_json(found, graph))
+        except FileError as error:  # the other files may still fit; if not, that is told
+            logger.warning("%s", error)
+        return found
+
+    def searched(self, workspace: Workspace) -> Found:
+        """A search that keeps what it measures, unless it fails where it would fail again."""
+        try:
+            return self.search(workspace.journal)
+        except FileError:  # like a full disk: it says nothing of the search
+            raise
+        except ACDCError:
+            discard(workspace)
+            raise
 
     def search(self, journal: Journal | None) -> Found:
         """The method's work."""
@@ -189,22 +227,39 @@ class _Run:
         return found
 
     def finish(self, found: Found, workspace: Workspace | None) -> RunResult:
-        """Measure the circuit and write everything; the record comes last, as the sign of a finished run."""
+        """Measure the circuit and write everything; the record comes last, as the sign of a finished run.
+
+        Raises:
+            UnsavedError: Something can't be written.
+        """
         _tell(self.tell, "measuring the circuit")
         graph, provenance = self.problem.model.graph, self.provenance(found)
         circuit = Circuit(graph, found.mask, found.scores, provenance, found.score_kind)
         metrics = {**measure(self.problem, found.mask), "held_out": self.measure_held_out(found.mask)}
         self.clock.lap("measuring")
         warnings = [*self.prompts()["notes"], *_warnings(found, metrics)]
+        record = self.record(found, workspace) | {"warnings": warnings}
         if workspace is None:
-            return RunResult(circuit, metrics, self.record(found, None) | {"warnings": warnings})
-        files = _write_results(workspace.path, circuit, metrics)
-        tokenizer, batch = self.problem.model.tokenizer, self.problem.batch
-        files = (*files, write_prompts(workspace.path / PROMPTS, tokenizer, batch, self.held_out))
-        record = self.record(found, workspace)
-        record |= {"warnings": warnings, "files": [*(file.name for file in files), RECORD]}
-        files = (*files, write_json(workspace.path / RECORD, record))
+            return RunResult(circuit, metrics, record)
+        try:
+            files = self.write(workspace.path, circuit, metrics, record)
+        except FileError as error:
+            raise UnsavedError(f"{error}; {UNSAVED}", RunResult(circuit, metrics, record)) from None
         return RunResult(circuit, metrics, record, workspace.path, files)
+
+    def write(
+        self, folder: Path, circuit: Circuit, metrics: Mapping[str, Any], record: dict[str, Any]
+    ) -> tuple[Path, ...]:
+        """Write everything; the record, which names the files, comes last.
+
+        Raises:
+            FileError: Something can't be written.
+        """
+        tokenizer, batch = self.problem.model.tokenizer, self.problem.batch
+        files = _write_results(folder, circuit, metrics)
+        files = (*files, write_prompts(folder / PROMPTS, tokenizer, batch, self.held_out))
+        record["files"] = [*(file.name for file in files), RECORD]
+        return (*files, write_json(folder / RECORD, record))
 
     def measure_held_out(self, mask: Bool[Tensor, "src dst"]) -> dict[str, Any] | None:
         """The circuit's metrics on as many prompts that the search did not see; None where the task has none to give.
@@ -282,6 +337,8 @@ def _write_results(folder: Path, circuit: Circuit, metrics: Mapping[str, Any]) -
     for name in ("circuit.dot", "circuit.svg"):
         try:
             files += circuit.draw(folder / name)
+        except FileError:
+            raise
         except Exception as error:  # hours of search are not lost for a picture
             logger.warning("%s could not be drawn: %s", name, error)
     return tuple(dict.fromkeys(files))

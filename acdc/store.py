@@ -4,12 +4,14 @@ import logging
 import os
 import re
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from acdc.errors import RunError
-from acdc.journal import FileJournal
+from acdc.errors import ACDCError, FileError, RunError
+from acdc.files import sweep
+from acdc.journal import FileJournal, clear_journal
 
 __all__ = ["JOURNAL", "RECORD", "Workspace", "check_writable", "discard", "open_workspace", "runs_folder"]
 
@@ -17,10 +19,11 @@ logger = logging.getLogger(__name__)
 
 JOURNAL, RECORD = "journal.jsonl", "run.json"  # the record is written last: a run that has one is finished
 LONGEST_NAME = 80
+SETTLED_SECONDS = 60  # a folder that changed later may be a run that is just starting
 
 
 class Workspace(NamedTuple):
-    """An unfinished run's folder, and its open journal."""
+    """A run's folder, and its open journal."""
 
     path: Path
     journal: FileJournal
@@ -55,20 +58,20 @@ def check_writable(folder: Path) -> None:
 
 
 def open_workspace(runs: Path, fingerprint: str, *, resume: bool) -> Workspace:
-    """The newest unfinished run of this fingerprint if there is one and `resume`, else a new run.
+    """The newest run of this fingerprint whose journal is still there, if there is one and `resume`, else a new run.
+
+    What killed processes left among these runs is cleared away.
 
     Raises:
-        RunError: The folder can't be made.
+        FileError: The folder or the journal can't be made.
     """
-    unfinished = _unfinished(runs, fingerprint) if resume else None
-    if unfinished is not None:
-        logger.info("continuing the unfinished run %s", unfinished.path)
-        return unfinished
-    try:
-        folder = _new_folder(runs, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{fingerprint[:8]}")
-    except OSError as error:
-        raise RunError(f"can't make a folder in {runs}: {error.strerror or error}") from None
-    return Workspace(folder, FileJournal(folder / JOURNAL, fingerprint))
+    workspace = _left_behind(runs, fingerprint) if resume else None
+    if workspace is not None:
+        logger.info("continuing the unfinished run %s", workspace.path)
+    else:
+        workspace = _new_workspace(runs, fingerprint)
+    _clear_away(runs, workspace.path)
+    return workspace
 
 
 def discard(workspace: Workspace) -> None:
@@ -78,15 +81,29 @@ def discard(workspace: Workspace) -> None:
         workspace.path.rmdir()
 
 
-def _unfinished(runs: Path, fingerprint: str) -> Workspace | None:
+def _left_behind(runs: Path, fingerprint: str) -> Workspace | None:
     for path in sorted(runs.glob(f"*/{JOURNAL}"), reverse=True):
-        if (path.parent / RECORD).exists() or fingerprint[:8] not in path.parent.name:
+        if fingerprint[:8] not in path.parent.name:
             continue
         try:
             return Workspace(path.parent, FileJournal(path, fingerprint))
-        except (RunError, BlockingIOError):  # of other arguments, or another process is at it
+        except (ACDCError, BlockingIOError):  # of other arguments, or another process is at it
             continue
     return None
+
+
+def _new_workspace(runs: Path, fingerprint: str) -> Workspace:
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{fingerprint[:8]}"
+    try:
+        folder = _new_folder(runs, name)
+    except OSError as error:
+        raise FileError(f"can't make a folder in {runs}: {error.strerror or error}") from None
+    try:
+        return Workspace(folder, FileJournal(folder / JOURNAL, fingerprint))
+    except BaseException:
+        (folder / JOURNAL).unlink(missing_ok=True)
+        folder.rmdir()
+        raise
 
 
 def _new_folder(runs: Path, run_id: str) -> Path:
@@ -99,6 +116,28 @@ def _new_folder(runs: Path, run_id: str) -> Path:
             return folder
         except FileExistsError:  # another process started the same run in the same second
             attempt += 1
+
+
+def _clear_away(runs: Path, own: Path) -> None:
+    """Remove what killed processes left: temporary files, journals of finished runs, and runs that measured nothing."""
+    sweep(own, all_of_them=True)  # its journal is locked, so nobody else writes there
+    for folder in runs.iterdir():
+        if folder == own or folder.is_symlink() or not folder.is_dir():
+            continue
+        try:
+            if time.time() - folder.stat().st_mtime > SETTLED_SECONDS:
+                _clear_run(folder)
+        except OSError:  # another process is at it, or was faster
+            continue
+
+
+def _clear_run(folder: Path) -> None:
+    sweep(folder)
+    journal, names = folder / JOURNAL, {path.name for path in folder.iterdir()}
+    if JOURNAL in names and (RECORD in names or len(names) == 1):
+        clear_journal(journal, finished=RECORD in names)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _safe(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from acdc.discovery.method import Found, Journal
+from acdc.discovery.method import Found, Journal, recorded
 from acdc.errors import RunError, unknown_name
 from acdc.graph import QKV, Graph
 from acdc.patching.problem import Problem
@@ -279,16 +279,12 @@ class _Search:
             return []
         edges, goes = [trial.edge for trial in trials], np.array([trial.goes for trial in trials])
         self.state.settle([dst for _, dst in edges])
-        losses = None if self.journal is None else self.journal.next()
-        if recorded := losses is not None:
-            if len(losses) != len(trials):
-                raise RunError("the journal of the stopped search does not fit this search; start it anew")
-        else:
-            removed = np.tril(np.broadcast_to(goes, (len(edges), len(edges))), -1) | np.eye(len(edges), dtype=bool)
-            losses = self.state.losses(edges, removed).tolist()
+        known = recorded(self.journal, len(trials))
+        removed = np.tril(np.broadcast_to(goes, (len(edges), len(edges))), -1) | np.eye(len(edges), dtype=bool)
+        losses = self.state.losses(edges, removed).tolist() if known is None else known
         if any(math.isnan(loss) for loss in losses):
             edge = self.state.graph.edge_name(*trials[0].edge)
             raise RunError(f"the loss becomes NaN near {edge}; use a wider dtype (float32 or float64)")
-        if self.journal is not None and not recorded:
+        if self.journal is not None and known is None:
             self.journal.append(losses)
         return losses

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from acdc.discovery.method import Journal
+from acdc.discovery.method import Journal, recorded
 from acdc.discovery.scores import EdgeScores
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
@@ -38,7 +38,7 @@ def exact(
         memory: About how many bytes a propagation may take.
 
     Raises:
-        RunError: A loss is NaN, or the journal is another search's.
+        RunError: A loss is NaN.
     """
     if memory < 1:
         raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
@@ -46,13 +46,11 @@ def exact(
     scores = np.full((graph.n_src, graph.n_dst), np.nan)
     done = 0
     for edges in _chunks(state, memory):
-        losses = None if journal is None else journal.next()
+        losses = recorded(journal, len(edges))
         if losses is None:
             losses = state.losses(edges).tolist()
             if journal is not None:
                 journal.append(losses)
-        elif len(losses) != len(edges):
-            raise RunError("the journal of the stopped search does not fit this search; start it anew")
         if any(math.isnan(loss) for loss in losses):
             raise RunError(f"the loss becomes NaN near {graph.edge_name(*edges[0])}; use a wider dtype")
         for edge, loss in zip(edges, losses, strict=True):

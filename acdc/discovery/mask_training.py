@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from acdc.discovery.hard_concrete import p_open, sample
-from acdc.discovery.method import Journal
+from acdc.discovery.method import Journal, recorded
 from acdc.errors import RunError
 from acdc.patching.masked import prompts_that_fit, weighted_logits
 from acdc.patching.problem import Problem
@@ -161,7 +161,7 @@ def train(
     """Train the gates from the log odds `start`.
 
     Raises:
-        RunError: The loss becomes NaN, or the journal is another search's.
+        RunError: The loss becomes NaN.
     """
     state = _State(start, pressure.n_multipliers, schedule)
     state.read(journal)
@@ -286,13 +286,9 @@ class _State:
             journal.append([float(self.step), self.smoothed, self.best, float(self.best_step), *tensors.tolist()])
 
     def read(self, journal: Journal | None) -> None:
-        """Go to the last recorded state.
-
-        Raises:
-            RunError: It is no state of this training.
-        """
-        last = None
-        while journal is not None and (values := journal.next()) is not None:
+        """Go to the last recorded state."""
+        last, size = None, 4 + 3 * sum(parameter.numel() for parameter in self.parameters)  # they and their moments
+        while (values := recorded(journal, size)) is not None:
             last = values
         if last is None:
             return
@@ -300,8 +296,6 @@ class _State:
             moments = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
             self.adam.state[parameter] = {"step": torch.tensor(float(last[0])), **moments}
         tensors, numbers = self._tensors(), last[4:]
-        if len(numbers) != sum(tensor.numel() for tensor in tensors):
-            raise RunError("the journal of the stopped search does not fit this search; start it anew")
         self.step, self.smoothed, self.best, self.best_step = int(last[0]), last[1], last[2], int(last[3])
         with torch.no_grad():
             for tensor, part in zip(tensors, self._split(numbers, tensors), strict=True):

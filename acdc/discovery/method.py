@@ -11,7 +11,7 @@ from acdc.metrics import METRICS
 from acdc.score_kinds import ScoreKind
 from acdc.task import Task
 
-__all__ = ["Found", "Journal", "Method", "default_metric"]
+__all__ = ["Found", "Journal", "Method", "default_metric", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,22 @@ class Journal(Protocol):
         """The next recorded values; None when all have been read."""
         ...
 
+    def reject(self) -> None:
+        """Forget the values that were given back last, and all after them: they don't fit this search."""
+        ...
+
     def append(self, values: list[float]) -> None:
         """Record values."""
         ...
+
+
+def recorded(journal: Journal | None, n: int) -> list[float] | None:
+    """The next recorded values, if there are any and they are `n`; others are forgotten, and measured again."""
+    values = None if journal is None else journal.next()
+    if journal is None or values is None or len(values) == n:
+        return values
+    journal.reject()
+    return None
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ class Memory:
     room: float = math.inf
     recorded: deque = field(default_factory=deque)
     written: list = field(default_factory=list)
+    rejected: int = 0
 
     def next(self) -> list[float] | None:
         return self.recorded.popleft() if self.recorded else None
@@ -172,6 +173,10 @@ class Memory:
         if len(self.written) >= self.room:
             raise KeyboardInterrupt
         self.written.append(values)
+
+    def reject(self) -> None:
+        self.recorded.clear()
+        self.rejected += 1
 
 
 @pytest.mark.parametrize("stop", [0, 1, 5])
@@ -186,7 +191,16 @@ def test_a_stopped_search_goes_on_to_the_same_circuit(stop: int) -> None:
     assert torch.equal(found.mask, expected.mask)
     assert torch.equal(found.scores.nan_to_num(9), expected.scores.nan_to_num(9)), "bit for bit"
     assert stopped.written + resumed.written == whole.written, "nothing is measured twice"
-    assert isinstance(found, Found)
+    assert isinstance(found, Found) and not resumed.rejected
+
+
+def test_values_that_do_not_fit_are_measured_again() -> None:
+    problem, whole = problem_of("gpt2"), Memory()
+    expected = acdc(problem, tau=0.01, journal=whole)
+    foreign = Memory(recorded=deque([*whole.written[:3], [0.5] * 99, *whole.written[4:]]))
+    found = acdc(problem, tau=0.01, journal=foreign)
+    assert torch.equal(found.mask, expected.mask) and foreign.rejected == 1
+    assert foreign.written == whole.written[3:]
 
 
 @pytest.mark.parametrize(
