@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from acdc.discovery import Found
-from acdc.errors import FileError
+from acdc.errors import FileError, printable
 from acdc.files import validated
 from acdc.graph import Graph
 
@@ -52,18 +52,10 @@ def found_from_json(value: Mapping[str, Any], graph: Graph) -> Found:
     told = validated(_Conclusion, value, what="the result in the journal doesn't fit")
     if not len(told.kept) == len(told.scores) == graph.n_edges:
         raise FileError(f"the result in the journal doesn't fit: it is of {len(told.kept):,} edges")
-    try:
-        return Found(
-            mask=_spread(graph, torch.tensor(told.kept), False),
-            scores=_spread(graph, torch.tensor(told.scores, dtype=torch.float64), torch.nan),
-            **told.told,
-        )
-    except TypeError as error:
-        raise FileError(f"the result in the journal doesn't fit: {error}") from None
-
-
-def _spread(graph: Graph, values: Tensor, elsewhere: float) -> Tensor:
     edges: Bool[Tensor, "src dst"] = graph.edges_mask
-    found = torch.full(edges.shape, elsewhere, dtype=values.dtype)
-    found[edges] = values
-    return found
+    mask, scores = torch.zeros_like(edges), torch.full(edges.shape, torch.nan, dtype=torch.float64)
+    mask[edges], scores[edges] = torch.tensor(told.kept), torch.tensor(told.scores, dtype=torch.float64)
+    try:
+        return Found(mask=mask, scores=scores, **told.told)
+    except TypeError as error:
+        raise FileError(f"the result in the journal doesn't fit: {printable(str(error))}") from None

@@ -108,6 +108,10 @@ class FileJournal:
         self._keep(self._lines[: self._next])
         self._next -= 1
 
+    def forget_result(self) -> None:
+        """Drop the recorded result; what was measured stays."""
+        self._keep(self._lines[:-1])
+
     def append(self, values: list[float]) -> None:
         """Record values; they outlive the process at once, and the machine within a second.
 

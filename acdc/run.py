@@ -198,6 +198,7 @@ class _Run:
                 found = found_from_json(journal.result, graph)
             except FileError as error:
                 logger.warning("%s; it is searched again", error)
+                journal.forget_result()
             else:
                 self.clock.lap("search")
                 return found

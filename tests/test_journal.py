@@ -40,6 +40,9 @@ def test_values_come_back_to_the_last_bit_and_the_result_last(tmp_path: Path) ->
     assert read(path) == VALUES
     with FileJournal(path, "f") as journal:
         assert journal.result == {"kept": [True]} and journal.recorded == 4
+        journal.forget_result()
+        assert journal.result is None and list(iter(journal.next, None)) == VALUES
+        journal.conclude({"kept": [True]})
     with pytest.raises(RunError, match="another run"):
         read(path, "g")
     assert read(path) == VALUES, "another run's journal is left alone"
