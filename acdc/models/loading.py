@@ -1,5 +1,7 @@
 """Finding and reading a model's files, with errors that say what to do."""
 
+import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -8,12 +10,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from acdc.errors import ModelError
+from acdc.errors import ACDCError, ModelError
+from acdc.models.config_file import check_config, check_config_file, check_heads, check_index
 from acdc.zoo import zoo_names, zoo_path
 
-__all__ = ["check_device_map", "check_one_device", "load_config", "load_model", "load_tokenizer", "resolve"]
+__all__ = ["check_device_map", "check_one_device", "load_config", "load_model", "load_tokenizer", "loaded", "resolve"]
 
 Loaded = TypeVar("Loaded")
+logger = logging.getLogger(__name__)
 
 
 def resolve(name_or_path: str) -> str:
@@ -46,22 +50,33 @@ def _check_folder(folder: Path) -> None:
             f"; {pickled[0]} is a pickle, which is never loaded: save the model again as safetensors" if pickled else ""
         )
         raise ModelError(f"model folder {str(folder)!r} has no weights (*.safetensors){hint}")
+    check_index(folder)
 
 
 def load_config(place: str, revision: str | None, trust_remote_code: bool) -> Any:
-    """The model's config."""
-    from transformers import AutoConfig
+    """The model's config, its sizes checked before anything is built from them.
 
-    return _load(
+    Raises:
+        ModelError: It can't be read, or a field can't be used.
+    """
+    from transformers import AutoConfig, PretrainedConfig
+
+    if Path(place).is_dir():
+        check_config_file(Path(place))
+    else:
+        check_config(loaded(place, lambda: PretrainedConfig.get_config_dict(place, revision=revision)[0]), place)
+    config = loaded(
         place, lambda: AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=trust_remote_code)
     )
+    check_heads(config, place)
+    return config
 
 
 def load_tokenizer(place: str, revision: str | None, trust_remote_code: bool) -> Any:
     """The model's tokenizer."""
     from transformers import AutoTokenizer
 
-    return _load(
+    return loaded(
         place, lambda: AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=trust_remote_code)
     )
 
@@ -108,7 +123,7 @@ def load_model(
     """
     from transformers import AutoModelForCausalLM
 
-    hf, info = _load(
+    hf, info = loaded(
         place,
         lambda: AutoModelForCausalLM.from_pretrained(
             place,
@@ -117,18 +132,65 @@ def load_model(
             dtype=dtype,
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # told below, with both shapes
             **({} if device_map is None else {"device_map": device_map}),
             **_kernels(config, dtype),
             output_loading_info=True,
         ),
     )
-    wrong = [*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])]
-    if wrong:
-        raise ModelError(
-            f"the weights of {place!r} don't fit its config: {len(wrong)} are missing or of another shape, "
-            f"first {sorted(wrong)[0]!r}"
-        )
+    _check_fit(place, hf, info)
+    _check_types(Path(place), hf)
     return hf
+
+
+def _check_fit(place: str, hf: Any, info: Mapping[str, Any]) -> None:
+    """Refuse weights that aren't the config's: transformers puts random numbers where some are missing.
+
+    Raises:
+        ModelError: A tensor is missing, of another shape, or of a layer that the config doesn't have.
+    """
+    own, problems = hf.state_dict(), []
+    for name, found, wanted in sorted(info["mismatched_keys"], key=str):
+        problems.append(f"{name!r} has the shape {list(found)} in the file, and the config asks for {list(wanted)}")
+    for name in sorted(info["missing_keys"] - {key[0] for key in info["mismatched_keys"]}):
+        shape = f" of shape {list(own[name].shape)}" if name in own else ""
+        problems.append(f"{name!r}{shape} is missing from the file")
+    unused = sorted(info["unexpected_keys"])
+    n_layers = getattr(hf.config, "num_hidden_layers", None)
+    beyond = [name for name in unused if n_layers is not None and _layer_of(name) >= n_layers]
+    problems += [f"{name!r} is in the file, and the config has only {n_layers} layers" for name in beyond]
+    problems += [str(message).splitlines()[0] for message in info.get("error_msgs", ())]
+    if problems:
+        more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+        raise ModelError(f"the weights of {place!r} don't fit its config: {problems[0]}{more}")
+    if unused:
+        logger.warning("%s: %d tensors of the file are used nowhere, like %r", place, len(unused), unused[0])
+
+
+def _check_types(folder: Path, hf: Any) -> None:
+    """Refuse whole numbers in a folder's weights: they would be taken for the values of packed ones.
+
+    Raises:
+        ModelError: A parameter's tensor isn't of floating-point numbers.
+    """
+    from safetensors import safe_open
+
+    own = {name for name, _ in hf.named_parameters()}
+    own |= {name.partition(".")[2] for name in own}  # as files of the bare decoder name them
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as tensors:
+            for name in own & set(tensors.keys()):
+                if not (kind := tensors.get_slice(name).get_dtype()).startswith(("F", "BF")):
+                    raise ModelError(
+                        f"{name!r} in {path} holds whole numbers ({kind}), and weights are floating-point numbers; "
+                        "give the model as it was before it was quantised"
+                    )
+
+
+def _layer_of(name: str) -> int:
+    """The layer that a tensor belongs to; -1 if to none."""
+    number = re.search(r"\.(\d+)\.", name)
+    return -1 if number is None else int(number[1])
 
 
 def _kernels(config: Any, dtype: torch.dtype) -> dict[str, str]:
@@ -137,12 +199,12 @@ def _kernels(config: Any, dtype: torch.dtype) -> dict[str, str]:
     return {"experts_implementation": "eager"} if experts and dtype == torch.float64 else {}
 
 
-def _load(place: str, load: Callable[[], Loaded]) -> Loaded:
+def loaded(place: str, load: Callable[[], Loaded]) -> Loaded:
     """`load()` without transformers' own bars, with whatever goes wrong told as a `ModelError` of one or two lines."""
     try:
         with _without_bars():
             return load()
-    except MemoryError:
+    except (MemoryError, ACDCError):
         raise
     except Exception as error:  # transformers, huggingface_hub and safetensors raise many kinds
         raise ModelError(f"model {place!r} can't be loaded: {_reason(place, error)}") from error

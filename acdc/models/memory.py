@@ -21,12 +21,13 @@ GIB = 2**30
 
 
 def weight_bytes(config: Any, dtype: torch.dtype, trust_remote_code: bool = False) -> int:
-    """Bytes of all parameters of a causal language model of this config; nothing is allocated for it."""
+    """Bytes of all parameters and buffers of a causal language model of this config; nothing is allocated for it."""
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
         hf = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    return sum(parameter.numel() for parameter in hf.parameters()) * dtype.itemsize
+    buffers = sum(buffer.numel() * buffer.itemsize for buffer in hf.buffers())  # like a mask of all pairs of positions
+    return sum(parameter.numel() for parameter in hf.parameters()) * dtype.itemsize + buffers
 
 
 def activation_bytes(

@@ -12,7 +12,15 @@ from acdc.errors import ModelError, TaskError, nearest, printable, unknown_name
 from acdc.graph import Graph
 from acdc.models.families import FAMILIES, Family
 from acdc.models.families.unfit import quantised, reason_against
-from acdc.models.loading import check_device_map, check_one_device, load_config, load_model, load_tokenizer, resolve
+from acdc.models.loading import (
+    check_device_map,
+    check_one_device,
+    load_config,
+    load_model,
+    load_tokenizer,
+    loaded,
+    resolve,
+)
 from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
 from acdc.models.parts import Parts
 from acdc.prompts import PromptBatch
@@ -88,17 +96,17 @@ class PatchableModel:
         check_device_map(device_map, device)
         place = resolve(str(name_or_path))
         config = load_config(place, revision, trust_remote_code)
-        family_of(config)
+        loaded(place, lambda: family_of(config))
         tokenizer = load_tokenizer(place, revision, trust_remote_code)
         if device_map is None:  # accelerate plans by itself what goes where
             passed = [torch.device("cpu"), torch_device] if torch_device.type != "cpu" else [torch_device]
-            needed = weight_bytes(config, torch_dtype, trust_remote_code)
+            needed = loaded(place, lambda: weight_bytes(config, torch_dtype, trust_remote_code))
             check_weights(str(name_or_path), needed, torch_dtype, passed)
         hf = load_model(place, config, revision, torch_dtype, trust_remote_code, device_map)
         if device_map is None:
             hf = hf.to(torch_device)
         check_one_device(hf, str(name_or_path))
-        return cls(hf.eval(), tokenizer, name=str(name_or_path))
+        return loaded(place, lambda: cls(hf.eval(), tokenizer, name=str(name_or_path)))
 
     @property
     def dtype(self) -> torch.dtype:
