@@ -120,14 +120,15 @@ class Circuit:
     score_kind: ScoreKind | None = None
 
     def __post_init__(self) -> None:
-        self.graph.check_mask(self.mask)
+        own = self.__dict__  # the copies that this circuit holds: reading a field would copy it again
+        self.graph.check_mask(own["mask"])
         check_score_kind(self.score_kind)
-        scores, shape = self.scores, (self.graph.n_src, self.graph.n_dst)
+        scores, shape = own["scores"], (self.graph.n_src, self.graph.n_dst)
         if scores is None:
             return
         if tuple(scores.shape) != shape:
             raise CircuitError(f"scores for {self.graph.shape} must be {list(shape)}, not {list(scores.shape)}")
-        object.__setattr__(self, "scores", scores.masked_fill(~self.graph.edges_mask, math.nan))
+        scores.masked_fill_(~self.graph.edges_mask, math.nan)
 
     @classmethod
     def from_edges(

@@ -35,6 +35,7 @@ def show(
 ) -> None:
     """Print a run's numbers and its strongest edges; nothing is written but the picture that --draw asks for."""
     from acdc.result import find_run, load_run
+    from acdc.score_kinds import words_of
 
     show_warnings()
     shape = None if graph is None else circuit_at(graph).graph
@@ -46,7 +47,7 @@ def show(
         dump(found | {"drawn": [str(path) for path in drawn]})
         return
     say(repr(circuit) if result is None else f"{result.summary()}\n{result.predictions()}")
-    table(["edge", "score"], _strongest(circuit, edges))
+    table(["edge", words_of(circuit.score_kind).label], _strongest(circuit, edges))
     for path in (*(() if result is None else result.files), *drawn):
         say(f"  {path}")
 

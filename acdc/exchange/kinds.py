@@ -26,8 +26,13 @@ BYTES = {  # how files of other kinds start
     b"\x80": PICKLE,
     b"\x1f\x8b": "is compressed by gzip; unpack it first",
 }
-GRAPHVIZ = re.compile(r"\s*(?://[^\n]*\s*|/\*.*?\*/\s*)*(?:strict\s+)?(?:di)?graph\b[^{};]*\{", re.DOTALL)
-EDGE = re.compile(r"\s*[\w.\-<>\"]+\s*(?:->|,|\t|\s)\s*[\w.\-<>\"]+(?:[\s,]+[-+\w.{}:'\"]+)*\s*")
+# possessive, so that no hostile text makes them try again and again
+GRAPHVIZ = re.compile(r"\s*+(?>//[^\n]*+\s*+|/\*.*?\*/\s*+)*+(?:strict\s++)?(?:di)?graph\b[^{};]*+\{", re.DOTALL)
+ENDS = re.compile(r"\s*->\s*|[\s,]+")  # between the two ends of an edge, and its weight
+WORD = re.compile(r"[-+\w.<>{}:'\"]+")
+OTHER_TOOLS = re.compile(
+    r"hook_|Resid |MLP \d|A\d+\.\d"
+)  # lists that are read, so that something else is wrong with this one
 HEADS = 4096  # letters and bytes of a file's beginning
 
 
@@ -117,9 +122,14 @@ def _of_text(text: str) -> str | None:
     if lines and re.match(r"(?:edge|src|source)\b[\w \"]*,", lines[0], re.IGNORECASE):
         return "is a table of edges (CSV), which doesn't say the model's shape; " + RUN
     lines = lines if len(text) <= HEADS else lines[:-1]  # the last one may be cut
-    if len(lines) > 0 and all(map(EDGE.fullmatch, lines)) and not re.search(r"hook_|Resid |MLP \d|A\d+\.\d", head):
+    if lines and all(map(_is_edge, lines)) and not OTHER_TOOLS.search(head):
         return (
             "is a plain list of edges in no tool's names that are known; in Python, Circuit.from_edges(graph, names) "
             "takes names like 'a0.h1->a1.h0<q>'"
         )
     return None
+
+
+def _is_edge(line: str) -> bool:
+    words = ENDS.split(line.strip())
+    return 2 <= len(words) <= 6 and all(map(WORD.fullmatch, words))

@@ -3,6 +3,7 @@
 import gzip
 import json
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,16 @@ def test_folders_and_files_that_aren_t_there(tmp_path: Path) -> None:
         read_circuit(tmp_path)
     with pytest.raises(CircuitError, match="No such file"):
         read_circuit(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("->" * 5000, "a " * 5000, "a, " * 5000 + "!", "//  \t  \n" * 1000, "/*" * 5000, "/* */ " * 2000 + "x"),
+        *("graph " * 2000, "edge" + " " * 10_000, "{" * 10_000, "[" * 100_000, '"' * 10_000, "<svg" * 10_000),
+    ],
+)
+def test_no_text_is_looked_at_for_long(text: str) -> None:
+    start = time.monotonic()
+    kind_of(text.encode())
+    assert time.monotonic() - start < 2
