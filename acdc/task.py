@@ -150,12 +150,12 @@ class Task(ABC):
     def _shortfall(self, given: int, asked: int) -> str | None:
         if given >= asked:
             return None
-        return f"task {self.name!r} gave {given} pairs where {asked} were asked for; these are used"
+        return f"task {self.name!r} gave {given} pair{'s'[: given != 1]} where {asked} were asked for; these are used"
 
     def _split_note(self, given: int, used: int, asked: int, held_out: bool) -> str | None:
         if used == asked:
             return None
-        told = f"task {self.name!r} gave {given} pairs where {asked} were asked for"
+        told = f"task {self.name!r} gave {given} pair{'s'[: given != 1]} where {asked} were asked for"
         if given == used:
             return f"{told}; these are used, and none is held out of so few"
         return f"{told}; {used} of them, {'' if held_out else 'not '}held out, are used"

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from acdc.errors import TaskError, printable
 
-__all__ = ["Surroundings", "continuation", "encode", "names_of", "single_token", "surroundings"]
+__all__ = ["Surroundings", "continuation", "encode", "names_of", "pieces", "single_token", "surroundings"]
 
 ANCHORS = ("\n", ":", ".")  # few tokenizers join one of these with what comes after it
 
@@ -77,3 +77,12 @@ def surroundings(tokenizer: Any, text: str) -> Surroundings:
 def names_of(tokenizer: Any, ids: list[int] | tuple[int, ...]) -> list[str]:
     """The tokens as the tokenizer writes them, special ones included."""
     return [str(token) for token in tokenizer.convert_ids_to_tokens(list(ids))]
+
+
+def pieces(tokenizer: Any, ids: list[int] | tuple[int, ...]) -> list[str]:
+    """The tokens as they read in a text, each with the space that belongs to it."""
+    names, texts = names_of(tokenizer, ids), [str(tokenizer.decode([token])) for token in ids]
+    return [
+        f" {text}" if name.startswith("▁") and not text.startswith(" ") else text
+        for name, text in zip(names, texts, strict=True)
+    ]

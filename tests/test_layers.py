@@ -21,7 +21,7 @@ FLOORS = [  # from the ground up; names in one group are siblings
     ["journal", "options", "identity", "conclusion"],
     ["store"],
     ["plan", "result"],
-    ["run", "recall", "findings"],
+    ["run", "recall", "findings", "preview"],
     ["evaluation_folder"],
     ["evidence", "benchmarking"],
     ["cli"],

@@ -2,12 +2,19 @@
 
 import shutil
 import textwrap
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, dump, say, table
+from acdc.cli.terminal import Debug, Json, dump, guessed, hush, pairs, say, table
+from acdc.errors import RunError
+
+if TYPE_CHECKING:
+    from acdc.evaluation.predictions import Token
+    from acdc.preview import Preview
 
 __all__ = ["methods", "models", "tasks"]
 
@@ -15,8 +22,102 @@ ABLE = 0.9  # share of right answers from which on a bundled model is said to do
 
 
 @app.command()
-def tasks(as_json: Json = False, debug: Debug = False) -> None:
-    """List the installed tasks, and how well the bundled models do them."""
+def tasks(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A task, to see prompts of it: a name, path/to/file.py:Class, module:Class."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Show what this model makes of them. [default: only the default model's tokens]")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
+    task_option: Annotated[
+        list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
+    ] = None,
+    bos: Annotated[
+        bool | None,
+        typer.Option("--bos/--no-bos", help="Start prompts with a BOS token. [default: as the tokenizer does]"),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the installed tasks, and how well the bundled models do them; with NAME, show prompts of that task.
+
+    Tokens stand between bars. With --model, what it answers: the most probable tokens after each prompt.
+    """
+    if name is None:
+        if model is not None or task_option or bos is not None:
+            raise RunError("--model, --task-option and --bos show prompts of a task; name it: acdc tasks ioi --model M")
+        _installed(as_json)
+        return
+    of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+    hush()
+    from acdc.preview import preview, written
+
+    if model is None:
+        found = written(name, n=n, seed=seed, bos=bos, **of_task)
+    else:
+        loading: dict[str, Any] = {
+            "dtype": dtype,
+            "device": device,
+            "revision": revision,
+            "trust_remote_code": trust_remote_code,
+        }
+        found = preview(model, name, n=n, seed=seed, bos=bos, task_options=of_task, **loading)
+    if as_json:
+        dump(asdict(found))
+        return
+    _show(found)
+
+
+def _show(found: "Preview") -> None:
+    """The examples, a paragraph each."""
+    before = "".join(found.before) or "nothing"
+    say(f"{found.task}: {found.summary}\n{found.model}; put before a prompt: {before}")
+    for note in found.notes:
+        say(note)
+    for i, example in enumerate(found.examples, 1):
+        say(f"\n{i}. clean      {_bars(example.clean)}\n   corrupted  {_bars(example.corrupt)}")
+        wrong = f", not {_some(example.wrong)}" if example.wrong else ""
+        say(f"   answer     {_some(example.correct)}{wrong}")
+        if example.p_correct is not None:
+            mark = "right" if example.right else f"not right: p(correct) {example.p_correct:.2g}"
+            say(f"   {'model':<10} {_tokens(example.top['model'])} ({mark})")
+            say(f"   {'corrupted':<10} {_tokens(example.top['corrupted'])}")
+    if found.better is not None:
+        right = sum(bool(example.right) for example in found.examples)
+        say(
+            f"\nA right answer is the most probable token in {right} of {len(found.examples)}; right answers have more "
+            f"probability than wrong ones in {found.better:.0%}."
+        )
+
+
+def _bars(tokens: Sequence[str]) -> str:
+    return "".join(f"|{_escaped(token)}" for token in tokens) + "|"
+
+
+def _escaped(text: str) -> str:
+    """The text with its line breaks and tabs to be seen."""
+    return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+
+
+def _some(answers: Sequence[str]) -> str:
+    return "/".join(map(repr, answers[:5])) + (f" and {len(answers) - 5} more" if len(answers) > 5 else "")
+
+
+def _tokens(top: "Sequence[Token]") -> str:
+    return ", ".join(f"{each.token!r} {each.p:.2g}" for each in top)
+
+
+def _installed(as_json: bool) -> None:
+    """The installed tasks, and how well the bundled models do them."""
     from acdc.task import registered_tasks
     from acdc.zoo import zoo_scores
 
@@ -44,6 +145,7 @@ def tasks(as_json: Json = False, debug: Debug = False) -> None:
     )
     _paragraph(told, indent="")
     _paragraph("Your own: path/to/file.py:Class, or an entry point in the group 'acdc.tasks'.", indent="")
+    _paragraph("Prompts of a task, and what a model answers: acdc tasks NAME --model MODEL.", indent="")
 
 
 def _models(row: dict[str, Any]) -> str:
