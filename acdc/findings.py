@@ -92,6 +92,11 @@ class Evaluation:
         files = [str(file) for file in self.files]
         return {**self.report, "path": None if self.path is None else str(self.path), "files": files}
 
+    def _repr_html_(self) -> str:
+        from acdc.drawing.notebook import facts_html
+
+        return facts_html(_title(self.report), _facts(self.report))
+
     def __repr__(self) -> str:
         return f"Evaluation({self.circuit!r}; {', '.join(self.report['parts'])})"
 

@@ -99,6 +99,13 @@ class RunResult:
             "edges": list(self.circuit.edges),
         }
 
+    def _repr_html_(self) -> str:
+        from acdc.drawing.notebook import facts_html, html_circuit
+
+        warnings = [("warning", warning) for warning in self.warnings]
+        facts = [*_facts(self.metrics, self.record).items(), *warnings]
+        return facts_html(_title(self.arguments), facts) + html_circuit(self.circuit)
+
     def __repr__(self) -> str:
         where = "not saved" if self.path is None else str(self.path)
         return f"RunResult({self.circuit!r}, {where})"

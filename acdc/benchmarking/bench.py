@@ -1,6 +1,5 @@
 """Run methods on models whose circuit is known, and keep each result, so that a stopped benchmark goes on."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,13 +9,14 @@ from typing import Any
 import pandas as pd
 
 from acdc.bars import Progressing, shown
+from acdc.benchmarking.kept import load_result
 from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import TAUS, rank
 from acdc.benchmarking.recovery import compare, strongest
 from acdc.circuit import Circuit
 from acdc.discovery import METHODS, Method
 from acdc.discovery.method import default_metric
-from acdc.errors import ACDCError, ModelError, RunError, unknown_name
+from acdc.errors import ACDCError, FileError, ModelError, RunError, unknown_name
 from acdc.evaluation.roc import roc_auc
 from acdc.files import write_atomically, write_json
 from acdc.identity import fingerprint, model_identity, versions
@@ -210,11 +210,13 @@ class _Bench:
 
 
 def _kept(path: Path, mark: str) -> dict[str, Any] | None:
-    """A former result of this fingerprint; None where there is none, or the file is damaged."""
+    """A former result of this fingerprint; None where there is none, or, with a warning, where the file is damaged."""
+    if not path.exists():
+        return None
     try:
-        kept = json.loads(path.read_bytes())
-        return dict(kept["row"]) if kept["fingerprint"] == mark else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return load_result(path, mark)
+    except FileError as error:
+        logger.warning("%s; it is made again", error)
         return None
 
 

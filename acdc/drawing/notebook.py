@@ -1,13 +1,14 @@
 """How a notebook shows a circuit: its picture, or, for a large one, a table of its strongest edges."""
 
 import math
+from collections.abc import Iterable
 from html import escape
 
 from acdc.circuit import MAX_DRAWN_EDGES, Circuit
 from acdc.drawing.render import picture
 from acdc.score_kinds import words_of
 
-__all__ = ["html_table", "mimebundle"]
+__all__ = ["facts_html", "html_circuit", "html_table", "mimebundle"]
 
 TABLE_ROWS = 30
 
@@ -17,6 +18,22 @@ def mimebundle(circuit: Circuit) -> dict[str, str]:
     if circuit.n_edges <= MAX_DRAWN_EDGES:
         return {"image/svg+xml": picture(circuit).svg}
     return {"text/html": html_table(circuit)}
+
+
+def html_circuit(circuit: Circuit) -> str:
+    """The same within a page: the SVG inline, or the table."""
+    bundle = mimebundle(circuit)
+    svg = bundle.get("image/svg+xml", "")
+    return f"<div>{svg[svg.find('<svg') :]}</div>" if svg else bundle["text/html"]
+
+
+def facts_html(title: str, facts: Iterable[tuple[str, str]]) -> str:
+    """Named lines of text as an HTML table under a title, with everything escaped."""
+    rows = "".join(
+        f'<tr><th style="text-align: left">{escape(name)}</th><td style="text-align: left">{escape(text)}</td></tr>'
+        for name, text in facts
+    )
+    return f"<p><b>{escape(title)}</b></p><table>{rows}</table>"
 
 
 def html_table(circuit: Circuit, rows: int = TABLE_ROWS) -> str:
