@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from acdc.errors import CircuitError, FileError, printable
+from acdc.errors import CircuitError, FileError, printable, shown
 from acdc.files import validated
 from acdc.graph import Graph
 from acdc.score_kinds import ScoreKind, check_score_kind
@@ -270,7 +270,7 @@ def _listed(graph: Graph, edges: Mapping[str, Any]) -> tuple[list[int], list[int
         i, j = sources.get(src), destinations.get(dst)
         if i is None or j is None or i >= upstream[j]:
             graph.parse_edge(name)  # raises, saying what is wrong with the name
-            raise CircuitError(f"{printable(repr(name), 60)} isn't written as an edge's name")
+            raise CircuitError(f"{shown(name, 60)} isn't written as an edge's name")
         in_graph, score = _edge(name, info)
         rows.append(i)
         columns.append(j)
@@ -281,13 +281,13 @@ def _listed(graph: Graph, edges: Mapping[str, Any]) -> tuple[list[int], list[int
 
 def _edge(name: str, info: Any) -> tuple[bool, float]:
     if not isinstance(info, dict) or not isinstance(info.get("in_graph"), bool):
-        raise CircuitError(f"{name!r} needs an 'in_graph' that is true or false, not {printable(repr(info), 80)}")
+        raise CircuitError(f"{name!r} needs an 'in_graph' that is true or false, not {shown(info, 80)}")
     score = info.get("score")
     if score is None or info.get("measured") is False:
         return info["in_graph"], math.nan
     if isinstance(score, bool) or not isinstance(score, int | float):
-        raise CircuitError(f"{name!r} needs a number as its score, not {printable(repr(score), 80)}")
+        raise CircuitError(f"{name!r} needs a number as its score, not {shown(score, 80)}")
     try:
         return info["in_graph"], float(score)
     except OverflowError:
-        raise CircuitError(f"{name!r} needs a number as its score, not one of {len(str(score))} digits") from None
+        raise CircuitError(f"{name!r} needs a number as its score, not {shown(score)}") from None

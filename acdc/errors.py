@@ -1,5 +1,6 @@
 """The user's mistakes: each message says what was wrong, what was expected and what to do."""
 
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -14,6 +15,7 @@ __all__ = [
     "UnsavedError",
     "nearest",
     "printable",
+    "shown",
     "unknown_name",
 ]
 
@@ -134,3 +136,22 @@ def printable(text: str, longest: int = 300) -> str:
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxlong, SHORT.maxother = 4, 400, 100, 400
+
+
+def shown(value: object, longest: int = 60) -> str:
+    """`repr` for a message: in one short line, and soon, whatever the value is.
+
+    >>> shown([[1]] * 1000), shown("a" * 100, 10)
+    ('[[1], [1], [1], [1], [1], [1], ...]', "'aaaaaaaa…")
+    """
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return f"a number of about {value.bit_length() * 3 // 10:,} digits"
+    try:
+        text = SHORT.repr(value)
+    except Exception:  # a value that isn't ours may fail at anything
+        text = f"a {type(value).__name__}"
+    return printable(text, longest)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from acdc.errors import FileError, printable
+from acdc.errors import FileError, printable, shown
 
 __all__ = [
     "parse_json",
@@ -184,7 +184,7 @@ def validated(schema: type[Schema], value: Any, *, what: str) -> Schema:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        came = "" if first["type"] == "missing" else f", not {printable(repr(first['input']), 60)}"
+        came = "" if first["type"] == "missing" else f", not {shown(first['input'])}"
         field = f"{printable(place, 100)!r}: " if place else ""
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         message = first["msg"].removeprefix("Value error, ")

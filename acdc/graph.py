@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from acdc.errors import CircuitError, printable
+from acdc.errors import CircuitError, shown
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -54,9 +54,8 @@ class Graph:
         for field in ("n_layers", "n_heads", "d_model"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
-                came = "one of hundreds of digits" if isinstance(value, int) and value > 2**300 else repr(value)
                 expected = f"a positive integer of at most {LARGEST:,}"
-                raise CircuitError(f"a graph's {field} must be {expected}, not {printable(came, 40)}")
+                raise CircuitError(f"a graph's {field} must be {expected}, not {shown(value, 40)}")
         if self.n_src * self.n_dst > MAX_PAIRS:
             raise CircuitError(
                 f"a graph may have at most {MAX_PAIRS:,} pairs of a source and a destination; {self.shape} have more"
@@ -167,16 +166,16 @@ class Graph:
             CircuitError: The name isn't `source->destination`, or this graph has no such edge.
         """
         src, arrow, dst = (part.strip() for part in name.partition("->"))
-        shown = printable(repr(name), 80)
+        edge = shown(name, 80)
         if not arrow:
-            raise CircuitError(f"{shown} is no edge: expected 'source->destination', like 'a0.h1->a1.h0<q>'")
+            raise CircuitError(f"{edge} is no edge: expected 'source->destination', like 'a0.h1->a1.h0<q>'")
         for kind, part, known in (("source", src, self.src_index), ("destination", dst, self.dst_index)):
             if part not in known:
-                named = printable(repr(part), 60)
-                raise CircuitError(f"{shown}: {named} is no {kind} of a graph of {self.shape}{_hint(part)}")
+                named = shown(part, 60)
+                raise CircuitError(f"{edge}: {named} is no {kind} of a graph of {self.shape}{_hint(part)}")
         i, j = self.src_index[src], self.dst_index[dst]
         if i >= int(self.upstream[j]):
-            raise CircuitError(f"{shown}: {src} does not come before {dst}, so no edge joins them")
+            raise CircuitError(f"{edge}: {src} does not come before {dst}, so no edge joins them")
         return i, j
 
     @property

@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from acdc.errors import RunError, printable, unknown_name
+from acdc.errors import RunError, shown, unknown_name
 
 __all__ = ["Bytes", "Checked", "Count", "Learning", "Part", "Range", "Seed", "Share", "Steps", "Word", "checked"]
 
@@ -155,13 +155,7 @@ def _described(kind: Any) -> str:
 
 def _shown(value: Any) -> str:
     """The value in a message: short, in one line."""
-    if isinstance(value, int) and abs(value) >= 10**20:
-        return f"a number of about {value.bit_length() * 3 // 10:,} digits"
-    try:
-        text = repr(str(value) if isinstance(value, Word) else value)
-    except Exception as error:  # a value's own __repr__ may do anything
-        text = f"a {type(value).__name__} ({type(error).__name__})"
-    return printable(text, 80)
+    return shown(str(value) if isinstance(value, Word) else value, 80)
 
 
 def _number(value: int | float) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from acdc.circuit import Circuit
-from acdc.errors import CircuitError, printable
+from acdc.errors import CircuitError, printable, shown
 from acdc.exchange.auto_circuit import from_auto_circuit, to_auto_circuit
 from acdc.exchange.format import (
     Format,
@@ -83,7 +83,7 @@ def _hook_entry(item: Any) -> Entry:
         return str(HookEdge(receiver, sender)), score
     if not isinstance(edge, str):
         raise CircuitError(
-            f"{_shown(item)} is no edge: expected [receiver, index, sender, index], or that with its effect"
+            f"{shown(item, 80)} is no edge: expected [receiver, index, sender, index], or that with its effect"
         )
     return edge, score
 
@@ -94,7 +94,7 @@ def _hook_point(name: Any, index: Any) -> HookPoint:
     numbers = isinstance(index, list) and all(i is None or type(i) is int for i in index)
     if not isinstance(name, str) or not numbers:
         raise CircuitError(
-            f"{_shown([name, index])} is no hook point: expected one like ['blocks.0.hook_mlp_in', [null]]"
+            f"{shown([name, index], 80)} is no hook point: expected one like ['blocks.0.hook_mlp_in', [null]]"
         )
     return HookPoint(name, tuple(index))
 
@@ -106,14 +106,10 @@ def _unpack_names(value: Any) -> list[Entry]:
         _fail_list(value)
     for item in value:
         if isinstance(item, list) and len(item) == 2 and type(item[0]) is int:
-            raise CircuitError(f"{_shown(item)} is of one position: edges of single positions can't be carried")
+            raise CircuitError(f"{shown(item, 80)} is of one position: edges of single positions can't be carried")
         if not isinstance(item, str):
-            raise CircuitError(f"{_shown(item)} is no edge: expected a name like 'A0.1->A1.0.Q'")
+            raise CircuitError(f"{shown(item, 80)} is no edge: expected a name like 'A0.1->A1.0.Q'")
     return [(item, None) for item in value]
-
-
-def _shown(value: Any) -> str:
-    return printable(repr(value), 80)
 
 
 def _fail_list(value: Any) -> Any:
@@ -248,4 +244,4 @@ def _score(edge: str, value: Any) -> float:
             return float(value)
         except OverflowError:
             pass
-    raise CircuitError(f"{edge!r} needs a number or null as its score, not {_shown(value)}")
+    raise CircuitError(f"{edge!r} needs a number or null as its score, not {shown(value, 80)}")

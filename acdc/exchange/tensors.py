@@ -16,7 +16,7 @@ from torch import Tensor
 
 from acdc.circuit import Circuit
 from acdc.circuit_file import cfg_of, graph_of_cfg
-from acdc.errors import CircuitError, printable
+from acdc.errors import CircuitError, printable, shown
 from acdc.exchange.edge_lists import LONGEST, lost_scores
 from acdc.exchange.format import (
     SHAPELESS,
@@ -157,7 +157,7 @@ def _header(ours: Any) -> dict[str, Any]:
     if not isinstance(ours, dict):
         raise CircuitError(f"'acdc' must be a dict, not {type(ours).__name__}")
     if (version := ours.get("version", TORCH_VERSION)) != TORCH_VERSION:
-        came = printable(repr(version), 40)
+        came = shown(version, 40)
         raise CircuitError(f"has format version {came}; this program reads version {TORCH_VERSION}")
     if not isinstance(provenance := ours.get("provenance", "{}"), str):
         raise CircuitError(f"its 'provenance' must be JSON as text, not {type(provenance).__name__}")
@@ -266,7 +266,7 @@ def _read_acdc(content: bytes, expected: Graph | None, lossy: bool) -> Circuit:
     for key, present in data.items():
         edge = _hook_edge(key)
         if not isinstance(present, bool):
-            raise CircuitError(f"{str(edge)!r} must be True or False, not {printable(repr(present), 60)}")
+            raise CircuitError(f"{str(edge)!r} must be True or False, not {shown(present, 60)}")
         if not edge.is_inside_a_node:
             found.add(edge.edge(expected), present, math.nan)
             n += 1
@@ -283,8 +283,8 @@ def _hook_edge(key: Any) -> HookEdge:
     parts: tuple[Any, ...] = key if isinstance(key, tuple) and len(key) == 4 else (None,) * 4
     names, indices = parts[::2], parts[1::2]
     if not all(isinstance(name, str) and len(name) <= LONGEST for name in names) or not all(map(_is_index, indices)):
-        shown = printable(repr(key), 80)
-        raise CircuitError(f"{shown} is no edge of ACDC's: expected (receiver, index, sender, index)")
+        came = shown(key, 80)
+        raise CircuitError(f"{came} is no edge of ACDC's: expected (receiver, index, sender, index)")
     return HookEdge(HookPoint(parts[0], parts[1]), HookPoint(parts[2], parts[3]))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acdc.circuit import Circuit
-from acdc.errors import CircuitError, printable
+from acdc.errors import CircuitError, printable, shown
 from acdc.exchange.format import (
     Format,
     Listed,
@@ -59,7 +59,7 @@ def _to_networkx(circuit: Circuit) -> "nx.MultiDiGraph":
 def _from_networkx(found: Any, expected: Graph | None) -> Circuit:
     header = parse_json(str(found.nodes.get("input", {}).get("circuit", "{}")))
     if not isinstance(header, dict):
-        raise CircuitError(f"the attribute 'circuit' of its node 'input' must be an object, not {_shown(header)}")
+        raise CircuitError(f"the attribute 'circuit' of its node 'input' must be an object, not {shown(header, 80)}")
     if not found.is_directed():
         raise CircuitError("its graph is undirected; a circuit's edges have a direction")
     listed = Listed(graph_of(header, expected))
@@ -72,14 +72,14 @@ def _edge_name(src: Any, dst: Any, data: dict[str, Any]) -> str:
     kind = data.get("input", "")
     name = f"{src}->{dst}" + (f"<{kind}>" if kind else "")
     if data.get("name", name) != name:
-        raise CircuitError(f"the edge {_shown(name)} is called {_shown(data['name'])}")
+        raise CircuitError(f"the edge {shown(name, 80)} is called {shown(data['name'], 80)}")
     return name
 
 
 def _kept(data: dict[str, Any]) -> bool:
     kept = data.get("kept", True)  # an edge of another tool's graph is in it
     if not isinstance(kept, bool):
-        raise CircuitError(f"'kept' must be true or false, not {_shown(kept)}")
+        raise CircuitError(f"'kept' must be true or false, not {shown(kept, 80)}")
     return kept
 
 
@@ -92,11 +92,7 @@ def _score(data: dict[str, Any]) -> float:
             return float(score)
     except OverflowError:
         pass
-    raise CircuitError(f"a score must be a number, not {_shown(score)}")
-
-
-def _shown(value: Any) -> str:
-    return printable(repr(value), 80)
+    raise CircuitError(f"a score must be a number, not {shown(score, 80)}")
 
 
 def _text(content: bytes) -> str:
@@ -108,7 +104,7 @@ def _text(content: bytes) -> str:
         raise CircuitError("is no UTF-8 text") from None
     if (declared := DECLARED.match(text)) and declared[1].lower() not in ("utf-8", "us-ascii", "ascii"):
         raise CircuitError(
-            f"is declared as {_shown(declared[1])}; only UTF-8 is read"
+            f"is declared as {shown(declared[1], 80)}; only UTF-8 is read"
         )  # the next check would see nothing
     if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entities can grow without end
         raise CircuitError("declares a document type, which is not read")

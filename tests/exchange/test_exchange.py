@@ -593,3 +593,25 @@ def test_scores_are_flipped_on_demand(tmp_path: Path, capsys: pytest.CaptureFixt
     names.write_text("A0.1->MLP 0\n")
     assert main(["convert", str(names), str(target), "--graph", str(source), "--flip-scores"]) == 2
     assert "no scores" in capsys.readouterr().err
+
+
+LAUGHS: list[Any] = ["ha"]
+for _ in range(60):  # a few bytes in a pickle, and 2 ** 60 words as text
+    LAUGHS = [LAUGHS, LAUGHS]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, LAUGHS) for key in ("cfg", "acdc", "src_nodes", "edges_scores", "nodes_scores")),
+        *(("cfg", cfg_of(SMALL) | {"n_layers": value}) for value in (LAUGHS, 10**5000)),
+        *(("acdc", {"version": value}) for value in (LAUGHS, 10**5000)),
+        ("acdc", {"score_kind": LAUGHS}),
+    ],
+    ids=range(10),
+)
+def test_values_that_grow_when_they_are_shown_are_shown_in_short(key: str, value: Any, tmp_path: Path) -> None:
+    torch.save(reference_pt(SMALL, **{key: value}), tmp_path / "c.pt")
+    with pytest.raises(CircuitError) as caught:
+        read_circuit(tmp_path / "c.pt")
+    assert len(str(caught.value)) < 500
