@@ -151,9 +151,9 @@ def recall(
     """
     try:
         circuit, record, beside = open_circuit(run)
-    except ShapelessError as error:
+    except ShapelessError:
         if model is None:
-            raise RunError(f"{error}; or name the model (model, --model)") from None
+            raise RunError(f"{run} doesn't say the model's shape; name its model (model, --model)") from None
         loading = {"dtype": dtype, "device": device, "revision": revision}
         model = _model(DEFAULTS | {key: value for key, value in loading.items() if value}, model, trust_remote_code)
         circuit, record, beside = open_circuit(run, model.graph)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -150,6 +151,15 @@ def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     change(data)
     path.write_text(json.dumps(data))
     return path
+
+
+def test_packed_scores_are_unpacked_as_the_docs_say(graph: Graph, tmp_path: Path) -> None:
+    circuit = circuit_of(graph)
+    packed = json.loads(circuit.save(tmp_path / "circuit.json").read_text())["packed_scores"]
+    docs = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
+    names = {"np": np, "zlib": zlib, "base64": base64, "packed": packed}
+    exec(docs.split("```python\n")[1].split("```")[0], names)
+    assert np.array_equal(names["scores"], circuit.scores[graph.edges_mask].numpy(), equal_nan=True)
 
 
 def test_a_line_that_differs_from_the_packed_scores_is_told(tmp_path: Path) -> None:

@@ -305,7 +305,7 @@ def test_circuits_in_every_format_are_evaluated(
 
 def test_a_list_of_edges_needs_a_model(tmp_path: Path) -> None:
     (tmp_path / "edges.txt").write_text("A0.1->MLP 0\n")
-    with pytest.raises(ACDCError, match=r"edges\.txt .*doesn't say the model's shape.*name the model"):
+    with pytest.raises(ACDCError, match=r"edges\.txt doesn't say the model's shape; name its model"):
         evaluate(tmp_path / "edges.txt", task=Random, save=False)
 
 

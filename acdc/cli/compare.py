@@ -117,6 +117,7 @@ def _same_place(word: Path, others: list[Path]) -> bool:
 def _read(words: list[Path]) -> list[_Given]:
     """The circuits; files and references that don't say their model's shape have that of the first one that does."""
     from acdc.exchange import ShapelessError
+    from acdc.references import GPT2_SMALL
 
     if twice := next((word for n, word in enumerate(words) if _same_place(word, words[:n])), None):
         raise RunError(f"{str(twice)!r} is given twice")
@@ -128,7 +129,9 @@ def _read(words: list[Path]) -> list[_Given]:
         with suppress(ShapelessError):
             given |= {} if _is_reference(word) else {word: _given(word, None)}
     graph = next((one.circuit.graph for one in given.values()), None)
-    return [given.get(word) or _given(word, graph) for word in words]
+    if graph is None and not any(map(_is_reference, words)):
+        raise RunError("none of these says the model's shape; give a run or a circuit of the same model with them")
+    return [given.get(word) or _given(word, graph or GPT2_SMALL) for word in words]
 
 
 def _given(word: Path, graph: "Graph | None") -> _Given:
@@ -137,11 +140,11 @@ def _given(word: Path, graph: "Graph | None") -> _Given:
     Raises:
         ShapelessError: It needs a graph, and none is given.
     """
-    from acdc.references import GPT2_SMALL, get_reference
+    from acdc.references import get_reference
     from acdc.result import find_run, load_run
 
-    if _is_reference(word):
-        return _Given(word, get_reference(str(word)).circuit(graph or GPT2_SMALL), None)
+    if graph is not None and _is_reference(word):
+        return _Given(word, get_reference(str(word)).circuit(graph), None)
     if word.is_dir():
         run = load_run(find_run(word))
         return _Given(word, run.circuit, run)

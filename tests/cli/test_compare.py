@@ -133,6 +133,7 @@ def test_published_circuits_are_compared_by_name(
         (["a.json", "ioi-wang"], "is of GPT-2 small (12 layers x 12 heads), not 2 layers x 2 heads"),
         (["a.json", "--reference", "ioi-wong"], "unknown reference 'ioi-wong': did you mean 'ioi-wang'?"),
         (["a.json", "--reference", "a.json"], "'a.json' is the only one"),
+        (["a.txt", "b.txt"], "none of these says the model's shape"),
         (["a.json", "run.json"], "run.json is the record of a run (run.json); give the run's folder"),
         (["a.json", "wide.json"], "of different models"),
         (["a.json", "b.json", "--reference", "c"], "unknown reference 'c'"),
@@ -151,6 +152,8 @@ def test_mistakes_are_told(
     Circuit(Graph(2, 2, 8), Graph(2, 2, 8).edges_mask).save("a.json")
     circuit_of(Graph(2, 2, 8)).save("b.json")
     circuit_of(Graph(2, 2, 16)).save("wide.json")
+    for name in ("a.txt", "b.txt"):
+        Path(name).write_text("A0.1->MLP 0\n")
     Path("run.json").write_text('{"fingerprint": "", "arguments": {}, "cost": {}}')
     assert main(["compare", *words]) == 2
     assert message in capsys.readouterr().err
