@@ -14,7 +14,20 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from acdc.errors import RunError, shown, unknown_name
 
-__all__ = ["Bytes", "Checked", "Count", "Learning", "Part", "Range", "Seed", "Share", "Steps", "Word", "checked"]
+__all__ = [
+    "Bytes",
+    "Checked",
+    "Count",
+    "Learning",
+    "Part",
+    "Range",
+    "Seed",
+    "Share",
+    "Steps",
+    "Word",
+    "checked",
+    "described",
+]
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
 
@@ -82,7 +95,7 @@ def checked(name: str, kind: Any, value: Any) -> Any:
     ...
     acdc.errors.RunError: steps must be a whole number of at least 1 and at most 1,000,000, not 0
     """
-    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    kinds = _kinds(kind)
     for one in kinds:
         plain = _as(one, value)
         if plain is not _NO:
@@ -91,7 +104,20 @@ def checked(name: str, kind: Any, value: Any) -> Any:
     choices = [choice for one in kinds if get_origin(one) is Literal for choice in get_args(one)]
     if choices and isinstance(value, str):
         raise unknown_name(f"value of {name}:", str(value), choices)
-    raise RunError(f"{name} must be {' or '.join(map(_described, kinds))}, not {_shown(value)}")
+    raise RunError(f"{name} must be {described(kind)}, not {_shown(value)}")
+
+
+def described(kind: Any) -> str:
+    """What values this kind takes, in words.
+
+    >>> described(Share | None)
+    'a number of at least 0 and at most 1 or none'
+    """
+    return " or ".join(map(_described, _kinds(kind)))
+
+
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
 _NO = object()

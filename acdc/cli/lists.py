@@ -208,9 +208,10 @@ def _method(name: str, as_json: bool) -> None:
     """A method's options with their defaults."""
     from acdc.discovery import get_method
     from acdc.options import options_of
+    from acdc.ranges import described
 
     rows = [
-        {"option": f"{option.name}={option.default}", "what": option.summary}
+        {"option": f"{option.name}={option.default}", "takes": described(option.kind), "what": option.summary}
         for option in options_of(get_method(name)).values()
     ]
     note = "Give them as --option KEY=VALUE; --tau, --n-edges, --sweeps and --absolute have names of their own."
