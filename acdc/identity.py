@@ -12,12 +12,28 @@ import torch
 from acdc import __version__
 from acdc.models import PatchableModel
 
-__all__ = ["fingerprint", "model_identity", "versions"]
+__all__ = ["fingerprint", "model_identity", "run_fingerprint", "versions"]
+
+# what only says where something comes from: hashes of weights, tokenizer, configuration and prompts say what it is
+SPELLINGS = {"arguments": ("model", "task", "revision", "device_map"), "model": ("name", "revision")}
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
     """SHA-256 of what JSON says of `parts`, whatever the order of their keys."""
     return _sha256(json.dumps(parts, sort_keys=True, default=str))
+
+
+def run_fingerprint(identity: Mapping[str, Any]) -> str:
+    """The fingerprint of a run, whatever its model and its task are called and wherever they lie.
+
+    Args:
+        identity: `arguments`, `model` (hashes) and whatever else decides the result.
+    """
+    own = {
+        group: {key: value for key, value in identity[group].items() if key not in names}
+        for group, names in SPELLINGS.items()
+    }
+    return fingerprint({**identity, **own})
 
 
 def model_identity(model: PatchableModel) -> dict[str, Any]:

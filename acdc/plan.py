@@ -18,6 +18,7 @@ from acdc.models.patchable import as_device, as_dtype
 from acdc.options import check_options
 from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
+from acdc.places import model_place, task_place
 from acdc.prompt_file import PROMPTS
 from acdc.prompts import PromptPair, check_count
 from acdc.ranges import Seed, checked
@@ -95,12 +96,12 @@ class Plan:
         return self.model if isinstance(self.model, str) else self.model.name
 
     def arguments(self, problem: Problem) -> dict[str, Any]:
-        """What JSON can hold of the arguments, with every default filled in, and n as it came out."""
+        """What JSON can hold of the arguments, with every default filled in, places in full, and n as it came out."""
         model = problem.model
         used = {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
         return {
-            "model": self.model_name,
-            "task": self.task_spec,
+            "model": model_place(self.model_name),
+            "task": task_place(self.task_spec),
             "task_name": self.task.name,
             "task_options": {} if self.task_spec == PROMPTS else dict(self.task_options),
             "method": self.method.name,

@@ -16,6 +16,7 @@ from acdc.models.hub import check_reachable
 from acdc.models.loading import resolve
 from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
+from acdc.places import check_recorded_task, model_place, task_place
 from acdc.plan import live_model
 from acdc.prompt_file import PROMPTS, read_prompts
 from acdc.prompts import PromptPair
@@ -131,6 +132,7 @@ def recall(
     device: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    trust_task: bool = False,
     force: bool = False,
     flip_scores: bool = False,
 ) -> Recalled:
@@ -141,11 +143,13 @@ def recall(
         model, task, task_options, metric, ablation, bos, dtype, device, revision: Instead of what the record says.
         tokenizer: The tokenizer of `model`, if that is a live Hugging Face model.
         trust_remote_code: Whether code that comes with the model may run; a record can't allow that.
+        trust_task: Whether a recorded task that is in a file or a module may be run; a record can't allow that.
         force: Go on, with a warning, where the model isn't the one that the circuit was found in.
         flip_scores: Take the scores with the opposite sign: see `Circuit.flip_scores`.
 
     Raises:
-        RunError: The record doesn't say which model or task, or the weights, configuration or tokenizer differ from it.
+        RunError: The record doesn't say which model or task, it names code as its task, or the weights, configuration
+            or tokenizer differ from it.
         CircuitError: The circuit belongs to a model of another shape.
         ACDCError: Model or task can't be loaded.
     """
@@ -165,7 +169,7 @@ def recall(
     if task is not None and task_options is None:
         arguments["task_options"] = {}
     kept = _kept(beside) if task is None and task_options is None and bos is None else None
-    made = _task(arguments, task, kept)
+    made = _task(arguments, task, kept, trust_task)
     chosen = _metric(arguments, metric, made)
     if arguments["ablation"] not in ABLATIONS:
         raise unknown_name("ablation", arguments["ablation"], ABLATIONS)
@@ -179,9 +183,14 @@ def recall(
     warnings = _differences(record.get("model", {}), identity)
     if warnings and not force:
         raise RunError(f"{'; '.join(warnings)}. --force (force=True) evaluates the circuit in this model all the same")
-    used = {"model": loaded.name, "metric": chosen.name, "task_name": made.name, "device": str(loaded.device)}
+    used = {
+        "model": model_place(loaded.name),
+        "metric": chosen.name,
+        "task_name": made.name,
+        "device": str(loaded.device),
+    }
     if isinstance(task, str):
-        used["task"] = task
+        used["task"] = task_place(task)
     return Recalled(
         circuit=circuit,
         arguments=arguments | used,
@@ -222,9 +231,13 @@ def _kept(beside: Path | None) -> Path | None:
 
 
 def _task(
-    arguments: Mapping[str, Any], task: str | Task | type[Task] | Sequence[PromptPair] | None, kept: Path | None
+    arguments: Mapping[str, Any],
+    task: str | Task | type[Task] | Sequence[PromptPair] | None,
+    kept: Path | None,
+    trusted: bool,
 ) -> Task:
-    spec = arguments.get("task") if task is None else task
+    recorded = arguments.get("task")
+    spec = task if task is not None or recorded is None else check_recorded_task(recorded, trusted=trusted)
     if spec is None:
         raise RunError("the circuit doesn't say which task it was found for; name it (task, --task)")
     if spec != PROMPTS:

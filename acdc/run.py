@@ -18,7 +18,7 @@ from acdc.discovery import Found, Journal
 from acdc.errors import ACDCError, FileError, ModelError, UnsavedError
 from acdc.evaluation import measure
 from acdc.files import write_atomically, write_json
-from acdc.identity import fingerprint, model_identity, versions
+from acdc.identity import model_identity, run_fingerprint, versions
 from acdc.metrics import Metric
 from acdc.patching.problem import Problem
 from acdc.plan import Plan, load_model
@@ -166,7 +166,7 @@ class _Run:
             "prompts_sha256": problem.batch.fingerprint,
             "versions": versions(),
         }
-        self.fingerprint = fingerprint(self.identity)
+        self.fingerprint = run_fingerprint(self.identity)
         clock.lap("loading")
 
     def saved_in(self, runs: Path, resume: bool) -> RunResult:
@@ -312,6 +312,7 @@ class _Run:
             "seconds": self.clock.read(),
             "resumed": workspace is not None and workspace.journal.recorded > 0,
             **self.identity,
+            "given": {"model": self.plan.model_name, "task": self.plan.task_spec},
             "task": {"name": self.plan.task.name, "summary": self.plan.task.summary, "source": self.plan.task.source},
             "prompts": self.prompts(),
             "parity": self.parity,

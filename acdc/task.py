@@ -38,6 +38,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 ENTRY_POINTS = "acdc.tasks"
+TASK_FILE = "acdc_task_file_"  # starts the name of the module of a user's file
 MISSING = object()
 Item = TypeVar("Item")
 
@@ -365,7 +366,7 @@ def _module_of_file(path: Path) -> ModuleType:
     """The module of a user's own file, run anew under a name of its own."""
     if not path.is_file():
         raise TaskError(f"there is no task file {str(path)!r}")
-    spec = importlib.util.spec_from_file_location(f"acdc_task_file_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"{TASK_FILE}{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there

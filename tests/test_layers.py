@@ -18,7 +18,7 @@ FLOORS = [  # from the ground up; names in one group are siblings
     ["references"],
     ["discovery", "evaluation"],
     ["drawing", "exchange"],
-    ["journal", "options", "identity", "conclusion"],
+    ["journal", "options", "identity", "conclusion", "places"],
     ["store"],
     ["plan", "result"],
     ["run", "recall", "findings", "preview"],

@@ -63,6 +63,10 @@ def compare(
         typer.Option(help="Measure all on the same prompts: those of a run, or a task with the first run's settings."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="The model for --on, where no run tells it.")] = None,
+    trust_task: Annotated[
+        bool,
+        typer.Option("--trust-task", help="Run the code of the task of --on's run, where that is a file or module."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="A folder for compare.json, compare.csv and compare.svg.")] = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -84,7 +88,7 @@ def compare(
         raise RunError(f"comparing needs two runs or circuits or more, and {reference!r} is the only one")
     comparison = compare_circuits({name: one.circuit for name, one in named.items()}, reference=chosen)
     own = {name: one.run.metrics for name, one in named.items() if one.run is not None}
-    measured = {} if on is None else _measure(named, on, model)
+    measured = {} if on is None else _measure(named, on, model, trust_task)
     result = {
         **comparison.to_dict(),
         "paths": {name: str(one.path) for name, one in named.items()},
@@ -201,13 +205,13 @@ def _reference(word: str | None, named: Mapping[str, _Given]) -> str | None:
     return found
 
 
-def _measure(named: Mapping[str, _Given], on: str, model: str | None) -> dict[str, dict[str, Any]]:
+def _measure(named: Mapping[str, _Given], on: str, model: str | None, trust_task: bool) -> dict[str, dict[str, Any]]:
     """Every circuit's metrics on the same prompts, in a model that is loaded once."""
     from acdc.evaluation import measure
     from acdc.patching.problem import Problem
     from acdc.plan import Plan, load_model
 
-    arguments = _arguments(named, on, model)
+    arguments = _arguments(named, on, model, trust_task)
     loading = {"dtype": arguments.get("dtype", "float32"), "device": arguments.get("device", "cpu")}
     plan = Plan.make(
         arguments.get("model"),
@@ -235,8 +239,9 @@ def _measure(named: Mapping[str, _Given], on: str, model: str | None) -> dict[st
     return {name: measure(problem, one.circuit.mask) for name, one in named.items()}
 
 
-def _arguments(named: Mapping[str, _Given], on: str, model: str | None) -> dict[str, Any]:
+def _arguments(named: Mapping[str, _Given], on: str, model: str | None, trust_task: bool) -> dict[str, Any]:
     """The arguments of the run `on`, or those of the first compared run with the task `on`."""
+    from acdc.places import check_recorded_task
     from acdc.prompt_file import PROMPTS, read_prompts
     from acdc.result import find_run, load_run
 
@@ -245,6 +250,8 @@ def _arguments(named: Mapping[str, _Given], on: str, model: str | None) -> dict[
         run = load_run(find_run(on))
         if run.arguments["task"] == PROMPTS and run.path is not None:  # a list of prompts, which the run has kept
             named_model["task"] = read_prompts(run.path / PROMPTS, run.arguments["task_name"])
+        else:
+            named_model["task"] = check_recorded_task(run.arguments["task"], trusted=trust_task)
         return {**run.arguments, **named_model, "prompts_sha256": run.record.get("prompts_sha256")}
     first = next((one.run.arguments for one in named.values() if one.run is not None), {})
     same_task = on in (first.get("task"), first.get("task_name"))

@@ -56,6 +56,9 @@ def evaluate(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
     ] = False,
+    trust_task: Annotated[
+        bool, typer.Option("--trust-task", help="Run the code of the run's task, where that is a file or a module.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Go on where the model isn't the one that the circuit was found in.")
     ] = False,
@@ -108,6 +111,7 @@ def evaluate(
         device=device,
         revision=revision,
         trust_remote_code=trust_remote_code,
+        trust_task=trust_task,
         force=force,
         flip_scores=flip_scores,
     )

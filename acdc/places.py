@@ -1,0 +1,59 @@
+"""What a record may name, read from anywhere: a model's folder, and code, which a record alone never runs."""
+
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from acdc.errors import RunError, printable
+from acdc.task import ENTRY_POINTS, TASK_FILE, Task
+from acdc.zoo import zoo_names
+
+__all__ = ["check_recorded_task", "model_place", "task_place"]
+
+
+def model_place(name: str) -> str:
+    """A local folder as its whole path, however it was spelled; a bundled or hub name as it is."""
+    folder = Path(name).expanduser()
+    if name in zoo_names() and not (folder / "config.json").is_file():
+        return name
+    return str(folder.resolve()) if (folder / "config.json").is_file() else name
+
+
+def task_place(spec: str) -> str:
+    """A task with the whole path of its file, if it is in one.
+
+    >>> task_place("ioi"), task_place("my_package.tasks:Mine")
+    ('ioi', 'my_package.tasks:Mine')
+    """
+    place, colon, name = spec.rpartition(":")
+    if place.startswith(TASK_FILE) and (file := getattr(sys.modules.get(place), "__file__", None)):
+        place = file  # a class that was taken from a task's file
+    return f"{Path(place).expanduser().resolve()}:{name}" if colon and place.endswith(".py") else spec
+
+
+def check_recorded_task(spec: Any, *, trusted: bool) -> str:
+    """The name of a recorded task, unless loading it would run code that nobody here has asked for.
+
+    Names of installed tasks are fine, and so is a class of a module that is imported already.
+
+    Raises:
+        RunError: It names a file or a module, and `trusted` is False; or it isn't a name.
+    """
+    if not isinstance(spec, str):
+        raise RunError(f"a recorded task must be a name, not {printable(repr(spec), 60)}; name it (task, --task)")
+    if trusted or not (":" in spec or spec.endswith(".py")) or _is_here(spec):
+        return spec
+    raise RunError(
+        f"the record names code as its task, {printable(repr(spec), 200)}, which runs only if you say so: name the "
+        "task yourself (--task, task=...), or trust the record (--trust-task, trust_task=True)"
+    )
+
+
+def _is_here(spec: str) -> bool:
+    """Whether it is an installed task, or a class that this process has already."""
+    if spec in {point.value for point in entry_points(group=ENTRY_POINTS)}:
+        return True
+    place, _, name = spec.rpartition(":")
+    found = vars(sys.modules[place]).get(name) if place in sys.modules else None
+    return isinstance(found, type) and issubclass(found, Task)
