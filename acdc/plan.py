@@ -78,7 +78,7 @@ class Plan:
             raise unknown_name("ablation", ablation, ABLATIONS)
         check_count(n)
         seed = checked("seed", Seed, seed)
-        if bos not in (None, True, False):
+        if bos is not None and not isinstance(bos, bool):
             raise RunError(f"bos must be True, False or None (as the tokenizer does), not {bos!r}")
         loading = {**LOADING, **loading}
         place = _model_to_load(made.default_model if model is None else live_model(model, tokenizer), loading)

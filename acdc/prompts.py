@@ -166,14 +166,13 @@ class _Lead:
     def read(
         cls, pairs: Sequence[PromptPair], tokenizer: Any, task_name: str, bos: bool | None, bare_ids: bool
     ) -> "_Lead":
-        texts = [pair.clean for pair in pairs if isinstance(pair.clean, str) and pair.clean]
         around = Surroundings((), ())
-        if texts:
-            around = surroundings(tokenizer, texts[0])
-        elif bare_ids:
-            ids = [int(token) for token in pairs[0].clean]
-            _check_range(ids, tokenizer, f"task {task_name!r}, pair 0")
-            around = surroundings(tokenizer, tokenizer.decode(ids))
+        try:
+            if (text := _any_text(pairs, tokenizer, task_name, bare_ids)) is not None:
+                around = surroundings(tokenizer, text)
+        except TaskError:
+            if bos is None:  # else it doesn't matter
+                raise
         if bos is None:
             return cls(around.before, around.before if bare_ids else (), around.after)
         if not bos:
@@ -225,6 +224,16 @@ class _Row:
         if both := set(correct) & set(wrong):
             raise TaskError(f"{where}: {_show(sorted(both), tokenizer)} is listed both as correct and as wrong")
         return cls(clean[:end], corrupt[:end], correct, wrong)
+
+
+def _any_text(pairs: Sequence[PromptPair], tokenizer: Any, task_name: str, bare_ids: bool) -> str | None:
+    """A text to ask the tokenizer about; None where nothing is to be put before any prompt."""
+    texts = [pair.clean for pair in pairs if isinstance(pair.clean, str) and pair.clean]
+    if texts or not bare_ids:
+        return texts[0] if texts else None
+    ids = [int(token) for token in pairs[0].clean]
+    _check_range(ids, tokenizer, f"task {task_name!r}, pair 0")
+    return str(tokenizer.decode(ids))
 
 
 def _ids(side: str | Sequence[int], tokenizer: Any, where: str, lead: _Lead) -> list[int]:

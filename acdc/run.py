@@ -299,7 +299,7 @@ class _Run:
             "n_asked": self.plan.n,
             "n_held_out": 0 if held_out is None else held_out.n,
             "before": list(batch.before),
-            "notes": [*batch.notes, *(held_out.notes if held_out is not None else ())],
+            "notes": list(dict.fromkeys([*batch.notes, *(held_out.notes if held_out is not None else ())])),
         }
 
     def record(self, found: Found, workspace: Workspace | None) -> dict[str, Any]:

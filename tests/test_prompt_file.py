@@ -1,5 +1,6 @@
 """The prompts of a run: what stands before them is recorded, and they are kept, to read and to measure on again."""
 
+import ast
 import json
 import random
 import subprocess
@@ -11,9 +12,13 @@ import tokenizers
 import torch
 import transformers
 
+import acdc
 from acdc import PatchableModel, PromptPair, Task, discover, evaluate
+from acdc.cli import main
 from acdc.errors import FileError, RunError, TaskError
+from acdc.patching.problem import Problem
 from acdc.prompt_file import read_prompts, write_prompts
+from acdc.prompts import PromptBatch
 from acdc.recall import recall
 from tests.tiny import CONFIGS, NumberTokenizer, tiny_model
 
@@ -72,6 +77,15 @@ def test_what_stands_before_prompts_is_recorded_and_taken_up_again(hf, tmp_path:
     assert warning is None and again.batch.clean[0, : again.batch.n_pos - 3].tolist() == [0] * len(before)
     other = recall(result.path, model=model, task=Shuffled, bos=not before).problem()
     assert other.batch.n_pos != again.batch.n_pos
+
+
+def test_the_model_is_asked_what_the_tokenizer_s_own_call_would_ask_it(hf) -> None:
+    tokenizer = number_tokenizer()
+    problem = Problem.make(PatchableModel(hf, tokenizer), PromptBatch.from_pairs(PAIRS, tokenizer))
+    for pair, logits in zip(PAIRS, problem.clean.logits, strict=True):
+        with torch.no_grad():
+            theirs = hf(**tokenizer(pair.clean, return_tensors="pt")).logits[0, -1]
+        assert torch.allclose(logits, theirs, atol=1e-9)
 
 
 def test_every_run_keeps_its_prompts(tmp_path: Path) -> None:
@@ -164,6 +178,53 @@ def test_a_task_that_prints_leaves_json_alone_and_one_that_exits_is_told(tmp_pat
     told = subprocess.run(command, capture_output=True, text=True)
     assert told.returncode == 2 and told.stdout == ""
     assert "calls sys.exit(0)" in told.stderr and "line 2" in told.stderr
+
+
+COMMANDS = [
+    (path.stem, node)
+    for path in sorted((Path(acdc.__file__).parent / "cli").glob("*.py"))
+    for node in ast.parse(path.read_text()).body
+    if isinstance(node, ast.FunctionDef) and any("app.command" in ast.unparse(each) for each in node.decorator_list)
+]
+
+
+@pytest.mark.parametrize(("module", "command"), COMMANDS, ids=[f"{module}-{node.name}" for module, node in COMMANDS])
+def test_no_option_of_a_command_is_accepted_and_ignored(module: str, command: ast.FunctionDef) -> None:
+    given = {argument.arg for argument in (*command.args.args, *command.args.kwonlyargs)} - {"debug"}
+    read = {node.id for each in command.body for node in ast.walk(each) if isinstance(node, ast.Name)}
+    assert given <= read, given - read
+
+
+def test_no_bos_on_the_command_line_is_recorded_and_evaluated_so(hf, tmp_path: Path, capsys) -> None:
+    hf.to(torch.float32).save_pretrained(tmp_path / "model")
+    hf.to(torch.float64)
+    number_tokenizer().save_pretrained(tmp_path / "model")
+    task = f"{__name__}:Shuffled"
+    common = ["--model", str(tmp_path / "model"), "--tau", "0.5", "--n", "8", "--out", str(tmp_path / "out"), "--json"]
+    found = []
+    for option, bos, before in ((None, None, ["<b>"]), ("--bos", True, ["<b>"]), ("--no-bos", False, [])):
+        assert main(["discover", task, *common, *([option] if option else [])]) == 0
+        run = json.loads(capsys.readouterr().out)
+        assert (run["arguments"]["bos"], run["prompts"]["before"]) == (bos, before)
+        command = [
+            "evaluate",
+            run["path"],
+            "--task",
+            task,
+            "--only",
+            "faithfulness",
+            "--prompts",
+            "discovery",
+            "--json",
+        ]
+        assert main(command) == 0
+        evaluated = json.loads(capsys.readouterr().out)
+        assert evaluated["prompts_sha256"]["evaluation"] == run["prompts_sha256"], "as the run's prompts started"
+        found.append(run["prompts_sha256"])
+        opposite = "--no-bos" if before else "--bos"
+        assert main([*command, opposite]) == 0
+        assert json.loads(capsys.readouterr().out)["prompts_sha256"]["evaluation"] != run["prompts_sha256"]
+    assert found[0] == found[1] != found[2]
 
 
 def test_giant_numbers_are_refused_before_any_work() -> None:

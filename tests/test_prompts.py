@@ -185,6 +185,20 @@ def test_what_stands_before_a_prompt_and_what_is_left_out_is_said() -> None:
     assert PromptBatch.from_pairs([TEXTS], words("<bos>"), bos=False).before == ()
 
 
+class Lossy(NumberTokenizer):
+    """Makes something else of a text as soon as special tokens are wanted."""
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        return {"input_ids": [0, 9]}
+
+
+def test_a_tokenizer_whose_custom_can_t_be_told_must_be_told_what_to_do() -> None:
+    pair = PromptPair("1 2", "1 3", ["6"])
+    with pytest.raises(TaskError, match="say bos=True or bos=False"):
+        rows(Lossy(), pair)
+    assert (rows(Lossy(), pair, bos=True), rows(Lossy(), pair, bos=False)) == ([0, 1, 2], [1, 2])
+
+
 def test_token_ids_are_used_as_they_are_given_unless_asked() -> None:
     tokenizer, ids = words("<bos>"), PromptPair([3, 4], [5, 4], [6])
     assert rows(tokenizer, ids) == rows(tokenizer, ids, bos=False) == [3, 4]

@@ -102,6 +102,7 @@ def discover(
         device_map=device_map,
         revision=revision,
         trust_remote_code=trust_remote_code,
+        bos=bos,
         task_options=of_task,
         progress=not (quiet or as_json),
         **options,
