@@ -71,7 +71,7 @@ def nothing_lost(circuit: Circuit) -> str:
 
 
 def measured(circuit: Circuit) -> Bool[Tensor, "src dst"]:
-    """True where the effect of an edge was measured."""
+    """True where an edge has a score."""
     scores = circuit.scores
     return torch.zeros_like(circuit.mask) if scores is None else ~scores.isnan()
 

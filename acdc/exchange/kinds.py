@@ -30,9 +30,7 @@ BYTES = {  # how files of other kinds start
 GRAPHVIZ = re.compile(r"\s*+(?>//[^\n]*+\s*+|/\*.*?\*/\s*+)*+(?:strict\s++)?(?:di)?graph\b[^{};]*+\{", re.DOTALL)
 ENDS = re.compile(r"\s*->\s*|[\s,]+")  # between the two ends of an edge, and its weight
 WORD = re.compile(r"[-+\w.<>{}:'\"]+")
-OTHER_TOOLS = re.compile(
-    r"hook_|Resid |MLP \d|A\d+\.\d"
-)  # lists that are read, so that something else is wrong with this one
+OTHER_TOOLS = re.compile(r"hook_|Resid |MLP \d|A\d+\.\d")  # names of lists that are read
 HEADS = 4096  # letters and bytes of a file's beginning
 
 

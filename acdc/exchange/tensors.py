@@ -156,7 +156,8 @@ def _read_eap_ig(content: bytes, expected: Graph | None, lossy: bool) -> Circuit
 def _header(ours: Any) -> dict[str, Any]:
     if not isinstance(ours, dict):
         raise CircuitError(f"'acdc' must be a dict, not {type(ours).__name__}")
-    if (version := ours.get("version", TORCH_VERSION)) != TORCH_VERSION:
+    version = ours.get("version", TORCH_VERSION)
+    if not isinstance(version, int) or version != TORCH_VERSION:
         came = shown(version, 40)
         raise CircuitError(f"has format version {came}; this program reads version {TORCH_VERSION}")
     if not isinstance(provenance := ours.get("provenance", "{}"), str):

@@ -607,8 +607,11 @@ for _ in range(60):  # a few bytes in a pickle, and 2 ** 60 words as text
         *(("cfg", cfg_of(SMALL) | {"n_layers": value}) for value in (LAUGHS, 10**5000)),
         *(("acdc", {"version": value}) for value in (LAUGHS, 10**5000)),
         ("acdc", {"score_kind": LAUGHS}),
+        *(("acdc", {key: torch.ones(3)}) for key in ("version", "scores", "score_kind", "provenance")),
+        ("cfg", cfg_of(SMALL) | {"n_layers": torch.ones(3)}),
+        ("src_nodes", [torch.ones(3)] * SMALL.n_src),
     ],
-    ids=range(10),
+    ids=range(16),
 )
 def test_values_that_grow_when_they_are_shown_are_shown_in_short(key: str, value: Any, tmp_path: Path) -> None:
     torch.save(reference_pt(SMALL, **{key: value}), tmp_path / "c.pt")
