@@ -290,6 +290,8 @@ def _tell(
             ["", "faithfulness", "by", "KL", "accuracy", "prompts"],
             [[numbers[name], *_quality(metrics)] for name, metrics in measured.items()],
         )
+        for warning in dict.fromkeys(text for metrics in measured.values() for text in metrics["warnings"]):
+            say(f"warning: {warning}")
     union, core = int((comparison.core | comparison.optional).sum()), int(comparison.core.sum())
     say(f"\nEdges: {core:,} in all, {union - core:,} in some, of {comparison.graph.n_edges:,}")
     table(

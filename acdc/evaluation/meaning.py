@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acdc.evaluation.values import Outcomes, Values
+from acdc.evaluation.values import SHARES, Outcomes, Values
 
 __all__ = ["LITTLE", "Difference", "cautions", "difference", "no_meaning", "shown_ratio"]
 
@@ -70,18 +70,12 @@ def no_meaning(model: Values, corrupted: Values, *, rounding: float) -> str | No
 def cautions(outcomes: Outcomes) -> tuple[str, ...]:
     """What makes any circuit of this model on these prompts doubtful."""
     values, n = outcomes.values, outcomes.n_prompts
-    found, performance = list[str](), outcomes.performance
-    better = {
-        "accuracy": difference(values["accuracy"]["model"], values["accuracy"]["corrupted"]),
-        performance.name: difference(*(performance.sign * values[performance.name][who] for who in _BOTH)),
-    }
-    unclear = [
-        f"{name} {values[name]['model'].mean():.3g} against {values[name]['corrupted'].mean():.3g}"
-        for name, gain in better.items()
-        if not gain.value > 0 or (gain.low is not None and not gain.low > 0)
-    ]
+    found, unclear = list[str](), list[str]()
+    for names in (SHARES, (outcomes.performance.name,)):  # of the two accuracies, one is enough
+        if not any(_is_better(outcomes, name) for name in names):
+            unclear += [f"{name} {_means(outcomes, name)}" for name in names]
     if unclear:
-        by = " and ".join(unclear)
+        by = ", ".join(unclear).replace("top1_accuracy", "top-1 accuracy")
         found.append(f"the model isn't clearly better than the corrupted run on these {n} prompts: {by}")
     share = float((values["p_correct"]["model"] + values["p_wrong"]["model"]).mean())
     if share < LITTLE:
@@ -90,6 +84,17 @@ def cautions(outcomes: Outcomes) -> tuple[str, ...]:
     if reason := no_meaning(*(values[own][who] for who in _BOTH), rounding=outcomes.rounding):
         found.append(f"faithfulness by {own} has no meaning: {reason}")
     return tuple(found)
+
+
+def _is_better(outcomes: Outcomes, name: str) -> bool:
+    """Whether the model is clearly better than the corrupted run: by more than 0, with the whole interval."""
+    sign = outcomes.performance.sign if name == outcomes.performance.name else 1
+    gain = difference(*(sign * outcomes.values[name][who] for who in _BOTH))
+    return gain.value > 0 and (gain.low is None or gain.low > 0)
+
+
+def _means(outcomes: Outcomes, name: str) -> str:
+    return " against ".join(f"{outcomes.values[name][who].mean():.3g}" for who in _BOTH)
 
 
 def shown_ratio(value: float | None, reason: str | None, *, why: bool = True) -> str:

@@ -9,10 +9,13 @@ import pytest
 
 from acdc.circuit import Circuit
 from acdc.cli import main
+from acdc.cli.compare import _tell
+from acdc.evaluation import compare_circuits, measure
 from acdc.exchange import write_circuit
 from acdc.graph import Graph
 from acdc.references import GPT2_SMALL, get_reference
 from acdc.result import load_run
+from tests.evaluation.ground import problem_of, random_circuit
 from tests.test_circuit import circuit_of
 
 
@@ -157,3 +160,15 @@ def test_mistakes_are_told(
     Path("run.json").write_text('{"fingerprint": "", "arguments": {}, "cost": {}}')
     assert main(["compare", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_makes_a_comparison_of_faithfulness_doubtful_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A random model does nothing that its circuits could be faithful to."""
+    problem = problem_of(metric="logit_diff")
+    circuits = {name: Circuit(problem.model.graph, random_circuit(problem, seed=i)) for i, name in enumerate("ab")}
+    measured = {name: measure(problem, circuit.mask) for name, circuit in circuits.items()}
+    assert measured["a"]["no_meaning"] is not None
+    _tell(compare_circuits(circuits), {}, measured, "random")
+    text = capsys.readouterr().out
+    assert text.count("(no meaning)") == 2
+    assert text.count(f"warning: {measured['a']['warnings'][0]}") == 1, "once, not once for each circuit"

@@ -47,12 +47,19 @@ def test_a_ratio_of_noise_is_marked_in_text_and_in_its_interval() -> None:
     assert shown_ratio(0.5, None) == "0.5" and shown_ratio(None, None) == "undefined"
 
 
-def outcomes(model: np.ndarray, corrupted: np.ndarray, accuracy: tuple[float, float], p: float = 0.5) -> Outcomes:
+def outcomes(
+    model: np.ndarray,
+    corrupted: np.ndarray,
+    accuracy: tuple[float, float],
+    top1: tuple[float, float] = (0.0, 0.0),
+    p: float = 0.5,
+) -> Outcomes:
     n = len(model)
     values = {"logit_diff": {"model": model, "corrupted": corrupted}}
-    for name, shares in (("accuracy", accuracy), ("p_correct", (p, p)), ("p_wrong", (0.0, 0.0))):
+    chosen = {"accuracy": accuracy, "top1_accuracy": top1, "p_correct": (p, p), "p_wrong": (0.0, 0.0)}
+    for name, shares in chosen.items():
         values[name] = {
-            who: np.full(n, share) if name != "accuracy" else (np.arange(n) < share * n).astype(float)
+            who: np.full(n, share) if name.startswith("p_") else (np.arange(n) < share * n).astype(float)
             for who, share in zip(("model", "corrupted"), shares, strict=True)
         }
     return Outcomes(values, (), "logit_diff", get_metric("logit_diff"), 1e-10, n, 2)
@@ -63,6 +70,8 @@ def test_what_makes_a_model_doubtful_is_said() -> None:
     assert cautions(outcomes(good, bad, (1.0, 0.4))) == ()
     (one,) = cautions(outcomes(good, bad, (0.45, 0.45)))
     assert "isn't clearly better" in one and "accuracy 0.45 against 0.45" in one and "logit_diff" not in one
+    assert "top-1 accuracy 0 against 0" in one
+    assert cautions(outcomes(good, bad, (1.0, 0.9), top1=(0.9, 0.1))) == (), "one of the two accuracies is enough"
     worse = cautions(outcomes(bad, good, (0.1, 1.0)))
     assert "logit_diff" in worse[0], "a model that is clearly worse isn't better"
     noise = cautions(outcomes(good, normal(3.0, seed=2), (1.0, 0.4)))
