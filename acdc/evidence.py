@@ -311,6 +311,9 @@ def _stability(work: _Work) -> Result:
         return circuit
 
     first = recalled.arguments["seed"] + 1
+    again = recalled.problem(seed=first).batch
+    if again.n_shared(work.discovery.batch) == again.n:
+        raise RunError("the task gives the same prompts for every seed, so there are no others to find the circuit on")
     problems = (recalled.problem(seed=first + i) for i in range(work.k))
     masks = evaluation.rediscover(problems, discover, progress=lambda done: work.step(done, work.k))
     found, near = evaluation.stability(graph, masks), [evaluation.jaccard(work.mask, mask) for mask in masks]

@@ -137,6 +137,10 @@ def test_a_run_on_a_list_is_evaluated_from_its_folder(tmp_path: Path) -> None:
     found = evaluate(result.path, model=model, only=["faithfulness"])
     assert found.report["parts"]["faithfulness"]["n_prompts"] == 3
     assert any("gave 3 pairs where 100 were asked for" in warning for warning in found.report["warnings"])
+    steady = evaluate(result.path, model=model, only=["stability"], stability=2, save=False).report["parts"][
+        "stability"
+    ]
+    assert "the same prompts for every seed" in steady["left_out"], "found again on the same prompts proves nothing"
     with pytest.raises(RunError, match="give the list again"):
         evaluate(result.circuit, model=model)
     assert evaluate(result.circuit, model=model, task=pairs, only=["faithfulness"], save=False).report["parts"]
