@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from acdc.errors import RunError, printable
-from acdc.progress import Pace, Progress, Tell, duration
+from acdc.progress import Pace, Progress, Tell, duration, roughly
 
 __all__ = ["Bar", "Progressing", "shown"]
 
 REDRAW = 0.5  # seconds
 FIRST_LINE = 5.0  # seconds until the first of the lines that stand for a bar
 LINES = 30.0  # seconds between them
-WIDTH = 16  # of the bar
+WIDTH, LEAST = 16, 4  # letters of the bar; where fewer fit beside the words, there is none
 Progressing = bool | Tell | None
 
 
@@ -92,7 +92,7 @@ class Bar:
             if not self.live:
                 self._write(f"acdc: {text}\n")
                 return
-            text = text[: max(20, shutil.get_terminal_size().columns - 1)]
+            text = text[: self._columns()]
             self._write(f"\r{text.ljust(self._drawn)}")
             self._drawn = len(text)
 
@@ -115,12 +115,15 @@ class Bar:
         if progress is None:
             return ""
         left = self.pace.left(now)
-        times = duration(self.pace.elapsed(now)) + ("" if left is None else f", about {duration(left)} left")
-        parts = [progress.count, times] if progress.total else [times]
-        bar = f"  {_bar(progress)}  " if self.live and progress.total else ": "
+        times = duration(self.pace.elapsed(now)) + ("" if left is None else f", about {roughly(left)} left")
+        what, rest = printable(progress.label), f"{progress.count}; {times}" if progress.total else times
+        room = min(WIDTH, self._columns() - len(what) - len(rest) - 4) if self.live and progress.total else 0
+        text = f"{what}  {_bar(progress, room)}  {rest}" if room >= LEAST else f"{what}: {rest}"
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        text = f"{printable(progress.label)}{bar}{'; '.join(parts)}"
         return text.replace("█", "#").replace("░", "-") if _is_narrow(encoding) else text
+
+    def _columns(self) -> int:
+        return max(20, shutil.get_terminal_size().columns - 1)
 
     def _write(self, text: str) -> None:
         try:
@@ -134,9 +137,9 @@ class Bar:
         return True
 
 
-def _bar(progress: Progress) -> str:
-    filled = WIDTH * min(progress.done, progress.total) // progress.total
-    return "█" * filled + "░" * (WIDTH - filled)
+def _bar(progress: Progress, width: int) -> str:
+    filled = width * min(progress.done, progress.total) // progress.total
+    return "█" * filled + "░" * (width - filled)
 
 
 def _is_narrow(encoding: str) -> bool:

@@ -129,7 +129,7 @@ def _bare(name: str) -> str:
 
 
 def printable(text: str, longest: int = 300) -> str:
-    """The text in one line without control characters, so that a name can't move a terminal's cursor; cut if longer.
+    r"""The text in one line without control characters, so that a name can't move a terminal's cursor; cut if longer.
 
     >>> printable("a\x1b[31m\nb")
     'a [31m b'

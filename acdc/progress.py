@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Pace", "Progress", "Tell", "duration"]
+__all__ = ["Pace", "Progress", "Tell", "duration", "roughly"]
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,16 @@ class Pace:
             return self._left
         share = (last.work - first.work) / done
         return max(0, progress.total - last.done) * share * (last.time - start.time) / work
+
+
+def roughly(seconds: float) -> str:
+    """A forecast in words, as coarse as it is sure.
+
+    >>> roughly(3.0), roughly(33.0), roughly(150.0), roughly(5_500.0)
+    ('5 s', '35 s', '3 min', '1 h 30 min')
+    """
+    step = 5 if seconds < 90 else 60 if seconds < 3600 else 600
+    return duration(float(max(5, step * math.floor(seconds / step + 0.5))))
 
 
 def duration(seconds: float) -> str:

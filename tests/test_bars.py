@@ -10,7 +10,7 @@ from acdc import discover, evaluate
 from acdc.bars import Bar, shown
 from acdc.benchmarking import benchmark
 from acdc.errors import RunError
-from acdc.progress import Pace, Progress, duration
+from acdc.progress import Pace, Progress, duration, roughly
 
 
 class Terminal(io.StringIO):
@@ -42,6 +42,17 @@ def test_a_bar_says_what_how_far_and_how_long() -> None:
     told(bar, Progress(0, 100, stage="curve", unit="circuits", part=5, n_parts=9), 10.0)
     line = told(bar, Progress(50, 100, stage="curve", unit="circuits", part=5, n_parts=9), 20.0)
     assert line.rstrip() == "\rpart 5 of 9: curve  ████████░░░░░░░░  50 of 100 circuits; 10 s, about 10 s left"
+
+
+def test_on_a_narrow_terminal_the_bar_gives_way_to_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "88")
+    bar = Bar(Terminal(), clock=Clock())
+    told(bar, Progress(0, 123_211, stage="sweep 1", unit="edges"), 0.0)
+    line = told(bar, Progress(48_020, 123_211, 75_218, "sweep 1", 12_000, "edges"), 184.0)
+    assert "░" in line and "left" in line and len(line) <= 88
+    monkeypatch.setenv("COLUMNS", "80")
+    line = told(bar, Progress(48_020, 123_211, 75_218, "sweep 1", 12_000, "edges"), 185.0)
+    assert "░" not in line and "left" in line and len(line) <= 80
 
 
 def test_no_count_is_taken_over_from_the_stage_before() -> None:
@@ -170,6 +181,17 @@ def test_a_crowd_of_free_edges_moves_the_forecast_little() -> None:
     assert min(late) > 0.5 and max(late) < 2.0
     jumps = [abs(found[now] - found[now - 1]) for now in found if now > 200 and now - 1 in found]
     assert max(jumps) < 30
+
+
+def test_a_forecast_is_coarse() -> None:
+    assert [roughly(s) for s in (0.0, 12.0, 88.0, 100.0, 3500.0, 7300.0)] == [
+        "5 s",
+        "10 s",
+        "1 min 30 s",
+        "2 min",
+        "58 min",
+        "2 h",
+    ]
 
 
 def test_durations_are_in_words() -> None:

@@ -6,6 +6,7 @@ that need them, so `acdc --help` answers at once.
 """
 
 import os
+import signal
 import sys
 import traceback
 
@@ -103,8 +104,14 @@ def _fail(message: str, error: BaseException, code: int, debug: bool) -> int:
     return code
 
 
+def _end(number: int, frame: object) -> None:
+    """A request to end takes the way of Ctrl-C: what was computed is kept."""
+    raise SystemExit(128 + number)
+
+
 def run_main() -> None:
     """The entry point."""
+    signal.signal(signal.SIGTERM, _end)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a narrow encoding is no reason to lose a summary
             stream.reconfigure(errors="backslashreplace")

@@ -214,16 +214,17 @@ def test_a_full_memory_and_a_full_disk_are_told(
     assert "No space left on device (x )" in refused(capsys, ["discover", "ioi"])
 
 
-def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_has_its_exit_code(number: signal.Signals, code: int, tmp_path: Path) -> None:
     words = ["discover", "ioi", "--n", "400", "--tau", "0.0001", "-o", "speculation=1", "--out", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-m", "acdc", *words], stderr=subprocess.PIPE, env=environment)
     until = time.monotonic() + 60
     while not any(path.is_file() for path in tmp_path.rglob("*")) and time.monotonic() < until:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert b"stopped; the same command goes on from here" in err and b"Traceback" not in err
 
 
