@@ -92,8 +92,9 @@ class Bar:
             if not self.live:
                 self._write(f"acdc: {text}\n")
                 return
-            text = text[: self._columns()]
-            self._write(f"\r{text.ljust(self._drawn)}")
+            columns = self._columns()
+            text = text[:columns]
+            self._write(f"\r{text.ljust(min(self._drawn, columns))}")
             self._drawn = len(text)
 
     def clear(self) -> None:
