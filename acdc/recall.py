@@ -199,7 +199,7 @@ def recall(
         metric=chosen,
         ablation=arguments["ablation"],
         identity=identity,
-        tau=_tau(record.get("arguments", {}), chosen),
+        tau=_tau(record, chosen),
         prompts_sha256=record.get("prompts_sha256"),
         warnings=tuple(warnings),
         beside=beside,
@@ -207,9 +207,11 @@ def recall(
     )
 
 
-def _tau(recorded: Mapping[str, Any], metric: Metric) -> float | None:
-    tau = recorded.get("options", {}).get("tau")
-    return float(tau) if tau is not None and recorded.get("metric") == metric.name else None
+def _tau(record: Mapping[str, Any], metric: Metric) -> float | None:
+    """The threshold in the metric's unit: as it was resolved where it was given as a share."""
+    arguments = record.get("arguments", {})
+    tau = {**arguments.get("options", {}), **record.get("resolved", {})}.get("tau")
+    return float(tau) if isinstance(tau, int | float) and arguments.get("metric") == metric.name else None
 
 
 def _from_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,10 +220,16 @@ def _from_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
         provenance = {key: value for key, value in provenance.items() if key != "prompts_sha256"}
     named = {"task", "task_name", "model", *DEFAULTS}
     arguments = {key: value for key, value in provenance.items() if key in named}
-    other = {"prompts_sha256", "claims", "operation", "operands", "flipped_scores", *HASHES}
+    other = {"prompts_sha256", "claims", "resolved", "operation", "operands", "flipped_scores", *HASHES}
     arguments["options"] = {key: value for key, value in provenance.items() if key not in named | other}
     hashes = {key: provenance[key] for key in HASHES if key in provenance} | {"dtype": provenance.get("dtype")}
-    return {"arguments": arguments, "model": hashes, "prompts_sha256": provenance.get("prompts_sha256")}
+    resolved = provenance.get("resolved")
+    return {
+        "arguments": arguments,
+        "model": hashes,
+        "prompts_sha256": provenance.get("prompts_sha256"),
+        "resolved": resolved if isinstance(resolved, dict) else {},
+    }
 
 
 def _kept(beside: Path | None) -> Path | None:

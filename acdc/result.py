@@ -1,6 +1,7 @@
 """A finished run as a value, and the folder that it is read back from."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ class RunResult:
         """The run in a few lines of plain text."""
         facts = _facts(self.metrics, self.record)
         width = max(map(len, facts)) + 2
-        lines = [_title(self.arguments), *(f"  {name:<{width}}{value}" for name, value in facts.items())]
+        lines = [_title(self.record), *(f"  {name:<{width}}{value}" for name, value in facts.items())]
         return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
 
     def predictions(self) -> str:
@@ -155,13 +156,19 @@ def _read(path: Path) -> dict[str, Any]:
     return value
 
 
-def _title(arguments: Mapping[str, Any]) -> str:
+def _title(record: Mapping[str, Any]) -> str:
+    arguments, resolved = record["arguments"], record.get("resolved", {})
     options = arguments.get("options", {})
-    tau = [f"tau {options['tau']:g}"] if "tau" in options else []
-    tau += [_selection(options)] if "select" in options else []
+    tau = [_tau(options["tau"], resolved)] if "tau" in options else []
+    tau += [_selection({**options, **resolved})] if "select" in options else []
     settings = [*tau, str(arguments["metric"]), f"ablation {arguments['ablation']}", f"{arguments['n']} prompts"]
     model = model_words(str(arguments["model"]))
     return f"{arguments['task_name']} on {model}, by {arguments['method']} ({', '.join(settings)})"
+
+
+def _tau(tau: float | str, resolved: Mapping[str, Any]) -> str:
+    """The threshold; of a share of the whole effect, the number too."""
+    return f"tau {tau} ({resolved.get('tau', math.nan):.3g})" if isinstance(tau, str) else f"tau {tau:g}"
 
 
 def _selection(options: Mapping[str, Any]) -> str:
@@ -191,10 +198,7 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
         f"{claim.replace('_', ' ')}: {'yes' if holds else 'no'}" for claim, holds in record.get("claims", {}).items()
     ]
     facts |= {"claims": ", ".join(claims)} if claims else {}
-    evidence = [
-        f"{name.replace('_', ' ')} {value if isinstance(value, str) else _number(value)}"
-        for name, value in record.get("evidence", {}).items()
-    ]
+    evidence = [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in record.get("evidence", {}).items()]
     return facts | ({"evidence": ", ".join(evidence)} if evidence else {})
 
 
@@ -219,6 +223,13 @@ def _time(record: Mapping[str, Any]) -> str:
     counted = [f"{cost[key]:,} {key.replace('_', ' ')}" for key in keys if cost.get(key)]
     resumed = ["continued from an interrupted run"] if record.get("resumed") else []
     return ", ".join([f"{seconds['total']:.1f} s (search {seconds['search']:.1f} s)", *counted, *resumed])
+
+
+def _shown(value: object) -> str:
+    """A piece of evidence: a word, a count or a measured number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return _number(value) if value is None or isinstance(value, float) else str(value)
 
 
 def _number(value: float | None, digits: int = 3) -> str:

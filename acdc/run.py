@@ -289,6 +289,7 @@ class _Run:
             **hashes,
             "prompts_sha256": self.identity["prompts_sha256"],
             "claims": dict(found.claims),
+            **({"resolved": dict(found.resolved)} if found.resolved else {}),
         }
 
     def prompts(self) -> dict[str, Any]:
@@ -319,6 +320,7 @@ class _Run:
             "cost": dict(found.cost),
             "claims": dict(found.claims),
             "evidence": dict(found.evidence),
+            "resolved": dict(found.resolved),
         }
 
 

@@ -185,7 +185,8 @@ def _named(given: list[_Given]) -> dict[str, _Given]:
 def _with_tau(one: _Given, before: str) -> str:
     if "method" not in one.told:
         return one.path.stem
-    tau = f" tau={one.told['tau']:g}" if isinstance(one.told.get("tau"), int | float) else ""
+    given = one.told.get("tau")
+    tau = f" tau={given:g}" if isinstance(given, int | float) else f" tau={given}" if isinstance(given, str) else ""
     return f"{before}{one.told['method']}{tau}"
 
 

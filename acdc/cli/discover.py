@@ -30,7 +30,11 @@ def discover(
     ] = None,
     method: Annotated[str, typer.Option(help="How to find it: see `acdc methods`.")] = "acdc",
     tau: Annotated[
-        float | None, typer.Option(help="An edge goes if the loss rises by less. [default: the method's own]")
+        str | None,
+        typer.Option(
+            help="An edge goes if the loss rises by less: a number, or a share of the whole effect, like 5%. "
+            "[default: the method's own]"
+        ),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="kl, logit_diff, prob_diff or nll. [default: the task's own]")
@@ -41,7 +45,8 @@ def discover(
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 50,
     seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = 0,
     n_edges: Annotated[
-        int | None, typer.Option(help="Keep so many of the best edges. [default: as many as the metric needs]")
+        int | None,
+        typer.Option(help="Keep so many edges. [default: as many as 0.9 of the metric needs; 500 in large models]"),
     ] = None,
     sweeps: Annotated[
         int | None, typer.Option(help="How often to go through the edges; 0 until none can go. [default: 1]")
@@ -81,7 +86,7 @@ def discover(
 
     A run that was stopped goes on where it was when the same command is given again.
     """
-    named = {"tau": tau, "n_edges": n_edges, "sweeps": sweeps, "absolute": absolute}
+    named = {"tau": None if tau is None else Word(tau), "n_edges": n_edges, "sweeps": sweeps, "absolute": absolute}
     options = _options(option, {key: value for key, value in named.items() if value is not None})
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()

@@ -17,13 +17,15 @@ from typing import Annotated
 import numpy as np
 import torch
 
+from acdc.discovery.cautions import cautions
 from acdc.discovery.method import Found, Journal, recorded
+from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError, unknown_name
 from acdc.graph import QKV, Graph
 from acdc.patching.problem import Problem
 from acdc.patching.state import CircuitState, Cost, Edge
 from acdc.progress import Progress
-from acdc.ranges import Bytes, Checked, Range
+from acdc.ranges import Bytes, Checked, Range, checked
 
 __all__ = ["ORDERS", "acdc"]
 
@@ -45,7 +47,7 @@ PER_BYTE = 13  # floating-point operations in the time that a byte of weights ta
 def acdc(
     problem: Problem,
     *,
-    tau: Annotated[float, Range(0, why="an edge goes if the loss rises by less")] = 0.01,
+    tau: Tau = 0.01,
     absolute: bool = False,
     senders: Order = "late-first",
     heads: Order = "late-first",
@@ -59,7 +61,8 @@ def acdc(
     """Find a circuit by ACDC.
 
     Args:
-        tau: An edge goes if the loss rises by less than this, in the metric's unit.
+        tau: An edge goes if the loss rises by less than this: a number in the metric's unit, or a share like 5% of the
+            whole effect, which is the loss with every edge removed minus the model's.
         absolute: Compare the change's size, so that an edge whose removal helps by `tau` or more stays too.
         senders: Order in which a destination's sources are tried: late-first, early-first or random.
         heads: Order of the heads of a layer as destinations; q, k and v of a head follow each other.
@@ -79,26 +82,32 @@ def acdc(
         UnknownNameError: An order has no such name.
     """
     _check(tau, sweeps, speculation, memory, senders=senders, heads=heads)
+    least = threshold(problem, tau)
     state = CircuitState(problem, memory=memory)
-    search = _Search(state, tau, absolute, _Width(speculation, memory), journal)
+    search = _Search(state, least.tau, absolute, _Width(speculation, memory), journal)
     order = edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed)
     done, settled = 0, False
     while not settled and (sweeps == 0 or done < sweeps):
         removed = search.sweep([edge for edge in order if state.mask[edge]], f"sweep {done + 1}", progress)
         removed += search.prune() if prune else 0
         done, settled = done + 1, removed == 0
+    mask = torch.from_numpy(state.mask.copy())
+    sized = cautions(problem, mask, more=f"take a tau below {least.tau:.3g}", less=f"take a tau above {least.tau:.3g}")
     return Found(
-        mask=torch.from_numpy(state.mask.copy()),
+        mask=mask,
         scores=torch.from_numpy(search.scores),
         score_kind="effect",
         cost={
             "candidates": search.tried,
             "free_removals": search.free,
-            "forward_passes": state.forward_passes,
+            "forward_passes": state.forward_passes + 1,
             "propagations": state.propagations,
             "sweeps": done,
         },
         claims={"minimal_at_tau": settled},
+        evidence={"whole_effect": least.whole_effect},
+        warnings=(*least.warnings, *sized),
+        resolved={"tau": least.tau} if isinstance(tau, str) else {},
     )
 
 
@@ -125,11 +134,8 @@ def _ordered(items: Sequence[int], order: str, rng: random.Random) -> list[int]:
     return list(reversed(items)) if order == "late-first" else list(items)
 
 
-def _check(tau: float, sweeps: int, speculation: int | None, memory: int, **orders: str) -> None:
-    if not isinstance(tau, (int, float)) or not math.isfinite(tau) or tau < 0:
-        raise RunError(
-            f"tau must be a finite number of at least 0 (an edge goes if the loss rises by less), not {tau!r}"
-        )
+def _check(tau: float | str, sweeps: int, speculation: int | None, memory: int, **orders: str) -> None:
+    checked("tau", Tau, tau)
     if not isinstance(sweeps, int) or sweeps < 0:
         raise RunError(f"sweeps must be 0 (until no edge can go) or a positive number, not {sweeps!r}")
     if speculation is not None and (not isinstance(speculation, int) or speculation < 1):

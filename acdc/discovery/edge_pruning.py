@@ -5,27 +5,29 @@ share of closed ones towards a target that rises from what it is at the start. A
 gates' log odds, and exactly as many as wanted are kept.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from acdc.discovery.cautions import cautions
 from acdc.discovery.mask_training import Schedule, Target, train
 from acdc.discovery.method import Found, Journal
 from acdc.discovery.scorers import get_scorer
 from acdc.discovery.scores import EdgeScores
+from acdc.discovery.select import first, ranked
+from acdc.discovery.take import take
 from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Checked, Count, Learning, Part, Steps
 
-__all__ = ["EdgeGates", "edge_pruning", "initial_log_odds", "take"]
+__all__ = ["EdgeGates", "edge_pruning", "initial_log_odds"]
 
 SPARSITY = 0.95  # where no target is given
 OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
@@ -64,11 +66,11 @@ def edge_pruning(
         batch_size: Prompts a step (the paper took 32).
         patience: Stop when the target is met and the loss hasn't fallen for so many steps; none for never.
         warm_start: The scorer whose ranking the gates start from, or none for all alike.
-        prune: Keep only edges on a path from the input to the logits; the budget goes to those of the highest rank.
+        prune: Keep only edges on a path from the input to the logits; so many of the ranking are looked at.
         memory: About how many bytes a step may keep for its backward pass.
 
     Returns:
-        As many edges as wanted; fewer only where fewer lie on paths. Scores are the learned openness of the gates,
+        As many edges as wanted. Scores are the learned openness of the gates,
         `sigmoid(log odds)`: near 1 where the loss at this size speaks for the edge, near 0 where nothing does. They
         rank; they are no effects in the metric's unit. Claims: `target_met` (the expected share of closed gates came
         within 0.01 of the target), `n_open`, the number of edges with positive log odds, which the target would have
@@ -94,12 +96,17 @@ def edge_pruning(
     pressure = Target(targets, warmup=int(warmup * steps))
     trained = train(problem, gates, start, pressure, schedule, journal=journal, progress=progress)
     log_odds = gates.log_odds(trained.log_alpha)
+    order = ranked(graph, log_odds, signed=True)
+    taken = take(graph, order, wanted, from_input=problem.ablated.coherent) if prune else None
+    mask = first(graph, order, wanted) if taken is None else taken.mask
     return Found(
-        mask=take(graph, log_odds, wanted, prune=prune),
+        mask=mask,
         scores=log_odds.sigmoid(),
         score_kind="gate",
         cost=trained.cost,
         claims={"target_met": trained.met, "n_open": int((log_odds > 0).sum())},
+        evidence={} if taken is None else {"edges_gone_through": taken.gone_through},
+        warnings=cautions(problem, mask, more="ask for more edges", less="ask for fewer edges (n_edges, sparsity)"),
     )
 
 
@@ -195,57 +202,3 @@ def initial_log_odds(gates: EdgeGates, warm: EdgeScores | None) -> Float64[Tenso
         ranks = sizes.argsort(stable=True).argsort().double()
         start[:n] += SPREAD * (2 * ranks / max(1, n - 1) - 1)
     return start
-
-
-def take(
-    graph: Graph, scores: Float[Tensor, "src dst"], n_edges: int, *, prune: bool = True
-) -> Bool[Tensor, "src dst"]:
-    """The `n_edges` edges of the highest scores; with `prune`, of those that lie on paths from the input to the logits.
-
-    With `prune` it is the longest start of the ranking whose edges on paths are not too many, and then the next edges
-    that join two of its nodes, until the number is reached or there are none.
-    """
-    ranking = torch.where(graph.edges_mask, scores.cpu().double().nan_to_num(-math.inf), -math.inf).flatten()
-    ranking = ranking.argsort(descending=True, stable=True)[: graph.n_edges]
-
-    def first(n: int) -> Bool[Tensor, "src dst"]:
-        mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
-        mask[ranking[:n]] = True
-        return mask.view(graph.n_src, graph.n_dst)
-
-    if not prune:
-        return first(n_edges)
-    low, high = 0, graph.n_edges  # the pruned start grows with its length
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if int(graph.prune(first(middle)).sum()) <= n_edges else (low, middle - 1)
-    return _fill_up(graph, graph.prune(first(low)), ranking, n_edges)
-
-
-def _fill_up(graph: Graph, mask: Bool[Tensor, "src dst"], ranking: Tensor, n_edges: int) -> Bool[Tensor, "src dst"]:
-    """The mask and the highest edges between its nodes, up to `n_edges` in all; where these run out, the node that the
-    highest two edges join to it."""
-    filled, rank = mask.flatten().clone(), torch.full((graph.n_src * graph.n_dst,), graph.n_edges)
-    rank[ranking] = torch.arange(len(ranking))
-    worst = graph.n_edges
-    while True:
-        kept = filled.view_as(mask)
-        writes = kept.any(1)
-        writes[0] = True
-        reads = torch.tensor([src is None or bool(kept[src].any()) for src in graph.src_of_dst])
-        fitting = (graph.edges_mask & ~kept & writes[:, None] & reads[None, :]).flatten()
-        filled[ranking[fitting[ranking]][: n_edges - int(kept.sum())]] = True
-        if n_edges - int(filled.sum()) < 2:
-            return filled.view_as(mask)
-        ranks = rank.view_as(mask)
-        into = torch.where(graph.edges_mask & writes[:, None], ranks, worst).min(0)
-        out = torch.where(graph.edges_mask & reads[None, :] & ~writes[:, None], ranks, worst).min(1)
-        ends = [
-            (max(int(into.values[dst]), int(out.values[src])), int(into.indices[dst]), dst, src)
-            for dst, src in enumerate(graph.src_of_dst)
-            if src is not None
-        ]
-        place, writer, dst, src = min(ends)
-        if place >= worst:
-            return filled.view_as(mask)
-        filled[writer * graph.n_dst + dst] = filled[src * graph.n_dst + int(out.indices[src])] = True

@@ -26,6 +26,8 @@ class Found:
         claims: What holds of the result by construction, like `minimal_at_tau`.
         evidence: What was measured on the way, like `completeness_error`.
         warnings: What a reader of the result must know, a sentence each.
+        resolved: Options in the form that the search took them, where they are not as given: `tau` of a share, the
+            `select` and `n_edges` that a large graph's default means.
     """
 
     mask: Bool[Tensor, "src dst"]
@@ -35,6 +37,7 @@ class Found:
     claims: Mapping[str, Any] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    resolved: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -51,6 +51,8 @@ def scored(scorer: Callable[..., EdgeScores]) -> Callable[..., Found]:
             score_kind=found.kind,
             cost={**found.cost, "forward_passes": passes},
             evidence={**found.evidence, **chosen.evidence},
+            warnings=chosen.warnings,
+            resolved=chosen.resolved,
         )
 
     search.__doc__ = f"{_summary(scorer)}\n\nArgs:\n{_arguments(scorer)}\n{_arguments(select)}\n"

@@ -13,25 +13,32 @@ them are positive and the others negative, each side by size.
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.discovery.cautions import cautions
 from acdc.discovery.scores import EdgeScores
+from acdc.discovery.take import Taken, take
 from acdc.errors import RunError
 from acdc.graph import Graph
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Count, Range, Share
 
-__all__ = ["RETENTION", "Selected", "consistent", "greedy_order", "ranked", "retain", "select"]
+__all__ = ["RETENTION", "Selected", "consistent", "first", "greedy_order", "ranked", "retain", "select"]
 
 Scores = Float[Tensor, "src dst"]
 Mask = Bool[Tensor, "src dst"]
 RETENTION = 0.9  # the share to keep where none is named
+LARGE = 20_000  # edges of a model, above which a circuit of a fixed size is the default, not one of a share
+LARGE_SIZE = 500  # that size
+MORE = "ask for more edges (n_edges)"
+LESS = "ask for fewer edges (n_edges)"
 Way = Literal["retention", "top-n", "greedy", "threshold"]
 
 
@@ -41,6 +48,8 @@ class Selected(NamedTuple):
     mask: Mask
     forward_passes: int
     evidence: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+    resolved: Mapping[str, Any] = MappingProxyType({})
 
 
 def select(
@@ -62,11 +71,12 @@ def select(
 
     Args:
         select: retention (the fewest best edges that keep a share of the metric), top-n, greedy (from the logits back,
-            connected) or threshold. If not given, n_edges means top-n, threshold means threshold, and neither means
-            retention.
+            connected) or threshold. If not given, n_edges means top-n, threshold means threshold, retention means
+            retention, and none of them retention in models of up to 20,000 edges, and top-n of 500 in larger ones.
         retention: For retention, the share to keep of the metric's way from all edges removed (0) to none removed (1);
             0.9 if not given.
-        n_edges: For top-n and greedy, how many edges to keep before dangling ones go.
+        n_edges: For top-n and greedy, how many edges the circuit has: the ranking is gone through until so many lie on
+            paths from the input to the logits.
         threshold: For threshold, the least score, in the metric's unit.
         signed: The best edges are those of the highest score, not of the largest size.
         positive_share: Of the best edges, so many have positive scores and the others negative ones.
@@ -78,8 +88,12 @@ def select(
     Raises:
         RunError: An option is out of range or doesn't belong to this way, or no choice of edges keeps enough.
     """
+    graph, resolved = problem.model.graph, dict[str, Any]()
+    named = any(option is not None for option in (select, retention, n_edges, threshold))
+    if graph.n_edges > LARGE and not named:
+        n_edges = LARGE_SIZE
+        resolved = {"select": "top-n", "n_edges": n_edges}
     way = _way(select, n_edges, threshold)
-    graph = problem.model.graph
     _check(graph, way, retention, n_edges, threshold, signed, positive_share, resamples, agreement)
     allowed, evidence = graph.edges_mask, dict[str, Any]()
     if resamples:
@@ -89,15 +103,35 @@ def select(
     cut = problem.prune if prune else torch.clone
     if way == "threshold":
         size = found.scores if signed else found.scores.abs()
-        return Selected(cut(allowed & (size >= (threshold or 0.0))), 0, evidence)
+        mask = cut(allowed & (size >= (threshold or 0.0)))
+        more = "lower the threshold, or take select=greedy with n_edges, which grows a circuit from the logits back"
+        return Selected(mask, 0, evidence, tuple(cautions(problem, mask, more=more, less="raise the threshold")))
     if way == "greedy":
         order = greedy_order(graph, found.scores, signed=signed, allowed=allowed)
     else:
         order = ranked(graph, found.scores, signed=signed, positive_share=positive_share, allowed=allowed)
     if way == "retention":
         kept = retain(problem, order, RETENTION if retention is None else retention, cut=cut, progress=progress)
-        return kept._replace(evidence=evidence | kept.evidence)
-    return Selected(cut(_first(graph, order, n_edges or 0)), 0, evidence)
+        less = "give the size that you want (n_edges), or another scorer"
+        told = cautions(problem, kept.mask, more="ask for a larger share (retention), or give n_edges", less=less)
+        return kept._replace(evidence=evidence | kept.evidence, warnings=tuple(told))
+    wanted = n_edges or 0
+    if prune:
+        taken = take(graph, order, wanted, from_input=problem.ablated.coherent)
+    else:
+        taken = Taken(first(graph, order, wanted), min(wanted, len(order)))
+    evidence["edges_gone_through"] = taken.gone_through
+    told = [*_shortfall(taken.mask, wanted, len(order), prune), *cautions(problem, taken.mask, more=MORE, less=LESS)]
+    return Selected(taken.mask, 0, evidence, tuple(told), resolved)
+
+
+def _shortfall(mask: Mask, wanted: int, n_allowed: int, prune: bool) -> list[str]:
+    """Why there are fewer edges than were asked for."""
+    if (n := int(mask.sum())) == wanted:
+        return []
+    why = " and lie on paths from the input to the logits" if prune and n_allowed > n else ""
+    which = f"only so many of the {n_allowed:,} edges whose sign holds in the resamples can be joined{why}"
+    return [f"the circuit has {n:,} edges instead of {wanted:,}: {which}; resample less, or lower agreement"]
 
 
 def _way(way: Way | None, n_edges: int | None, threshold: float | None) -> Way:
@@ -208,7 +242,7 @@ def greedy_order(graph: Graph, scores: Scores, *, signed: bool = False, allowed:
     return order
 
 
-def _first(graph: Graph, order: list[int], n: int) -> Mask:
+def first(graph: Graph, order: list[int], n: int) -> Mask:
     """The mask of the first n edges of an order."""
     mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
     mask[order[:n]] = True
@@ -249,7 +283,7 @@ def retain(
 
     def kept(n: int) -> float:
         nonlocal passes
-        mask = cut(_first(graph, order, n))
+        mask = cut(first(graph, order, n))
         if not bool(mask.any()):
             return 0.0
         if int(mask.sum()) == graph.n_edges:
@@ -272,7 +306,7 @@ def retain(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if kept(middle) >= share else (middle, high)
-    return Selected(cut(_first(graph, order, high)), passes, {"retained": measured.get(high, 1.0)})
+    return Selected(cut(first(graph, order, high)), passes, {"retained": measured.get(high, 1.0)})
 
 
 def consistent(

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from acdc.discovery.cautions import cautions
 from acdc.discovery.mask_training import Price, Schedule, Target, train
 from acdc.discovery.method import Found, Journal
 from acdc.errors import RunError
@@ -82,12 +83,15 @@ def subnetwork_probing(
     best = trained.log_alpha.argsort(descending=True, stable=True)[: n_open if n_nodes is None else n_nodes]
     kept = torch.zeros(gates.n, dtype=torch.bool)
     kept[best] = True
+    mask = gates.mask(kept)
+    told = cautions(problem, mask, more="lower the price, or give n_nodes", less="raise the price, or give n_nodes")
     return Found(
-        mask=gates.mask(kept),
+        mask=mask,
         scores=gates.log_odds(trained.log_alpha).sigmoid(),
         score_kind="gate",
         cost=trained.cost,
         claims={"n_open": n_open} | ({} if n_nodes is None else {"target_met": trained.met}),
+        warnings=told,
     )
 
 

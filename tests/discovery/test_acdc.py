@@ -10,6 +10,7 @@ import torch
 
 from acdc.discovery.acdc import ORDERS, acdc, edge_order
 from acdc.discovery.method import Found
+from acdc.discovery.tau import threshold
 from acdc.errors import ACDCError
 from acdc.metrics import METRICS
 from acdc.models import PatchableModel
@@ -138,6 +139,35 @@ def test_pruning_changes_no_loss_and_no_claim_under_any_ablation(family: str, ta
         assert loss(trial) - loss(found.mask) >= tau - 1e-9
 
 
+def test_a_share_of_the_whole_effect_is_that_number() -> None:
+    problem = problem_of("llama-gqa", "logit_diff")
+    nothing = problem.logits(problem.model.graph.edges_mask & False)
+    effect = problem.loss(nothing) - problem.loss(problem.clean.logits)
+    assert effect > 0, "else the test tests nothing"
+    shared, plain = acdc(problem, tau="10%"), acdc(problem, tau=0.1 * effect)
+    assert torch.equal(shared.mask, plain.mask)
+    assert shared.resolved == {"tau": pytest.approx(0.1 * effect)} and plain.resolved == {}
+    assert shared.evidence["whole_effect"] == plain.evidence["whole_effect"] == pytest.approx(effect)
+
+
+def test_a_tau_above_the_whole_effect_is_told_before_the_search(caplog: pytest.LogCaptureFixture) -> None:
+    problem, steps = problem_of("llama-gqa", "logit_diff"), []
+    found = acdc(problem, tau=50.0, progress=lambda step: steps.append(len(caplog.records)))
+    assert steps[0] == 1, "before the first edge was tried"
+    assert caplog.messages == [found.warnings[0]]
+    assert found.warnings[0].startswith("tau 50 is above the whole effect of removing every edge, ")
+    assert "it is empty; take a tau below 50" in found.warnings[1]
+    assert acdc(problem, tau=0.2).warnings == ()
+
+
+def test_no_effect_at_all_is_told_and_has_no_share() -> None:
+    problem = problem_of("gpt2", "nll")
+    assert threshold(problem, 0.0).whole_effect < 0, "else the test tests nothing"
+    assert "nll gets no worse with every edge removed" in acdc(problem, tau=0.1).warnings[0]
+    with pytest.raises(ACDCError, match="tau 5% is a share of the whole effect, but nll gets no worse"):
+        acdc(problem, tau="5%")
+
+
 def test_one_sweep_does_not_claim_minimality() -> None:
     assert not acdc(problem_of("gpt2"), tau=0.05).claims["minimal_at_tau"]
 
@@ -206,9 +236,11 @@ def test_values_that_do_not_fit_are_measured_again() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tau": -0.1}, "tau must be a finite number of at least 0"),
-        ({"tau": math.inf}, "tau must be a finite number of at least 0"),
-        ({"tau": math.nan}, "tau must be a finite number of at least 0"),
+        ({"tau": -0.1}, "tau must be a number of at least 0"),
+        ({"tau": math.inf}, "tau must be a finite number"),
+        ({"tau": math.nan}, "tau must be a finite number"),
+        ({"tau": "5"}, "a share of the whole effect from 0% to 100%, like 5%, not '5'"),
+        ({"tau": "101%"}, "a share of the whole effect from 0% to 100%"),
         ({"sweeps": -1}, "sweeps must be 0"),
         ({"speculation": 0}, "speculation must be at least 1"),
         ({"memory": 0}, "memory must be a positive number"),

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from acdc.circuit import Circuit
-from acdc.discovery.edge_pruning import EdgeGates, edge_pruning, initial_log_odds, take
+from acdc.discovery.edge_pruning import EdgeGates, edge_pruning, initial_log_odds
 from acdc.discovery.hard_concrete import p_open
 from acdc.discovery.mask_training import _rows
 from acdc.discovery.method import Found
 from acdc.discovery.scores import EdgeScores
+from acdc.discovery.select import ranked
+from acdc.discovery.take import take
 from acdc.errors import ACDCError
 from acdc.graph import Graph
 from acdc.models import PatchableModel
@@ -66,7 +68,7 @@ def test_the_training_comes_to_the_target_and_lowers_the_loss() -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
         ranking = torch.rand(found.scores.shape, generator=generator)
-        random = take(graph, ranking, int(found.mask.sum()))
+        random = take(graph, ranked(graph, ranking), int(found.mask.sum())).mask
         assert problem.objective.loss(problem.logits(random)).item() > loss
 
 
@@ -156,20 +158,19 @@ def test_a_warm_start_follows_the_size_of_the_scores() -> None:
     assert start.min() > 0
 
 
-def test_take_prefers_rank_and_wastes_nothing_on_dangling_edges() -> None:
+def test_the_rank_decides_and_nothing_is_wasted_on_dangling_edges() -> None:
     graph = Graph(1, 1, 4)
-    ranked = ["a0.h0->m0", "input->a0.h0<v>", "m0->logits", "a0.h0->logits", "input->m0", "input->a0.h0<q>"]
+    names = ["a0.h0->m0", "input->a0.h0<v>", "m0->logits", "a0.h0->logits", "input->m0", "input->a0.h0<q>"]
     scores = torch.full(graph.edges_mask.shape, -9.0)
-    for rank, name in enumerate(ranked):
+    for rank, name in enumerate(names):
         scores[graph.parse_edge(name)] = -float(rank)
 
-    def taken(n: int, **options: bool) -> set[str]:
-        return set(graph.edge_names(take(graph, scores, n, **options)))
+    def taken(n: int) -> set[str]:
+        return set(graph.edge_names(take(graph, ranked(graph, scores, signed=True), n).mask))
 
-    assert taken(2, prune=False) == set(ranked[:2])
-    assert taken(3) == set(ranked[:3]), "three make a path at once"
-    assert taken(1) == {"input->logits"} and len(taken(2)) == 1, "two edges of this ranking make no path"
-    assert taken(5) == set(ranked[:5])
+    assert taken(3) == set(names[:3]), "three make a path at once"
+    assert taken(1) == {"input->logits"} and taken(2) == {"input->a0.h0<v>", "a0.h0->logits"}
+    assert taken(5) == set(names[:5])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+import acdc.discovery.select as selection
 from acdc.discovery import METHODS
 from acdc.discovery.eap import eap
 from acdc.discovery.scores import EdgeScores
@@ -37,8 +38,56 @@ def test_top_n_keeps_the_n_best(signed: bool) -> None:
     edges = problem_of().model.graph.edges_mask
     assert int(mask.sum()) == 20
     assert float(scores[mask].min()) >= float(scores[edges & ~mask].max())
-    pruned = chosen(select="top-n", n_edges=20, signed=signed).mask
-    assert torch.equal(pruned, problem_of().model.graph.prune(mask))
+
+
+@pytest.mark.parametrize("ablation", ["corrupt", "zero"])
+@pytest.mark.parametrize("way", ["top-n", "greedy"])
+@pytest.mark.parametrize("options", [{}, {"signed": True}])
+def test_n_edges_is_the_size_of_what_is_returned(way: str, options: dict, ablation: str) -> None:
+    problem = Problem.make(tiny_model("gpt2"), tiny_batch(), metric="logit_diff", ablation=ablation, seed=3)
+    scores = eap(problem)
+    for n in (1, 2, 3, 7, 40, problem.model.graph.n_edges):
+        kept = select(problem, scores, select=way, n_edges=n, **options)
+        assert int(kept.mask.sum()) == n
+        assert torch.equal(problem.prune(kept.mask), kept.mask), "nothing dangles"
+        assert not any("instead of" in warning for warning in kept.warnings)
+
+
+def test_a_shortfall_is_said_with_its_reason() -> None:
+    kept = chosen(n_edges=100, resamples=200)
+    n, allowed = int(kept.mask.sum()), kept.evidence["sign_consistent_edges"]
+    assert n < 100
+    assert kept.warnings[0].startswith(f"the circuit has {n} edges instead of 100: only so many of the {allowed} edges")
+
+
+def test_a_large_graph_has_a_fixed_size_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_of()
+    assert chosen().resolved == {} and "retained" in chosen().evidence
+    monkeypatch.setattr(selection, "LARGE", problem.model.graph.n_edges - 1)
+    monkeypatch.setattr(selection, "LARGE_SIZE", 11)
+    kept = chosen()
+    assert int(kept.mask.sum()) == 11 and kept.resolved == {"select": "top-n", "n_edges": 11}
+    assert kept.forward_passes == 0
+    for options in ({"retention": 0.5}, {"select": "retention"}):
+        assert "retained" in chosen(**options).evidence and chosen(**options).resolved == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"threshold": 1e9},
+            "does as the run with every edge removed: it is empty; lower the threshold, or take select=gr",
+        ),
+        ({"n_edges": 1}, "is the edge input->logits alone, without a head or MLP; ask for more edges"),
+        ({"n_edges": 60}, "% of the model's edges, which is much of the model rather than a circuit"),
+        ({"threshold": 0.0}, "keeps all the model's edges, which is much of the model"),
+        ({"n_edges": 20}, None),
+    ],
+)
+def test_a_circuit_of_nothing_or_of_nearly_all_is_called_that(options: dict, message: str | None) -> None:
+    warnings = chosen(**options).warnings
+    assert (len(warnings) == 1 and message in warnings[0]) if message else warnings == ()
 
 
 def test_a_threshold_keeps_what_reaches_it() -> None:

@@ -1,0 +1,164 @@
+"""Exactly n edges of a ranking, every one of them on a path.
+
+The shortest start of the ranking is taken of which at least n edges lie on paths; the others go. If more than n are
+left, the weakest go first, each with what then lies on no path, as long as n stay. Where every removal would take too
+many with it, the weakest goes all the same, and the best edges between the nodes that are left fill up, and then the
+best two edges that join one more node. No forward pass is needed.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from acdc.graph import Graph
+
+__all__ = ["Taken", "take"]
+
+
+class Taken(NamedTuple):
+    """A circuit, and how many edges of the ranking had to be gone through for it."""
+
+    mask: Bool[Tensor, "src dst"]
+    gone_through: int
+
+
+def take(graph: Graph, order: Sequence[int], n: int, *, from_input: bool = True) -> Taken:
+    """The circuit of `n` edges that lie on paths from the input to the logits.
+
+    Args:
+        order: The edges that may be chosen, as flat indices of `[src, dst]`, best first.
+        from_input: If not, a path to the logits is enough: see `Graph.prune`.
+
+    Returns:
+        Fewer edges only where `order` has no `n` that can be joined.
+    """
+    ranking = torch.tensor(list(order), dtype=torch.long)
+
+    def start(length: int) -> Bool[Tensor, "src dst"]:
+        mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
+        mask[ranking[:length]] = True
+        return graph.prune(mask.view(graph.n_src, graph.n_dst), from_input=from_input)
+
+    low, high = min(n, len(ranking)), len(ranking)
+    while low < high:  # what is on paths grows with the start
+        middle = (low + high) // 2
+        low, high = (low, middle) if int(start(middle).sum()) >= n else (middle + 1, high)
+    found = _Circuit(graph, ranking.tolist(), from_input, start(low))
+    if len(found) > n:
+        found.trim(n)
+    if len(found) > n:
+        found.drop(found.cascade(found.weakest()))
+    while len(found) < n and found.grow(n):
+        pass
+    return Taken(found.mask(), low)
+
+
+class _Circuit:
+    """Edges that all lie on paths, by the nodes that they leave and enter; None is the logits."""
+
+    def __init__(self, graph: Graph, ranking: list[int], from_input: bool, mask: Bool[Tensor, "src dst"]) -> None:
+        self.graph, self.ranking, self.from_input = graph, ranking, from_input
+        self.rank = {edge: i for i, edge in enumerate(ranking)}
+        self.kept = set(mask.flatten().nonzero()[:, 0].tolist())
+        self.out: dict[int, set[int]] = {}
+        self.into: dict[int | None, set[int]] = {}
+        for edge in self.kept:
+            self._note(edge)
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def ends(self, edge: int) -> tuple[int, int | None]:
+        """The node that an edge leaves, and the one that it enters."""
+        src, dst = divmod(edge, self.graph.n_dst)
+        return src, self.graph.src_of_dst[dst]
+
+    def mask(self) -> Bool[Tensor, "src dst"]:
+        mask = torch.zeros(self.graph.n_src * self.graph.n_dst, dtype=torch.bool)
+        mask[sorted(self.kept)] = True
+        return mask.view(self.graph.n_src, self.graph.n_dst)
+
+    def weakest(self) -> int:
+        return max(self.kept, key=self.rank.__getitem__)
+
+    def cascade(self, edge: int) -> set[int]:
+        """The edge, and all that lie on no path without it."""
+        gone, todo = {edge}, [edge]
+        left_out: dict[int, int] = {}
+        left_into: dict[int | None, int] = {}
+        while todo:
+            src, node = self.ends(todo.pop())
+            left_out[src] = left_out.get(src, len(self.out[src])) - 1
+            left_into[node] = left_into.get(node, len(self.into[node])) - 1
+            lost = set[int]()
+            if left_out[src] == 0:
+                lost |= self.into.get(src, set())
+            if self.from_input and node is not None and left_into[node] == 0:
+                lost |= self.out.get(node, set())
+            todo += lost - gone
+            gone |= lost
+        return gone
+
+    def drop(self, edges: set[int]) -> None:
+        for edge in edges:
+            src, node = self.ends(edge)
+            self.kept.remove(edge)
+            self.out[src].remove(edge)
+            self.into[node].remove(edge)
+
+    def trim(self, n: int) -> None:
+        """Let the weakest edges go, with what hangs on them, as long as at least n are left."""
+        for edge in sorted(self.kept, key=self.rank.__getitem__, reverse=True):
+            if len(self) == n:
+                return
+            if edge in self.kept and len(self) - len(gone := self.cascade(edge)) >= n:
+                self.drop(gone)
+
+    def grow(self, n: int) -> bool:
+        """Add the best edges that make paths at once; whether there were any."""
+        new = [edge for edge in self.ranking if edge not in self.kept and self._joins(edge)][: n - len(self)]
+        if not new:
+            new = self._best_pair()
+            if new and len(self) == n - 1:  # one more node needs two edges: another one makes room
+                spare = [edge for edge in self.kept if len(self.cascade(edge)) == 1]
+                if not spare:
+                    return False
+                self.drop({max(spare, key=self.rank.__getitem__)})
+        for edge in new:
+            self.kept.add(edge)
+            self._note(edge)
+        return bool(new)
+
+    def _note(self, edge: int) -> None:
+        src, node = self.ends(edge)
+        self.out.setdefault(src, set()).add(edge)
+        self.into.setdefault(node, set()).add(edge)
+
+    def _writes(self, src: int) -> bool:
+        """Whether the node has live inputs, or needs none."""
+        return src == 0 or not self.from_input or bool(self.into.get(src))
+
+    def _reads(self, node: int | None) -> bool:
+        """Whether the node reaches the logits."""
+        return node is None or bool(self.out.get(node))
+
+    def _joins(self, edge: int) -> bool:
+        src, node = self.ends(edge)
+        return self._writes(src) and self._reads(node)
+
+    def _best_pair(self) -> list[int]:
+        """The best two edges, one into a node that is not in the circuit and one out of it; none if there are none."""
+        into, out = dict[int, int](), dict[int, int]()
+        for edge in self.ranking:
+            src, node = self.ends(edge)
+            if node is not None and self._writes(src) and not self._reads(node):
+                into.setdefault(node, edge)
+            if src != 0 and not self._writes(src) and self._reads(node):
+                out.setdefault(src, edge)
+            if done := (into.keys() & out.keys()):
+                node = min(done)
+                return [into[node], out[node]]
+        return []
