@@ -151,7 +151,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["discover", "ioi", "--option", "sweeps"], "takes KEY=VALUE"),
         (["discover", "ioi", "--task-option", "corruption=abd"], "ioi has no corruption 'abd'; it has abc"),
         (["discover", "ioi", "--task-option", "corrupt=abc"], "did you mean 'corruption'?"),
-        (["discover", "ioi", "--tau", "much"], "Invalid value for '--tau'"),
+        (
+            ["discover", "ioi", "--tau", "much"],
+            "tau must be a number of at least 0 (an edge goes if the loss rises by less), or a share",
+        ),
         (["discover", "none.py:Mine"], "there is no task file 'none.py'"),
         (["discover", "tests/test_cli.py"], "say which class in it is the task"),
         (["methods", "eapp"], "unknown method 'eapp': did you mean 'eap'?"),
