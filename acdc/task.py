@@ -9,6 +9,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import entry_points
 from itertools import islice
@@ -125,7 +126,9 @@ class Task(ABC):
         if drawn and (len(pairs) == n or not same_pairs(pairs, self._made(self.pairs, tokenizer, n, other_start)[0])):
             return pairs[:n], self._shortfall(len(pairs), n)
         if not drawn and len(pairs) == n:  # always the same: there may be more of them, for the other side too
-            pairs, _ = self._made(self.pairs, tokenizer, EVERY * n if held_out else n + n // (EVERY - 1) + 1, start)
+            more = EVERY * n if held_out else n + n // (EVERY - 1) + 1
+            with suppress(TaskError):  # some can't give so many
+                pairs, _ = self._made(self.pairs, tokenizer, more, start)
         side = side_of(pairs, held_out=held_out, in_order=not drawn)[:n]
         return side, self._split_note(len(pairs), len(side), n, held_out)
 

@@ -5,21 +5,25 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import tokenizers
 import torch
 import transformers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import acdc
 from acdc import PatchableModel, PromptPair, Task, discover, evaluate
 from acdc.cli import main
-from acdc.errors import FileError, RunError, TaskError
+from acdc.errors import ACDCError, FileError, RunError, TaskError
 from acdc.patching.problem import Problem
 from acdc.prompt_file import read_prompts, write_prompts
 from acdc.prompts import PromptBatch
 from acdc.recall import recall
+from tests.exchange.test_fuzz import changed_bytes, changed_value
 from tests.tiny import CONFIGS, NumberTokenizer, tiny_model
 
 
@@ -128,6 +132,27 @@ def test_damaged_prompts_are_told(tmp_path: Path, text: str, message: str) -> No
     path.write_text(text)
     with pytest.raises(FileError, match=message):
         read_prompts(path, "x")
+
+
+@pytest.mark.slow
+@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_damaged_prompts_give_one_line(data: st.DataObject) -> None:
+    """Whatever is done to the file: prompts that fit the tokenizer come out, or one short line."""
+    batch = PromptBatch.from_pairs(PAIRS[:4], number_tokenizer())
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_prompts(Path(folder) / "prompts.jsonl", number_tokenizer(), batch, batch)
+        content = path.read_bytes()
+        if data.draw(st.booleans()):
+            path.write_bytes(data.draw(changed_bytes(content)))
+        else:
+            rows = data.draw(changed_value([json.loads(line) for line in content.splitlines()]))
+            rows = rows if isinstance(rows, list) else [rows]
+            path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        try:
+            read_prompts(path, "x").batch(number_tokenizer(), 4)
+        except ACDCError as error:
+            assert len(str(error)) < 700 and str(error).isprintable()
 
 
 def test_a_run_on_a_list_is_evaluated_from_its_folder(tmp_path: Path) -> None:

@@ -203,6 +203,19 @@ def test_as_many_of_a_finite_task_as_are_asked_for(task: Task) -> None:
     assert not starts(discovery) & starts(task.batch(NumberTokenizer(), 100, held_out=True))
 
 
+def test_a_task_that_can_give_no_more_than_asked_is_asked_no_further() -> None:
+    class Strict(Ordered):
+        def pairs(self, tokenizer, n: int, rng: random.Random):
+            if n > 12:
+                raise ValueError("only twelve")
+            return ALL[:n]
+
+    sides = [Strict().batch(NumberTokenizer(), 12, held_out=side) for side in (False, True)]
+    assert [side.n for side in sides] == [9, 3] and not starts(sides[0]) & starts(sides[1])
+    with pytest.raises(TaskError, match="only twelve"):
+        Strict().batch(NumberTokenizer(), 13)
+
+
 def test_a_shuffled_list_that_is_given_whole_is_split() -> None:
     class Whole(Ordered):
         def pairs(self, tokenizer, n: int, rng: random.Random):
