@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
-from acdc.discovery import METHODS
+from acdc.discovery import ALIASES, METHODS, get_method
 from acdc.errors import ACDCError, RunError, UnknownNameError
 from acdc.options import check_options, options_of
 from acdc.ranges import Bytes, Range, Seed, Share, Word, checked
@@ -94,6 +94,11 @@ def test_messages_name_the_bound(options: dict[str, Any], message: str) -> None:
 def test_what_is_refused_needs_no_model(method: str, options: dict[str, Any]) -> None:
     with pytest.raises(ACDCError):
         check_options(METHODS[method], options)
+
+
+@pytest.mark.parametrize("alias", sorted(ALIASES))
+def test_other_tools_names_of_methods_are_taken(alias: str) -> None:
+    assert get_method(alias).name == ALIASES[alias] and alias not in METHODS
 
 
 def test_words_are_read_as_what_is_wanted() -> None:

@@ -14,9 +14,9 @@ from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import TAUS, rank
 from acdc.benchmarking.recovery import compare, strongest
 from acdc.circuit import Circuit
-from acdc.discovery import METHODS, Method
+from acdc.discovery import METHODS, Method, get_method
 from acdc.discovery.method import default_metric
-from acdc.errors import ACDCError, FileError, ModelError, RunError, unknown_name
+from acdc.errors import ACDCError, FileError, ModelError, RunError
 from acdc.evaluation.roc import roc_auc
 from acdc.files import write_atomically, write_json
 from acdc.identity import fingerprint, model_identity, versions
@@ -101,10 +101,8 @@ def benchmark(
 
 
 def _methods(names: list[str] | None) -> list[Method]:
-    for name in names or []:
-        if name not in METHODS:
-            raise unknown_name("method", name, METHODS)
-    return [METHODS[name] for name in dict.fromkeys(names if names is not None else METHODS)]
+    chosen = [get_method(name) for name in (METHODS if names is None else names)]
+    return list({method.name: method for method in chosen}.values())
 
 
 def _load(known: Known, progress: Tell | None) -> PatchableModel | None:

@@ -39,12 +39,17 @@ METHODS: dict[str, Method] = {
 }
 
 
+# what other tools call them
+ALIASES = {"information-flow-routes": "ifr", "edge-attribution-patching": "eap", "leave-one-out": "exact"}
+
+
 def get_method(name: str) -> Method:
-    """The method of this name.
+    """The method of this name, or of the name that other tools give it.
 
     Raises:
         UnknownNameError: There is none.
     """
+    name = ALIASES.get(name, name)
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
     return METHODS[name]
