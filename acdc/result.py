@@ -1,6 +1,6 @@
 """A finished run as a value, and the folder that it is read back from."""
 
-import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +9,18 @@ from typing import Any
 
 from acdc.circuit import Circuit, model_words
 from acdc.discovery.select import RETENTION
-from acdc.errors import RunError
+from acdc.errors import FileError, RunError, printable
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.meaning import shown_ratio
 from acdc.evaluation.predictions import prediction_lines
+from acdc.files import parse_json, read_bytes, validated
+from acdc.records import Metrics, Record
+from acdc.score_kinds import words_of
 from acdc.store import JOURNAL, RECORD
 
-__all__ = ["RunResult", "find_run", "load_run"]
+__all__ = ["RunResult", "find_run", "find_runs", "load_run", "read_metrics", "read_record"]
+
+logger = logging.getLogger(__name__)
 
 CIRCUIT, METRICS = "circuit.json", "metrics.json"
 
@@ -49,11 +54,8 @@ class RunResult:
             if (folder / JOURNAL).is_file():
                 raise RunError(f"the run {str(folder)!r} is unfinished; the same command or call again finishes it")
             raise RunError(f"{str(folder)!r} is no run folder: it has no {RECORD}")
-        record, metrics = (_read(folder / name) for name in (RECORD, METRICS))
-        for key in ("arguments", "cost", "seconds"):
-            if not isinstance(record.get(key), dict):
-                raise RunError(f"{folder / RECORD} is no record of a run: it lacks {key!r}")
-        files = tuple(folder / str(name) for name in record.get("files", []) if (folder / str(name)).is_file())
+        record, metrics = read_record(folder), read_metrics(folder)
+        files = tuple(folder / name for name in record.get("files", []) if (folder / name).is_file())
         return cls(Circuit.load(folder / CIRCUIT), metrics, record, folder, files)
 
     @property
@@ -78,10 +80,11 @@ class RunResult:
 
     def summary(self) -> str:
         """The run in a few lines of plain text."""
-        facts = _facts(self.metrics, self.record)
-        width = max(map(len, facts)) + 2
-        lines = [_title(self.record), *(f"  {name:<{width}}{value}" for name, value in facts.items())]
-        return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
+        named = _facts(self.metrics, self.record) | _strongest(self.circuit)
+        facts = [(printable(name, 60), printable(value, 1000)) for name, value in named.items()]
+        width = max(len(name) for name, _ in facts) + 2
+        lines = [_title(self.record), *(f"  {name:<{width}}{value}" for name, value in facts)]
+        return "\n".join([*lines, *(f"  warning: {printable(warning)}" for warning in self.warnings)])
 
     def predictions(self) -> str:
         """The most probable tokens of model, circuit and corrupted run on the first prompts, in plain text."""
@@ -119,7 +122,8 @@ def load_run(path: str | Path) -> RunResult:
     """Read a finished run from its folder.
 
     Raises:
-        RunError: There is no such folder, it holds no run or an unfinished one, or a file of it is damaged.
+        RunError: There is no such folder, or it holds no run or an unfinished one.
+        FileError: A file of it is damaged.
         CircuitError: Its circuit can't be read.
     """
     return RunResult.load(path)
@@ -131,39 +135,66 @@ def find_run(path: str | Path) -> Path:
     Raises:
         RunError: There is no such folder, or no finished run in it.
     """
+    runs = find_runs(path)
+    if len(runs) > 1:
+        logger.warning("of the %d runs below %s this is the newest: %s", len(runs), path, runs[0])
+    return runs[0]
+
+
+def find_runs(path: str | Path) -> list[Path]:
+    """The run folders that `path` means: itself, or the finished runs somewhere below it, the newest first.
+
+    Raises:
+        RunError: There is no such folder, or no finished run in it.
+    """
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise RunError(
             f"there is no run {str(path)!r}: give a run's folder, a circuit.json, or a folder with runs in it"
         )
     if (folder / RECORD).is_file() or (folder / JOURNAL).is_file():
-        return folder
-    runs = sorted((record.parent for record in folder.rglob(RECORD)), key=lambda run: run.name)
+        return [folder]
+    runs = sorted((record.parent for record in folder.rglob(RECORD)), key=lambda run: run.name, reverse=True)
     if not runs:
         raise RunError(f"no finished run lies in {str(folder)!r}")
-    return runs[-1]
+    return runs
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a run's `run.json` holds.
+
+    Raises:
+        FileError: It can't be read or is damaged.
+    """
+    return _read(folder / RECORD, Record)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What a run's `metrics.json` holds.
+
+    Raises:
+        FileError: It can't be read or is damaged.
+    """
+    return _read(folder / METRICS, Metrics)
+
+
+def _read(path: Path, schema: type[Record] | type[Metrics]) -> dict[str, Any]:
+    content = read_bytes(path)
     try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise RunError(f"can't read {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: it is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged: expected a JSON object")
-    return value
+        value = parse_json(content)
+    except FileError as error:
+        raise FileError(f"{path} is damaged: it {error}") from None
+    return validated(schema, value, what=f"{path} is damaged").model_dump(exclude_unset=True)
 
 
 def _title(record: Mapping[str, Any]) -> str:
     arguments, resolved = record["arguments"], record.get("resolved", {})
     options = arguments.get("options", {})
-    tau = [_tau(options["tau"], resolved)] if "tau" in options else []
+    tau = [_tau(options["tau"], resolved)] if options.get("tau") is not None else []
     tau += [_selection({**options, **resolved})] if "select" in options else []
     settings = [*tau, str(arguments["metric"]), f"ablation {arguments['ablation']}", f"{arguments['n']} prompts"]
     model = model_words(str(arguments["model"]))
-    return f"{arguments['task_name']} on {model}, by {arguments['method']} ({', '.join(settings)})"
+    return printable(f"{arguments['task_name']} on {model}, by {arguments['method']} ({', '.join(settings)})", 400)
 
 
 def _tau(tau: float | str, resolved: Mapping[str, Any]) -> str:
@@ -202,6 +233,20 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
     return facts | ({"evidence": ", ".join(evidence)} if evidence else {})
 
 
+def _strongest(circuit: Circuit, n: int = 6) -> dict[str, str]:
+    """The heads and MLPs whose kept edges to what reads them have the largest scores together; by number, if none."""
+    graph, mask = circuit.graph, circuit.mask.double()
+    sizes = mask if circuit.scores is None else mask * circuit.scores.abs().nan_to_num(0, posinf=1e300)
+    by = "number of kept edges" if not sizes.any() or circuit.scores is None else words_of(circuit.score_kind).label
+    totals = (mask if not sizes.any() else sizes).sum(1).tolist()
+    ranked = sorted(range(graph.n_src), key=lambda src: -totals[src])
+    names = [graph.sources[src] for src in ranked if totals[src] > 0 and graph.sources[src] != "input"][:n]
+    if not names:
+        return {}
+    what = by if by.startswith("number") else f"{by} of what reads them, summed"
+    return {"strongest": f"{', '.join(names)} (by {what})"}
+
+
 def _held_out(metrics: Mapping[str, Any] | None) -> str:
     """The same on prompts that the search did not see."""
     if metrics is None:
@@ -232,5 +277,5 @@ def _shown(value: object) -> str:
     return _number(value) if value is None or isinstance(value, float) else str(value)
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+def _number(value: float | int | None, digits: int = 3) -> str:
     return "undefined" if value is None else f"{value:.{digits}f}" if digits == 2 else f"{value:.{digits}g}"

@@ -13,7 +13,7 @@ import traceback
 import typer
 
 # importing a module registers its commands
-from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, show  # noqa: F401
+from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, runs, show  # noqa: F401
 from acdc.cli.app import app
 from acdc.errors import ACDCError, RunError, printable
 

@@ -34,18 +34,21 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Print a run's numbers and its strongest edges; nothing is written but the picture that --draw asks for."""
-    from acdc.result import find_run, load_run
+    from acdc.result import find_runs, load_run
     from acdc.score_kinds import words_of
 
     show_warnings()
     shape = None if graph is None else circuit_at(graph).graph
-    result = None if run.is_file() else load_run(find_run(run))
+    places = [] if run.is_file() else find_runs(run)
+    result = load_run(places[0]) if places else None
     circuit = circuit_at(run, graph=shape) if result is None else result.circuit
     drawn = [] if draw is None else circuit.draw(draw)
     if as_json:
         found = {"nodes": list(circuit.nodes), "edges": list(circuit.edges)} if result is None else result.to_dict()
         dump(found | {"drawn": [str(path) for path in drawn]})
         return
+    if places:
+        say(f"{places[0]}{f' (the newest of {len(places)} runs)' if len(places) > 1 else ''}")
     say(repr(circuit) if result is None else f"{result.summary()}\n{result.predictions()}")
     table(["edge", words_of(circuit.score_kind).label], _strongest(circuit, edges))
     for path in (*(() if result is None else result.files), *drawn):

@@ -1,0 +1,54 @@
+"""`acdc runs`: which runs there are."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from acdc.cli.app import app
+from acdc.cli.terminal import Debug, Json, dump, say, show_warnings
+
+if TYPE_CHECKING:
+    from acdc.catalog import Listed
+
+__all__ = ["runs"]
+
+HEADS = ("task/model/method/run", "edges", "faithfulness", "accuracy", "")
+
+
+@app.command()
+def runs(
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs are kept.")] = Path("outputs"),
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the runs below FOLDER, the newest first; unfinished and damaged ones too."""
+    from acdc.catalog import list_runs
+
+    show_warnings()
+    found = list_runs(out)
+    if as_json:
+        dump([asdict(each) for each in found])
+        return
+    if not found:
+        say(f"no run lies in {str(out)!r}")
+        return
+    rows = [HEADS, *(_row(each, out) for each in found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:  # a path that is cut or wrapped can't be given to the next command
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for each in found:
+        if each.why is not None:
+            say(f"  {each.why}")
+
+
+def _row(run: "Listed", out: Path) -> tuple[str, ...]:
+    """The folder tells task, model, method and when."""
+    size = "" if run.n_edges is None else f"{run.n_edges:,} of {run.n_edges_of_model:,}"
+    state = f"{run.state}, {run.n_warnings} warnings" if run.n_warnings else run.state
+    return str(run.path.relative_to(out.expanduser())), size, _number(run.faithfulness), _number(run.accuracy), state
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
