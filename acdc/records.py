@@ -24,6 +24,15 @@ class _Options(_Part):
     retention: float | None = None
 
 
+class _Resolved(_Part):
+    """Options as the search took them, where they are not as given."""
+
+    tau: float = 0.0
+    n_edges: Count | None = None
+    threshold: float | None = None
+    retention: float | None = None
+
+
 class _Arguments(_Part):
     task: Text
     task_name: Text
@@ -59,7 +68,7 @@ class Record(_Part):
     cost: dict[Text, int | float | None]
     claims: dict[Text, Any] = {}
     evidence: dict[Text, Any] = {}
-    resolved: _Options = _Options()
+    resolved: _Resolved = _Resolved()
     warnings: list[Text] = []
     files: list[Text] = []
 

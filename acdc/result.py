@@ -108,7 +108,7 @@ class RunResult:
 
         warnings = [("warning", warning) for warning in self.warnings]
         facts = [*_facts(self.metrics, self.record).items(), *warnings]
-        return facts_html(_title(self.arguments), facts) + html_circuit(self.circuit)
+        return facts_html(_title(self.record), facts) + html_circuit(self.circuit)
 
     def __repr__(self) -> str:
         where = "not saved" if self.path is None else str(self.path)
