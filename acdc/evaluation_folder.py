@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from acdc.errors import ACDCError, FileError, RunError
+from acdc.errors import ACDCError, FileError
 from acdc.evaluation.report import PART_SCHEMAS, load_report
 from acdc.files import write_json
 from acdc.findings import Evaluation, write_evaluation
@@ -86,7 +86,7 @@ class EvaluationFolder:
         with journal:
             try:
                 yield journal
-            except FileError:
+            except FileError:  # it may well be read or written another time
                 raise
             except ACDCError:  # it would fail again in the same place
                 journal.discard()
@@ -101,7 +101,7 @@ class EvaluationFolder:
         try:
             lock.acquire(timeout=WAIT)
         except Timeout:
-            raise RunError(f"another process has been writing in {self.path} for {WAIT} s; try again later") from None
+            raise FileError(f"another process has been writing in {self.path} for {WAIT} s; try again later") from None
         except OSError as error:
             raise FileError(f"can't lock {self.path / LOCK}: {error.strerror or error}") from None
         try:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from acdc import Circuit, PatchableModel, PromptPair, RunError, Task, discover, evaluate
+from acdc import Circuit, PatchableModel, PromptPair, RunError, Task, discover, evaluate, evaluation_folder
 from acdc.cli import main
 from acdc.errors import ACDCError, FileError, UnknownNameError
 from acdc.evaluation import specification
@@ -435,3 +435,44 @@ def test_a_damaged_report_is_told_of_and_kept(
 
 def test_every_part_has_a_schema_and_words(run: RunResult) -> None:
     assert list(PARTS) == list(PART_SCHEMAS) == list(LINES)
+
+
+def test_a_search_of_stability_that_was_stopped_goes_on_too(
+    run: RunResult, model: PatchableModel, tmp_path: Path, passes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"model": model, "task": Random, "only": ["stability"], "stability": 1, **FEW}
+    whole = evaluate(run, **settings, save=False)
+    all_passes, ask = len(passes), CircuitState.losses
+
+    def stopped(self, *given, **named):
+        if len(passes) > all_passes + all_passes // 2:
+            raise Stop
+        return ask(self, *given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CircuitState, "losses", stopped)
+        with pytest.raises(Stop):
+            evaluate(run, **settings, out=tmp_path)
+    passes.clear()
+    resumed = evaluate(run, **settings, out=tmp_path)
+    for name, value in whole.part("stability").items():  # a search that goes on tries other numbers of edges at once
+        assert resumed.part("stability")[name] == value or name in ("seconds", "forward_passes")
+    assert 0 < len(passes) < 0.8 * all_passes
+
+
+def test_what_was_measured_outlives_a_full_disk(
+    run: RunResult, model: PatchableModel, tmp_path: Path, passes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report can't be written; the next time, nothing of the part is measured again."""
+
+    def full(*given):
+        raise FileError("can't write evaluation.json: No space left on device")
+
+    settings = {"model": model, "task": Random, "only": ["completeness"], "out": tmp_path, **FEW}
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation_folder, "write_json", full)
+        with pytest.raises(FileError, match="No space"):
+            evaluate(run, **settings)
+    passes.clear()
+    found = evaluate(run, **settings)
+    assert found.part("completeness") and not passes
