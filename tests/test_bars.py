@@ -69,6 +69,14 @@ def test_without_a_terminal_lines_stand_for_the_bar() -> None:
     assert line == "acdc: sweep 1: 200 of 1,000 edges, 50 kept; 1 min, about 4 min left\n"
 
 
+def test_a_notebook_s_stream_is_rewritten_too() -> None:
+    """It is no terminal, but takes carriage returns; widgets aren't asked for."""
+    stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    assert Bar(stream).live and not Bar(io.StringIO()).live
+    bar = Bar(stream, clock=Clock())
+    assert told(bar, Progress(0, 0, stage="loading"), 0.0) == "\rloading: 0 s"
+
+
 def test_the_bar_goes_on_by_itself_and_leaves_nothing_behind() -> None:
     stream = Terminal()
     with Bar(stream) as bar:
