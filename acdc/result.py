@@ -107,7 +107,7 @@ class RunResult:
         from acdc.drawing.notebook import facts_html, html_circuit
 
         warnings = [("warning", warning) for warning in self.warnings]
-        facts = [*_facts(self.metrics, self.record).items(), *warnings]
+        facts = [*_facts(self.metrics, self.record).items(), *_strongest(self.circuit).items(), *warnings]
         return facts_html(_title(self.record), facts) + html_circuit(self.circuit)
 
     def __repr__(self) -> str:
@@ -234,7 +234,7 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
 
 
 def _strongest(circuit: Circuit, n: int = 6) -> dict[str, str]:
-    """The heads and MLPs whose kept edges to what reads them have the largest scores together; by number, if none."""
+    """The heads and MLPs whose kept outgoing edges have the largest scores together; by their number, if none has."""
     graph, mask = circuit.graph, circuit.mask.double()
     sizes = mask if circuit.scores is None else mask * circuit.scores.abs().nan_to_num(0, posinf=1e300)
     by = "number of kept edges" if not sizes.any() or circuit.scores is None else words_of(circuit.score_kind).label
@@ -243,7 +243,7 @@ def _strongest(circuit: Circuit, n: int = 6) -> dict[str, str]:
     names = [graph.sources[src] for src in ranked if totals[src] > 0 and graph.sources[src] != "input"][:n]
     if not names:
         return {}
-    what = by if by.startswith("number") else f"{by} of what reads them, summed"
+    what = by if by.startswith("number") else f"{by} of their outgoing edges, summed"
     return {"strongest": f"{', '.join(names)} (by {what})"}
 
 

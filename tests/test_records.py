@@ -167,6 +167,7 @@ def test_the_summary_names_the_strongest_heads_and_mlps(run: RunResult) -> None:
     scores, mask = run.circuit.scores.abs().nan_to_num(0), run.circuit.mask
     totals = dict(zip(run.circuit.graph.sources, (scores * mask).sum(1).tolist(), strict=True))
     del totals["input"]
+    assert "strongest" in run._repr_html_() and "copy on gpt2" in run._repr_html_()
     names = line.split("strongest")[1].split("(")[0].replace(",", "").split()
     assert names[0] == max(totals, key=totals.get) and len(names) <= 6
     assert [totals[name] for name in names] == sorted((totals[name] for name in names), reverse=True)
