@@ -64,6 +64,12 @@ def test_quiet_prints_nothing(
     assert printed.out == "" and "Loading" not in printed.err
 
 
+def test_quiet_still_warns(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["discover", "ioi", "--n", "8", "--tau", "100", "--out", str(tmp_path), "--quiet"]) == 0
+    printed = capfd.readouterr()
+    assert printed.out == "" and "acdc: warning: " in printed.err and "it is empty" in printed.err
+
+
 def test_show_prints_and_draws_only_what_is_asked_for(
     run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say
+from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say, warn
 from acdc.errors import RunError
 from acdc.ranges import Word
 
@@ -139,3 +139,6 @@ def _tell(result: "RunResult", as_json: bool, quiet: bool) -> None:
         say(result.summary())
         for path in result.files:
             say(f"  {path}")
+    else:  # whoever wants no summary still wants to know that a circuit is empty
+        for warning in result.warnings:
+            warn(warning)

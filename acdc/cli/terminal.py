@@ -9,7 +9,20 @@ import typer
 
 from acdc.errors import RunError, printable
 
-__all__ = ["Debug", "Json", "Quiet", "dump", "guessed", "hush", "pairs", "plain", "say", "show_warnings", "table"]
+__all__ = [
+    "Debug",
+    "Json",
+    "Quiet",
+    "dump",
+    "guessed",
+    "hush",
+    "pairs",
+    "plain",
+    "say",
+    "show_warnings",
+    "table",
+    "warn",
+]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
@@ -36,6 +49,11 @@ def plain(text: str) -> str:
 def say(text: str) -> None:
     """Print lines of text on standard output, whatever names are in it."""
     typer.echo(plain(text))
+
+
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    typer.echo(f"acdc: warning: {plain(text)}", err=True)
 
 
 def dump(value: Any) -> None:

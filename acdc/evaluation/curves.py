@@ -72,7 +72,7 @@ def curve(
     recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> Curve:
-    """Measure the circuits of the best n edges, pruned of edges on no path from `input` to `logits`.
+    """Measure the circuits of the best n edges, pruned of edges that change nothing: see `Problem.prune`.
 
     Where scores tie for the last places, the circuits of `TIE_ORDERS` orders among the equal ones are measured.
 
@@ -91,7 +91,7 @@ def curve(
     measure, points = _Measure(problem, recorder), list[Mapping[str, Any]]()
     by_order: list[list[Mapping[str, Any]]] = [[] for _ in orders]
     for i, n in enumerate(asked):
-        masks = [graph.prune(first_edges(graph, order, n)) for order in (orders if tied[n] else orders[:1])]
+        masks = [problem.prune(first_edges(graph, order, n)) for order in (orders if tied[n] else orders[:1])]
         found = [measure.values(mask) for mask in masks]
         point: dict[str, Any] = {"asked": n, "n_tied": tied[n]}
         point |= {"n_edges": _mean(mask.sum() for mask in masks)}

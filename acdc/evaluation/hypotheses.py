@@ -208,7 +208,7 @@ def sufficiency_test(
     for i in range(n_random):
         drawn = draw[matched]()
         distances.append(_distance(problem, drawn, recorder))
-        sizes.append(int(graph.prune(drawn).sum()))
+        sizes.append(int(problem.prune(drawn).sum()))
         shares.append(int((drawn & mask).sum()) / n_edges)
         if progress is not None:
             progress(i + 1, n_random)

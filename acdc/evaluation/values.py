@@ -130,7 +130,7 @@ def normalised(circuit: float, model: float, corrupted: float) -> float | None:
     of ratios: a single prompt's span can be near 0.
     """
     span = model - corrupted
-    return float((circuit - corrupted) / span) if span else None
+    return float((circuit - corrupted) / span) + 0.0 if span else None  # no -0
 
 
 def performance_metric(problem: Problem) -> Metric:
