@@ -35,7 +35,8 @@ def task_place(spec: str) -> str:
 def check_recorded_task(spec: Any, *, trusted: bool) -> str:
     """The name of a recorded task, unless loading it would run code that nobody here has asked for.
 
-    Names of installed tasks are fine, and so is a class of a module that is imported already.
+    Names of installed tasks are fine, and so are a class of a module that is imported already and a task's file that
+    this process has run already.
 
     Raises:
         RunError: It names a file or a module, and `trusted` is False; or it isn't a name.
@@ -51,9 +52,17 @@ def check_recorded_task(spec: Any, *, trusted: bool) -> str:
 
 
 def _is_here(spec: str) -> bool:
-    """Whether it is an installed task, or a class that this process has already."""
+    """Whether it is an installed task, or one whose code this process has run already."""
     if spec in {point.value for point in entry_points(group=ENTRY_POINTS)}:
         return True
     place, _, name = spec.rpartition(":")
+    if place.endswith(".py"):
+        return Path(place).resolve() in _files_run()
     found = vars(sys.modules[place]).get(name) if place in sys.modules else None
     return isinstance(found, type) and issubclass(found, Task)
+
+
+def _files_run() -> set[Path]:
+    """The task files that were asked for in this process."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith(TASK_FILE)]
+    return {Path(file).resolve() for module in modules if (file := getattr(module, "__file__", None))}

@@ -13,6 +13,7 @@ from acdc.circuit import Circuit
 from acdc.cli import main
 from acdc.errors import RunError
 from acdc.places import check_recorded_task, task_place
+from acdc.task import TASK_FILE
 from acdc.zoo import zoo_path
 
 EVIL = """
@@ -34,7 +35,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         assert main(["discover", "evil.py:T", "--model", "models/small", "--out", "out", *QUICK]) == 0
     (folder / "ran").unlink()
+    forget("evil")
     return folder
+
+
+def forget(stem: str) -> None:
+    """Make this process one that hasn't run a task's file."""
+    sys.modules.pop(f"{TASK_FILE}{stem}", None)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -59,6 +66,16 @@ def test_no_file_makes_evaluate_or_compare_run_its_code(
     with pytest.raises(RunError, match="trust_task=True"):
         evaluate(run, only=["faithfulness"], save=False)
     assert not (place / "ran").exists(), "nothing of it ran"
+
+
+def test_a_task_s_file_that_this_process_ran_is_no_surprise(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(EVIL.format(trace=str(tmp_path / "ran")))
+    result = discover("acdc-small", f"{file}:T", n=6, tau=0.1, out=None)
+    assert evaluate(result, only=["faithfulness"], n=4, save=False).part("faithfulness")
+    forget("mine")
+    with pytest.raises(RunError, match="trust_task=True"):
+        evaluate(result, only=["faithfulness"], n=4, save=False)
 
 
 def test_a_run_is_evaluated_from_another_folder_once_its_task_is_trusted_or_named(
