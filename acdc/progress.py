@@ -13,7 +13,7 @@ class Progress:
     """How far work is: `done` of `total` in its own unit; `total` is 0 while nobody knows.
 
     Attributes:
-        kept: Edges still in the circuit; 0 where that means nothing.
+        kept: Edges still in the circuit, those not tried yet included; 0 where that means nothing.
         stage: What is done, like "sweep 1", "gradients", "certificate".
         measured: How many of the `done` took work, where some take none: ACDC removes edges that can't matter without
             a forward pass. 0 where all do.
@@ -43,12 +43,12 @@ class Progress:
     def count(self) -> str:
         """How far, in words; nothing while nobody knows.
 
-        >>> Progress(1200, 123211, 300, "sweep 1", unit="edges").count
-        '1,200 of 123,211 edges, 300 kept'
+        >>> Progress(1200, 123211, 122015, "sweep 1", unit="edges").count
+        '1,200 of 123,211 edges, 122,015 remain'
         """
         if not self.total:
             return ""
-        kept = f", {self.kept:,} kept" if self.kept and self.unit == "edges" else ""
+        kept = f", {self.kept:,} remain" if self.kept and self.unit == "edges" else ""
         return f"{min(self.done, self.total):,} of {self.total:,} {self.unit}".rstrip() + kept
 
 

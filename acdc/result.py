@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,15 @@ __all__ = ["RunResult", "find_run", "find_runs", "load_run", "read_metrics", "re
 logger = logging.getLogger(__name__)
 
 CIRCUIT, METRICS = "circuit.json", "metrics.json"
+NOTED = {  # what our methods measure on the way, in words; other methods' names are shown as they are
+    "whole_effect": "removing every edge raises the loss by {}",
+    "edges_gone_through": "{} edges of the ranking were gone through to reach this size",
+    "retained": "this size keeps {} of the metric's change",
+    "sign_consistent_edges": "{} edges have the same sign in nearly all resamples",
+    "completeness_error": "scores add up to the exact effect within {}",
+    "relative_completeness_error": "which is {} of that effect",
+    "worst_component": "the worst is {}",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,8 +238,13 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
         f"{claim.replace('_', ' ')}: {'yes' if holds else 'no'}" for claim, holds in record.get("claims", {}).items()
     ]
     facts |= {"claims": ", ".join(claims)} if claims else {}
-    evidence = [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in record.get("evidence", {}).items()]
-    return facts | ({"evidence": ", ".join(evidence)} if evidence else {})
+    noted = [NOTED.get(name, f"{name.replace('_', ' ')} {{}}").format(_shown(v)) for name, v in _evidence(record)]
+    return facts | ({"search": ", ".join(noted)} if noted else {})
+
+
+def _evidence(record: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """What the search measured on the way, by name."""
+    return dict(record.get("evidence", {})).items()
 
 
 def _strongest(circuit: Circuit, n: int = 6) -> dict[str, str]:

@@ -65,8 +65,8 @@ def test_no_count_is_taken_over_from_the_stage_before() -> None:
 def test_without_a_terminal_lines_stand_for_the_bar() -> None:
     bar = Bar(io.StringIO(), clock=Clock())
     told(bar, Progress(0, 1000, stage="sweep 1", unit="edges"), 0.0)
-    line = told(bar, Progress(200, 1000, 50, "sweep 1", unit="edges"), 60.0)
-    assert line == "acdc: sweep 1: 200 of 1,000 edges, 50 kept; 1 min, about 4 min left\n"
+    line = told(bar, Progress(200, 1000, 850, "sweep 1", unit="edges"), 60.0)
+    assert line == "acdc: sweep 1: 200 of 1,000 edges, 850 remain; 1 min, about 4 min left\n"
 
 
 def test_a_notebook_s_stream_is_rewritten_too() -> None:

@@ -130,6 +130,18 @@ def test_a_model_that_cannot_do_the_task_is_told_of(model: PatchableModel) -> No
     assert "circuit predicts" in result.predictions()
 
 
+def test_what_a_search_measured_on_the_way_is_told_in_words(model: PatchableModel) -> None:
+    for name, arguments, words in (
+        ("acdc", {"tau": 0.5}, "removing every edge raises the loss by "),
+        ("eap", {"n_edges": 5}, "edges of the ranking were gone through to reach this size"),
+        ("eap", {"retention": 0.5}, " of the metric's change"),
+        ("eap-ig-inputs", {"steps": 2}, "scores add up to the exact effect within "),
+    ):
+        text = discover(model, Copy, method=name, n=4, out=None, **arguments).summary()
+        line = next(line for line in text.splitlines() if line.startswith("  search "))
+        assert words in line and "_" not in line, (name, line)
+
+
 def test_the_metrics_are_those_of_the_circuit(model: PatchableModel) -> None:
     everything = discover(model, Copy, n=6, tau=0.0, absolute=True, out=None, prune=False)
     assert everything.metrics["n_edges"] == model.graph.n_edges
