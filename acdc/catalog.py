@@ -20,6 +20,7 @@ class Listed:
         state: finished, unfinished (the same command goes on with it), running, or damaged.
         task, model, method: Of runs without a readable record, the names of the folders.
         when: When it was started, in UTC.
+        no_meaning: Why its faithfulness says nothing.
         why: What is wrong with a damaged one.
     """
 
@@ -34,6 +35,7 @@ class Listed:
     faithfulness: float | None = None
     accuracy: float | None = None
     n_warnings: int | None = None
+    no_meaning: str | None = None
     why: str | None = None
 
 
@@ -72,4 +74,5 @@ def _listed(path: Path) -> Listed:
         metrics["faithfulness"],
         metrics["accuracy"]["circuit"],
         len(record.get("warnings", [])),
+        metrics["no_meaning"],
     )

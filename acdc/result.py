@@ -280,7 +280,7 @@ def _time(record: Mapping[str, Any]) -> str:
     cost, seconds = record["cost"], record["seconds"]
     keys = ("candidates", "forward_passes", "backward_passes")
     counted = [f"{cost[key]:,} {key.replace('_', ' ')}" for key in keys if cost.get(key)]
-    resumed = ["continued from an interrupted run"] if record.get("resumed") else []
+    resumed = ["continued from an interrupted run whose seconds aren't counted"] if record.get("resumed") else []
     return ", ".join([f"{seconds['total']:.1f} s (search {seconds['search']:.1f} s)", *counted, *resumed])
 
 

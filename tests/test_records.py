@@ -144,6 +144,7 @@ def test_runs_are_listed_newest_first_with_unfinished_and_damaged_ones(
     assert main(["runs", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert printed.index("0Z-newest") < printed.index("0Z-damaged") and "  unfinished" in printed
+    assert run.metrics["no_meaning"] == found[0].no_meaning and "(no meaning)" in printed, "as everywhere"
     assert main(["runs", str(tmp_path), "--json"]) == 0
     assert [each["state"] for each in json.loads(capsys.readouterr().out)] == [each.state for each in found]
     assert main(["runs", str(tmp_path / "nowhere")]) == 2

@@ -13,11 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 
 from acdc import PatchableModel, PromptPair, Task, discover, load_run, run
 from acdc.circuit import Circuit
 from acdc.discovery import METHODS
 from acdc.errors import ACDCError, RunError
+from acdc.patching.state import CircuitState
 from acdc.progress import Progress
 from acdc.result import find_run
 from tests.tiny import tiny_model
@@ -171,19 +173,31 @@ def stop_after(calls: int) -> "callable":
     return note
 
 
-def test_a_stopped_run_goes_on_where_it_was(model: PatchableModel, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_where_it_was(
+    model: PatchableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = {"n": 6, "tau": 0.02, "sweeps": 2, "speculation": 2}
+    asked, losses = [0], CircuitState.losses
+
+    def counted(self: CircuitState, *args: object) -> Tensor:
+        asked[0] += 1
+        return losses(self, *args)
+
+    monkeypatch.setattr(CircuitState, "losses", counted)
     whole = discover(model, Copy, out=None, **arguments)
+    of_whole, asked[0] = asked[0], 0
     with pytest.raises(KeyboardInterrupt):
         discover(model, Copy, out=tmp_path, progress=stop_after(20), **arguments)
     (unfinished,) = tmp_path.glob("*/*/*/*")
     assert [path.name for path in unfinished.iterdir()] == ["journal.jsonl"]
     with pytest.raises(RunError, match="unfinished"):
         load_run(unfinished)
+    before, asked[0] = asked[0], 0
     result = discover(model, Copy, out=tmp_path, **arguments)
     assert result.path == unfinished and result.record["resumed"]
     assert result.circuit == whole.circuit
-    assert result.cost["forward_passes"] < whole.cost["forward_passes"], "what was measured is not measured again"
+    assert before + asked[0] == of_whole, "what was measured is not measured again"
+    assert result.cost == whole.cost, "what was measured before counts too"
     assert not (unfinished / "journal.jsonl").exists()
 
 

@@ -45,9 +45,12 @@ def runs(
 
 def _row(run: "Listed", out: Path) -> tuple[str, ...]:
     """The folder tells task, model, method and when."""
+    from acdc.evaluation.meaning import shown_ratio
+
     size = "" if run.n_edges is None else f"{run.n_edges:,} of {run.n_edges_of_model:,}"
-    state = f"{run.state}, {run.n_warnings} warnings" if run.n_warnings else run.state
-    return str(run.path.relative_to(out.expanduser())), size, _number(run.faithfulness), _number(run.accuracy), state
+    state = f"{run.state}, {run.n_warnings} warning{'s' * (run.n_warnings > 1)}" if run.n_warnings else run.state
+    ratio = "" if run.state != "finished" else shown_ratio(run.faithfulness, run.no_meaning, why=False)
+    return str(run.path.relative_to(out.expanduser())), size, ratio, _number(run.accuracy), state
 
 
 def _number(value: float | None) -> str:

@@ -291,6 +291,9 @@ class _Search:
         if any(math.isnan(loss) for loss in losses):
             edge = self.state.graph.edge_name(*trials[0].edge)
             raise RunError(f"the loss becomes NaN near {edge}; use a wider dtype (float32 or float64)")
-        if self.journal is not None and known is None:
+        if known is not None:  # they were made before the search was stopped
+            self.state.forward_passes += len(trials)
+            self.state.propagations += 1
+        elif self.journal is not None:
             self.journal.append(losses)
         return losses
