@@ -7,6 +7,7 @@ from difflib import get_close_matches
 __all__ = [
     "ACDCError",
     "CircuitError",
+    "EndRequested",
     "FileError",
     "ModelError",
     "RunError",
@@ -54,6 +55,10 @@ class RunError(ACDCError):
 
 class UnknownNameError(ACDCError):
     """A name that no registry holds."""
+
+
+class EndRequested(SystemExit):
+    """A signal asks the process to end; no code of a user's wanted it."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

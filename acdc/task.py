@@ -146,7 +146,7 @@ class Task(ABC):
                     f"({type(made).__name__})"
                 )
             pairs = list(made) if isinstance(made, list | tuple) else list(islice(made, n))
-        checked_pairs = [checked(pair, f"task {self.name!r}, pair {i}") for i, pair in enumerate(pairs)]
+            checked_pairs = [checked(pair, f"task {self.name!r}, pair {i}") for i, pair in enumerate(pairs)]
         if not pairs:
             raise TaskError(f"task {self.name!r} gave no prompt pairs: at least one is needed")
         return checked_pairs, rng.getstate() != before

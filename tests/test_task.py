@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
-from acdc.errors import TaskError, UnknownNameError
+from acdc.errors import EndRequested, TaskError, UnknownNameError
 from acdc.prompts import PromptPair
 from acdc.task import PromptList, Task, load_task, registered_tasks
 from tests.tiny import NumberTokenizer
@@ -85,6 +85,14 @@ def test_n_must_be_positive(n: int) -> None:
         (FILE + "    prepend_bos = 'yes'", "Mine", "its `prepend_bos` must be True, False or None, not 'yes'"),
         (FILE + "    def __init__(self): exit()", "Mine", r"could not be made: it calls sys.exit\(None\)"),
         (FILE + "    metric = property(lambda self: 1 / 0)", "Mine", r"ZeroDivisionError: .*my_task.py, line 8\)"),
+        (FILE + "    def __init__(self, size): pass", "Mine", r"missing 1 required .*'size' \(\S*my_task.py\)"),
+        (FILE + "    pairs = 5", "Mine", r"'int' object is not callable \(\S*my_task.py\)"),
+        (
+            "import acdc\nclass Bare(acdc.PromptPair):\n    def __init__(self): pass\n"
+            + FILE.replace("return [", "return [Bare()] #"),
+            "Mine",
+            r"failed to make its pairs: AttributeError: .*'clean' \(\S*my_task.py\)",
+        ),
     ],
 )
 def test_wrong_task_files_are_told(tmp_path, text: str, spec: str, message: str) -> None:
@@ -125,6 +133,15 @@ def test_a_keyboard_interrupt_of_a_task_stops_the_program(tmp_path) -> None:
     path.write_text(FILE.replace("return [", "raise KeyboardInterrupt #"))
     with pytest.raises(KeyboardInterrupt):
         load_task(f"{path}:Mine").batch(NumberTokenizer(), 2)
+
+
+def test_a_request_to_end_is_not_taken_for_an_exit_of_the_task() -> None:
+    class Slow(Count):
+        def pairs(self, tokenizer, n, rng):
+            raise EndRequested(143)  # what the signal's handler raises wherever the program is
+
+    with pytest.raises(EndRequested):
+        Slow().batch(NumberTokenizer(), 2)
 
 
 def test_what_a_task_prints_stays_off_standard_output(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import typer
 # importing a module registers its commands
 from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, runs, show  # noqa: F401
 from acdc.cli.app import app
-from acdc.errors import ACDCError, RunError, printable
+from acdc.errors import ACDCError, EndRequested, RunError, printable
 
 __all__ = ["app", "main", "run_main"]
 
@@ -106,7 +106,7 @@ def _fail(message: str, error: BaseException, code: int, debug: bool) -> int:
 
 def _end(number: int, frame: object) -> None:
     """A request to end takes the way of Ctrl-C: what was computed is kept."""
-    raise SystemExit(128 + number)
+    raise EndRequested(128 + number)
 
 
 def run_main() -> None:
