@@ -108,6 +108,7 @@ class Plan:
             "metric": self.metric.name,
             "ablation": self.ablation,
             "n": problem.batch.n,
+            **({} if self.n == problem.batch.n else {"n_asked": self.n}),  # a task may draw fewer in another way
             "seed": self.seed,
             "bos": self.bos,
             **self.loading,

@@ -8,6 +8,7 @@ from typing import Any
 from acdc.circuit import Circuit
 from acdc.errors import CircuitError, RunError, UnknownNameError, unknown_name
 from acdc.exchange import ShapelessError, read_circuit
+from acdc.files import validated
 from acdc.graph import Graph
 from acdc.identity import model_identity
 from acdc.metrics import Metric, get_metric
@@ -20,6 +21,7 @@ from acdc.places import check_recorded_task, model_place, task_place
 from acdc.plan import live_model
 from acdc.prompt_file import PROMPTS, read_prompts
 from acdc.prompts import PromptPair
+from acdc.records import Provenance
 from acdc.result import CIRCUIT, RunResult, find_run, load_run
 from acdc.store import RECORD
 from acdc.task import Task, load_task
@@ -163,6 +165,7 @@ def recall(
         circuit, record, beside = open_circuit(run, model.graph)
     circuit = circuit.flip_scores() if flip_scores else circuit
     arguments = DEFAULTS | dict(record.get("arguments", {}))
+    arguments["n"] = arguments.pop("n_asked", None) or arguments["n"]  # as many as the task was asked for then
     given: dict[str, Any] = {"ablation": ablation, "dtype": dtype, "device": device, "revision": revision}
     given |= {"task_options": task_options, "bos": bos}
     arguments |= {key: value for key, value in given.items() if value is not None}
@@ -215,20 +218,25 @@ def _tau(record: Mapping[str, Any], metric: Metric) -> float | None:
 
 
 def _from_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """A record, as far as a circuit's own provenance goes: there the arguments and the method's options lie flat."""
+    """A record, as far as a circuit's own provenance goes: there the arguments and the method's options lie flat.
+
+    Raises:
+        FileError: A value is not of its kind.
+    """
+    read = validated(Provenance, dict(provenance), what="what the circuit says of its origin is wrong")
+    provenance = read.model_dump(exclude_unset=True)
     if "operands" in provenance:  # a circuit made of others has no run of its own
         provenance = {key: value for key, value in provenance.items() if key != "prompts_sha256"}
-    named = {"task", "task_name", "model", *DEFAULTS}
+    named = {"task", "task_name", "model", "n_asked", *DEFAULTS}
     arguments = {key: value for key, value in provenance.items() if key in named}
     other = {"prompts_sha256", "claims", "resolved", "operation", "operands", "flipped_scores", *HASHES}
     arguments["options"] = {key: value for key, value in provenance.items() if key not in named | other}
     hashes = {key: provenance[key] for key in HASHES if key in provenance} | {"dtype": provenance.get("dtype")}
-    resolved = provenance.get("resolved")
     return {
         "arguments": arguments,
         "model": hashes,
         "prompts_sha256": provenance.get("prompts_sha256"),
-        "resolved": resolved if isinstance(resolved, dict) else {},
+        "resolved": provenance.get("resolved", {}),
     }
 
 

@@ -1,11 +1,11 @@
-"""What `run.json` and `metrics.json` must hold: whatever is read from them stands here."""
+"""What `run.json`, `metrics.json` and a circuit's provenance must hold: whatever is read from them stands here."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-__all__ = ["Metrics", "Record"]
+__all__ = ["Metrics", "Provenance", "Record"]
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(max_length=10_000)]
@@ -42,6 +42,7 @@ class _Arguments(_Part):
     metric: Text
     ablation: Text
     n: Count
+    n_asked: Count | None = None
     seed: Count
     bos: bool | None = None
     dtype: Text
@@ -49,6 +50,32 @@ class _Arguments(_Part):
     revision: Text | None = None
     trust_remote_code: bool = False
     options: _Options
+
+
+class Provenance(_Part):
+    """What a circuit carries of the run that found it; one of other tools carries nothing."""
+
+    task: Text | None = None
+    task_name: Text | None = None
+    task_options: dict[str, Any] = {}
+    model: Text | None = None
+    method: Text | None = None
+    metric: Text | None = None
+    ablation: Text = "corrupt"
+    n: Count = 0
+    n_asked: Count | None = None
+    seed: Count = 0
+    bos: bool | None = None
+    dtype: Text = "float32"
+    device: Text = "cpu"
+    revision: Text | None = None
+    trust_remote_code: bool = False
+    tau: float | Text | None = None
+    weights_sha256: Text | None = None
+    config_sha256: Text | None = None
+    tokenizer_sha256: Text | None = None
+    prompts_sha256: Text | None = None
+    resolved: _Resolved = _Resolved()
 
 
 class _Seconds(_Part):

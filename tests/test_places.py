@@ -154,3 +154,29 @@ def test_a_class_from_a_file_is_named_by_the_file(place: Path) -> None:
     (place / "mine.py").write_text("from acdc_tasks.ioi import IOI\nclass Mine(IOI):\n    pass\n")
     kind = type(load_task(f"{place}/mine.py:Mine"))
     assert task_place(f"{kind.__module__}:{kind.__qualname__}") == f"{place}/mine.py:Mine"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("task_options", 5),
+        ("task_options", ["corruption"]),
+        ("model", 5),
+        ("metric", ["kl"]),
+        ("ablation", 3),
+        ("dtype", 8),
+        ("device", []),
+        ("seed", "x"),
+        ("tau", [1]),
+        ("prompts_sha256", []),
+        ("resolved", 5),
+    ],
+)
+def test_what_a_circuit_says_of_its_origin_is_checked(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str, value: object
+) -> None:
+    content = json.loads(next((place / "out").glob("*/*/*/*/circuit.json")).read_text())
+    content["acdc"]["provenance"] |= {"task": "ioi", field: value}
+    (tmp_path / "lone.json").write_text(json.dumps(content))
+    told = refused(capsys, "evaluate", str(tmp_path / "lone.json"), *FEW)
+    assert "what the circuit says of its origin is wrong" in told and f"'{field}" in told

@@ -83,6 +83,18 @@ def test_what_stands_before_prompts_is_recorded_and_taken_up_again(hf, tmp_path:
     assert other.batch.n_pos != again.batch.n_pos
 
 
+def test_a_task_that_fell_short_gives_the_same_prompts_again(hf, tmp_path: Path) -> None:
+    """Asked for as few as it gave, it would draw others."""
+    model = PatchableModel(hf, number_tokenizer(), name="tiny")
+    result = discover(model, Shuffled, n=50, tau=0.05, out=tmp_path)
+    assert result.arguments["n"] == 9 and result.arguments["n_asked"] == 50
+    for run in (result.path, result.path / "circuit.json", result.circuit):
+        problem, warning = recall(run, model=model, task=Shuffled).discovery_problem()
+        assert warning is None and problem.batch.fingerprint == result.record["prompts_sha256"]
+    report = evaluate(result.path, model=model, task=Shuffled, only=["faithfulness"], save=False).report
+    assert report["prompts"]["n_seen"] == 0 and report["prompts"]["n"] == 3
+
+
 def test_the_model_is_asked_what_the_tokenizer_s_own_call_would_ask_it(hf) -> None:
     tokenizer = number_tokenizer()
     problem = Problem.make(PatchableModel(hf, tokenizer), PromptBatch.from_pairs(PAIRS, tokenizer))
@@ -171,11 +183,14 @@ def test_a_run_on_a_list_is_evaluated_from_its_folder(tmp_path: Path) -> None:
     assert evaluate(result.circuit, model=model, task=pairs, only=["faithfulness"], save=False).report["parts"]
 
 
-def test_a_run_is_measured_again_on_the_prompts_that_it_has_kept(tmp_path: Path) -> None:
-    """A task that draws other prompts now, as a shuffled list of which fewer are asked for."""
+def test_a_run_is_measured_again_on_the_prompts_that_it_has_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task whose code has changed, so that it draws other prompts now."""
     model = PatchableModel(tiny_model("gpt2").hf, number_tokenizer(), name="tiny")
     result = discover(model, Shuffled, tau=0.05, out=tmp_path)
     assert result.arguments["n"] == 9
+    monkeypatch.setattr(Shuffled, "pairs", lambda self, tokenizer, n, rng: rng.sample(PAIRS[:8], min(n, 8)))
     problem, warning = recall(result.path, model=model).discovery_problem()
     assert problem.batch.fingerprint == result.record["prompts_sha256"]
     assert "those that the run has kept (prompts.jsonl)" in warning

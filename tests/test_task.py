@@ -86,7 +86,6 @@ def test_n_must_be_positive(n: int) -> None:
         (FILE + "    def __init__(self): exit()", "Mine", r"could not be made: it calls sys.exit\(None\)"),
         (FILE + "    metric = property(lambda self: 1 / 0)", "Mine", r"ZeroDivisionError: .*my_task.py, line 8\)"),
         (FILE + "    def __init__(self, size): pass", "Mine", r"missing 1 required .*'size' \(\S*my_task.py\)"),
-        (FILE + "    pairs = 5", "Mine", r"'int' object is not callable \(\S*my_task.py\)"),
         (
             "import acdc\nclass Bare(acdc.PromptPair):\n    def __init__(self): pass\n"
             + FILE.replace("return [", "return [Bare()] #"),
