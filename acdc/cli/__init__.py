@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError as error:
         return _fail("the memory is full; use fewer prompts (--n) or a smaller model", error, 1, debug)
     except OSError as error:
-        where = "" if error.filename is None else f" ({printable(str(error.filename), 200)})"
+        where = "" if error.filename is None else f" ({str(error.filename)[:200]})"
         return _fail(f"{error.strerror or error}{where}", error, 2, debug)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: an unknown command, a missing argument
