@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from acdc.errors import ACDCError, FileError
 from acdc.evaluation.report import PART_SCHEMAS, load_report
 from acdc.files import write_json
-from acdc.findings import Evaluation, write_evaluation
+from acdc.findings import WRITTEN, Evaluation, write_evaluation
 from acdc.journal import FileJournal
 
 __all__ = ["REPORT", "EvaluationFolder"]
@@ -20,7 +20,7 @@ __all__ = ["REPORT", "EvaluationFolder"]
 logger = logging.getLogger(__name__)
 
 REPORT, LOCK, UNFINISHED = "evaluation.json", ".evaluation.lock", "unfinished"
-DAMAGED = "evaluation.damaged.json"
+DAMAGED, EARLIER = "evaluation.damaged.json", "earlier"
 WAIT = 120  # seconds for which another process may write the report and its figures
 Parts = dict[str, dict[str, Any]]
 
@@ -29,7 +29,8 @@ class EvaluationFolder:
     """Where an evaluation is kept.
 
     Two evaluations of one circuit, prompts and settings at once add their parts to one report: it is read again and
-    written under a lock of the operating system, which goes with the process that holds it.
+    written under a lock of the operating system, which goes with the process that holds it. One of other prompts or
+    settings is moved to a folder of its own, `earlier/<fingerprint>`, and found there when it is asked for again.
 
     Args:
         path: The folder; made if it isn't there.
@@ -57,6 +58,7 @@ class EvaluationFolder:
         """Write the report together with the parts that are there already; these and its own."""
         with self._locked():
             parts = self._merged(report["parts"])
+            self._set_aside()
             write_json(self.path / REPORT, {**report, "parts": parts})
         return parts
 
@@ -64,6 +66,7 @@ class EvaluationFolder:
         """Write report, tables and figures; the evaluation with where they are."""
         with self._locked():
             report = {**evaluation.report, "parts": self._merged(evaluation.report["parts"])}
+            self._set_aside()
             write_json(self.path / REPORT, report)
             written = write_evaluation(Evaluation(evaluation.circuit, report), self.path)
         return Evaluation(written.circuit, written.report, self.path, (self.path / REPORT, *written.files))
@@ -110,19 +113,31 @@ class EvaluationFolder:
             lock.release()
 
     def _parts(self) -> Parts:
-        path = self.path / REPORT
-        if not path.exists():
-            return {}
+        found: Parts = {}
+        for folder in (self._earlier(self.fingerprint), self.path):
+            report = _report(folder)
+            if report is not None and report["fingerprint"] == self.fingerprint:
+                found |= report["parts"]
+        return {name: part for name, part in found.items() if self._ignored.get(name) != part}
+
+    def _earlier(self, fingerprint: str) -> Path:
+        return self.path / EARLIER / fingerprint[:12]
+
+    def _set_aside(self) -> None:
+        """Move the report, tables and figures of another evaluation out of this one's way; the report last, so that
+        a move that was cut short is made to its end another time."""
+        other = _report(self.path)
+        if other is None or other["fingerprint"] == self.fingerprint:
+            return
+        place = self._earlier(other["fingerprint"])
         try:
-            report = load_report(path)
-        except FileError as error:
-            logger.warning("%s; it is kept as %s, and all is measured anew", error, DAMAGED)
-            with suppress(OSError):
-                os.replace(path, self.path / DAMAGED)
-            return {}
-        if report["fingerprint"] != self.fingerprint:
-            return {}
-        return {name: part for name, part in report["parts"].items() if self._ignored.get(name) != part}
+            place.mkdir(parents=True, exist_ok=True)
+            for name in (*WRITTEN, REPORT):
+                if (self.path / name).exists():
+                    os.replace(self.path / name, place / name)
+        except OSError as error:
+            raise FileError(f"can't move an earlier evaluation to {place}: {error.strerror or error}") from None
+        logger.warning("an evaluation on other prompts or settings lay there; it is kept in %s", place)
 
     def _merged(self, parts: Parts) -> Parts:
         """What is there and these parts; of one that both have, the one here, unless it alone was left out."""
@@ -130,3 +145,17 @@ class EvaluationFolder:
         mine = {name: part for name, part in parts.items() if "left_out" not in part or name not in there}
         both = {**there, **mine}
         return {name: both[name] for name in PART_SCHEMAS if name in both}
+
+
+def _report(folder: Path) -> dict[str, Any] | None:
+    """The report that lies in a folder; a damaged one is put aside."""
+    path = folder / REPORT
+    if not path.exists():
+        return None
+    try:
+        return load_report(path)
+    except FileError as error:
+        logger.warning("%s; it is kept as %s, and all is measured anew", error, DAMAGED)
+        with suppress(OSError):
+            os.replace(path, folder / DAMAGED)
+        return None

@@ -15,9 +15,10 @@ from acdc.files import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Evaluation", "write_evaluation"]
+__all__ = ["WRITTEN", "Evaluation", "write_evaluation"]
 
 SHARED = ("faithfulness", "equivalence", "independence")  # parts that read the same forward passes
+WRITTEN = ("edges.csv", *(f"{name}.{kind}" for name in ("curve", "specification") for kind in ("csv", "svg", "png")))
 LONGEST = 100  # letters of a prompt in the summary
 
 

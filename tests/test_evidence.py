@@ -163,6 +163,22 @@ def test_finished_parts_are_taken_over_and_others_are_not(
     assert list(other.report["parts"]) == ["equivalence"], "another seed is another evaluation"
 
 
+def test_an_evaluation_with_other_settings_is_kept_and_found_again(
+    run: RunResult, model: PatchableModel, tmp_path: Path
+) -> None:
+    settings = {"model": model, "task": Random, "out": tmp_path, **FEW}
+    first = evaluate(run, **settings, only=["faithfulness", "curve"])
+    evaluate(run, **(settings | {"n": 5}), only=["faithfulness"])
+    assert not list(tmp_path.glob("curve.*")), "no figure of other prompts beside the report"
+    (kept,) = (tmp_path / "earlier").iterdir()
+    assert load_report(kept / "evaluation.json") == json.loads(json.dumps(first.report))
+    assert {path.name for path in kept.iterdir()} == {path.name for path in first.files}
+    again = evaluate(run, **settings, only=["equivalence"])
+    assert list(again.report["parts"]) == ["faithfulness", "equivalence", "curve"]
+    assert again.report["parts"]["curve"] == first.report["parts"]["curve"], "taken over, with its seconds"
+    assert (tmp_path / "curve.csv").exists()
+
+
 def test_circuits_found_again_are_kept(run: RunResult, model: PatchableModel, tmp_path: Path) -> None:
     settings = {"model": model, "task": Random, "out": tmp_path, "only": ["stability"], **FEW}
     first = evaluate(run, **settings, stability=2).part("stability")
