@@ -107,11 +107,12 @@ def nll(logits: Logits, correct: Correct, wrong: Wrong, reference: Logits) -> Va
 
 
 def accuracy(logits: Logits, correct: Correct, wrong: Wrong) -> Bool[Tensor, " rows"]:
-    """Whether the correct answers have more probability than the wrong ones; without wrong ones, whether the most
-    probable token is correct."""
+    """Whether the correct answers have more probability than the wrong ones; of a prompt without wrong ones, whether
+    the most probable token is correct."""
     if wrong.shape[1] == 0:
         return top1_accuracy(logits, correct)
-    return _at(logits, correct).logsumexp(-1) > _at(logits, wrong).logsumexp(-1)
+    better = _at(logits, correct).logsumexp(-1) > _at(logits, wrong).logsumexp(-1)
+    return better.where((wrong >= 0).any(-1), top1_accuracy(logits, correct))
 
 
 def top1_accuracy(logits: Logits, correct: Correct) -> Bool[Tensor, " rows"]:

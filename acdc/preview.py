@@ -49,7 +49,7 @@ class Preview:
         before: The special tokens that were put before the prompts.
         notes: What else is to be known of the prompts.
         better: Share of the examples in which the right answers have more probability than the wrong ones; None where
-            no model was asked.
+            no model was asked, or a prompt lists no wrong answers.
     """
 
     task: str
@@ -113,8 +113,9 @@ def preview(
         answer = {"top": best[row].top, "p_correct": float(p[row, correct].sum())}
         right = int(p[row].argmax()) in correct
         examples.append(_example(batch, patchable.tokenizer, row, right=right, **answer))
-    better = float(accuracy(problem.clean.logits, problem.batch.correct, problem.batch.wrong).float().mean())
-    made = plan.task
+    better, made = None, plan.task
+    if all(example.wrong for example in examples):
+        better = float(accuracy(problem.clean.logits, problem.batch.correct, problem.batch.wrong).float().mean())
     return Preview(made.name, made.summary, plan.model_name, batch.before, batch.notes, tuple(examples), better)
 
 

@@ -239,7 +239,7 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
     ]
     facts |= {"claims": ", ".join(claims)} if claims else {}
     noted = [NOTED.get(name, f"{name.replace('_', ' ')} {{}}").format(_shown(v)) for name, v in _evidence(record)]
-    return facts | ({"search": ", ".join(noted)} if noted else {})
+    return facts | ({"search": "; ".join(noted)} if noted else {})
 
 
 def _evidence(record: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
@@ -279,9 +279,19 @@ def _three(means: Mapping[str, float]) -> str:
 def _time(record: Mapping[str, Any]) -> str:
     cost, seconds = record["cost"], record["seconds"]
     keys = ("candidates", "forward_passes", "backward_passes")
-    counted = [f"{cost[key]:,} {key.replace('_', ' ')}" for key in keys if cost.get(key)]
+    counted = [_counted(cost[key], key) for key in keys if cost.get(key)]
     resumed = ["continued from an interrupted run whose seconds aren't counted"] if record.get("resumed") else []
     return ", ".join([f"{seconds['total']:.1f} s (search {seconds['search']:.1f} s)", *counted, *resumed])
+
+
+def _counted(n: float, key: str) -> str:
+    """A number of things, with their name.
+
+    >>> _counted(1, "forward_passes"), _counted(1200, "candidates")
+    ('1 forward pass', '1,200 candidates')
+    """
+    name = key.replace("_", " ")
+    return f"{n:,} {name.removesuffix('s').removesuffix('e') if n == 1 and name.endswith('passes') else name}"
 
 
 def _shown(value: object) -> str:

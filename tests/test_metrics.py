@@ -114,6 +114,10 @@ def test_accuracy_compares_right_with_wrong_or_asks_for_the_first() -> None:
     assert accuracy(logits, right, wrong).tolist() == [True, False]
     assert accuracy(logits, right, wrong[:, :0]).tolist() == [False, False]
     assert accuracy(logits, torch.tensor([[1], [0]]), wrong[:, :0]).tolist() == [True, True]
+    mixed = torch.where(torch.tensor([[True], [False]]), wrong, -1)
+    assert accuracy(logits, right, mixed).tolist() == [True, False], (
+        "a prompt without wrong answers isn't right for that"
+    )
 
 
 def test_mistakes_are_told() -> None:

@@ -53,6 +53,13 @@ def test_the_program_shows_prompts_of_a_task(model: list[str], capsys: pytest.Ca
     assert len(shown["examples"][0]["top"].get("model", [])) == (5 if model else 0)
 
 
+def test_without_wrong_answers_nothing_is_said_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert written("induction", "acdc-small", n=2).better is None
+    assert main(["tasks", "induction", "--model", "acdc-small", "-n", "2"]) == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last == "A right answer is the most probable token in 2 of 2."
+
+
 def test_a_task_of_ones_own_is_shown_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.py"
     path.write_text(

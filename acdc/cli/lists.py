@@ -91,12 +91,14 @@ def _show(found: "Preview") -> None:
             mark = "right" if example.right else f"not right: p(correct) {example.p_correct:.2g}"
             say(f"   {'model':<10} {_tokens(example.top['model'])} ({mark})")
             say(f"   {'corrupted':<10} {_tokens(example.top['corrupted'])}")
-    if found.better is not None:
+    if found.examples[0].right is not None:
         right = sum(bool(example.right) for example in found.examples)
-        say(
-            f"\nA right answer is the most probable token in {right} of {len(found.examples)}; right answers have more "
-            f"probability than wrong ones in {found.better:.0%}."
+        more = (
+            ""
+            if found.better is None
+            else f"; right answers have more probability than wrong ones in {found.better:.0%}"
         )
+        say(f"\nA right answer is the most probable token in {right} of {len(found.examples)}{more}.")
 
 
 def _bars(tokens: Sequence[str]) -> str:
