@@ -26,7 +26,7 @@ CIRCUIT, METRICS = "circuit.json", "metrics.json"
 NOTED = {  # what our methods measure on the way, in words; other methods' names are shown as they are
     "whole_effect": "removing every edge raises the loss by {}",
     "edges_gone_through": "{} edges of the ranking were gone through to reach this size",
-    "retained": "this size keeps {} of the metric's change",
+    "retained": "this size keeps a share of {} of the metric's change",
     "sign_consistent_edges": "{} edges have the same sign in nearly all resamples",
     "completeness_error": "scores add up to the exact effect within {}",
     "relative_completeness_error": "which is {} of that effect",
@@ -284,7 +284,7 @@ def _time(record: Mapping[str, Any]) -> str:
     return ", ".join([f"{seconds['total']:.1f} s (search {seconds['search']:.1f} s)", *counted, *resumed])
 
 
-def _counted(n: float, key: str) -> str:
+def _counted(n: int | float, key: str) -> str:
     """A number of things, with their name.
 
     >>> _counted(1, "forward_passes"), _counted(1200, "candidates")

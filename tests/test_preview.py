@@ -54,7 +54,7 @@ def test_the_program_shows_prompts_of_a_task(model: list[str], capsys: pytest.Ca
 
 
 def test_without_wrong_answers_nothing_is_said_of_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert written("induction", "acdc-small", n=2).better is None
+    assert preview("acdc-small", "induction", n=2).better is None
     assert main(["tasks", "induction", "--model", "acdc-small", "-n", "2"]) == 0
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert last == "A right answer is the most probable token in 2 of 2."

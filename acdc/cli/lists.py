@@ -93,11 +93,8 @@ def _show(found: "Preview") -> None:
             say(f"   {'corrupted':<10} {_tokens(example.top['corrupted'])}")
     if found.examples[0].right is not None:
         right = sum(bool(example.right) for example in found.examples)
-        more = (
-            ""
-            if found.better is None
-            else f"; right answers have more probability than wrong ones in {found.better:.0%}"
-        )
+        than = "right answers have more probability than wrong ones in"
+        more = "" if found.better is None else f"; {than} {found.better:.0%}"
         say(f"\nA right answer is the most probable token in {right} of {len(found.examples)}{more}.")
 
 
