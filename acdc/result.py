@@ -65,7 +65,9 @@ class RunResult:
             raise RunError(f"{str(folder)!r} is no run folder: it has no {RECORD}")
         record, metrics = read_record(folder), read_metrics(folder)
         files = tuple(folder / name for name in record.get("files", []) if (folder / name).is_file())
-        return cls(Circuit.load(folder / CIRCUIT), metrics, record, folder, files)
+        circuit = Circuit.load(folder / CIRCUIT)
+        _check_of_one_run(folder, circuit, metrics, record)
+        return cls(circuit, metrics, record, folder, files)
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -125,6 +127,16 @@ class RunResult:
 
     def __str__(self) -> str:
         return self.summary()
+
+
+def _check_of_one_run(folder: Path, circuit: Circuit, metrics: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Raise `FileError` where a run's files were put together from several runs, or its circuit was edited."""
+    prompts = circuit.provenance.get("prompts_sha256", record["prompts_sha256"])
+    if metrics["n_edges"] != circuit.n_edges or prompts != record["prompts_sha256"]:
+        raise FileError(
+            f"the files in {folder} aren't of one run: {CIRCUIT} isn't the circuit that {METRICS} and {RECORD} tell "
+            f"of; copy {CIRCUIT} elsewhere and give the copy"
+        )
 
 
 def load_run(path: str | Path) -> RunResult:

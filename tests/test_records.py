@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import json
 import random
 import shutil
@@ -185,3 +186,15 @@ def test_a_request_to_end_is_obeyed_as_ctrl_c_is(tmp_path: Path) -> None:
     assert process.wait(60) == 128 + signal.SIGTERM
     assert "stopped; the same command goes on from here" in process.stderr.read()
     assert len(list(tmp_path.rglob("journal.jsonl"))) == 1 and not list(tmp_path.rglob("run.json"))
+
+
+def test_files_of_several_runs_are_not_read_as_one(run: RunResult, tmp_path: Path) -> None:
+    """Numbers of one circuit are never shown beside another one."""
+    for name, circuit in (
+        ("fewer", dataclasses.replace(run.circuit, mask=run.circuit.mask & False)),
+        ("other", dataclasses.replace(run.circuit, provenance={**run.circuit.provenance, "prompts_sha256": "0"})),
+    ):
+        shutil.copytree(run.path, tmp_path / name)
+        circuit.save(tmp_path / name / "circuit.json")
+        with pytest.raises(FileError, match="aren't of one run"):
+            load_run(tmp_path / name)
