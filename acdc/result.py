@@ -251,7 +251,7 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
     ]
     facts |= {"claims": ", ".join(claims)} if claims else {}
     noted = [NOTED.get(name, f"{name.replace('_', ' ')} {{}}").format(_shown(v)) for name, v in _evidence(record)]
-    return facts | ({"search": "; ".join(noted)} if noted else {})
+    return facts | ({"search": ", ".join(noted)} if noted else {})
 
 
 def _evidence(record: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
