@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from acdc import discovery
 from acdc.benchmarking import bench, benchmark, known_circuits, known_models, ranking
 from acdc.benchmarking.ranking import rank
 from acdc.circuit import Circuit
@@ -38,6 +39,12 @@ def unable(problem, *, journal=None, progress=None) -> Found:
     raise RunError("this method can't work here")
 
 
+def register(monkeypatch: pytest.MonkeyPatch, methods: dict[str, Method]) -> None:
+    """Have just these methods."""
+    for place in (bench, discovery):
+        monkeypatch.setattr(place, "METHODS", methods)
+
+
 @pytest.fixture
 def methods(monkeypatch):
     """The registry, with three methods of the test's own."""
@@ -53,7 +60,7 @@ def methods(monkeypatch):
         Method("wrong-sign", "", "", lambda problem, *, journal=None, progress=None: knock_out(problem, sign=-1)),
         Method("unable", "", "", unable),
     ]
-    monkeypatch.setattr(bench, "METHODS", {method.name: method for method in own})
+    register(monkeypatch, {method.name: method for method in own})
     monkeypatch.setattr(ranking, "TAUS", (0.001, 0.1, 50.0))
     return calls
 
@@ -97,7 +104,7 @@ def half_measured(problem, *, journal=None, progress=None) -> Found:
 def test_compare_finds_the_area_that_the_benchmark_finds(methods, monkeypatch, tmp_path) -> None:
     """Also where edges weren't measured, of which a circuit keeps some."""
     partly = Method("partly", "", "", half_measured)
-    monkeypatch.setattr(bench, "METHODS", {"partly": partly, **bench.METHODS})
+    register(monkeypatch, {"partly": partly, **bench.METHODS})
     rows = run(tmp_path, methods=["partly", "counted", "acdc"])
     (known,) = known_circuits([MODEL])
     for name, row in rows.items():
@@ -118,7 +125,7 @@ def test_a_method_gets_the_metric_that_discover_would_give_it(monkeypatch) -> No
 
     eap = Method("eap", "", "", knock_out, at_clean=True)
     monkeypatch.setattr(bench, "load_task", lambda name, **options: Theirs())
-    monkeypatch.setattr(bench, "METHODS", {"eap": eap})
+    register(monkeypatch, {"eap": eap})
     assert default_metric(Theirs(), eap) == "prob_diff"
     assert run(methods=["eap"])["eap"]["metric"] == "prob_diff"
 
