@@ -131,8 +131,9 @@ class RunResult:
 
 def _check_of_one_run(folder: Path, circuit: Circuit, metrics: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     """Raise `FileError` where a run's files were put together from several runs, or its circuit was edited."""
-    prompts = circuit.provenance.get("prompts_sha256", record["prompts_sha256"])
-    if metrics["n_edges"] != circuit.n_edges or prompts != record["prompts_sha256"]:
+    arguments, same = record["arguments"], ("task_name", "method", "seed")
+    others = any(circuit.provenance.get(name, arguments[name]) != arguments[name] for name in same)
+    if others or metrics["n_edges"] != circuit.n_edges:
         raise FileError(
             f"the files in {folder} aren't of one run: {CIRCUIT} isn't the circuit that {METRICS} and {RECORD} tell "
             f"of; copy {CIRCUIT} elsewhere and give the copy"

@@ -192,7 +192,7 @@ def test_files_of_several_runs_are_not_read_as_one(run: RunResult, tmp_path: Pat
     """Numbers of one circuit are never shown beside another one."""
     for name, circuit in (
         ("fewer", dataclasses.replace(run.circuit, mask=run.circuit.mask & False)),
-        ("other", dataclasses.replace(run.circuit, provenance={**run.circuit.provenance, "prompts_sha256": "0"})),
+        ("other", dataclasses.replace(run.circuit, provenance={**run.circuit.provenance, "seed": 77})),
     ):
         shutil.copytree(run.path, tmp_path / name)
         circuit.save(tmp_path / name / "circuit.json")
