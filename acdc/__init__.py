@@ -4,16 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acdc.circuit import Circuit
+    from acdc.circuits.circuit import Circuit
+    from acdc.circuits.graph import Graph
     from acdc.errors import ACDCError, CircuitError, FileError, ModelError, RunError, TaskError, UnknownNameError
-    from acdc.evidence import evaluate
-    from acdc.findings import Evaluation
-    from acdc.graph import Graph
     from acdc.models import PatchableModel
-    from acdc.prompts import PromptBatch, PromptPair
-    from acdc.run import RunResult, discover, load_run
+    from acdc.prompts.batch import PromptBatch, PromptPair
+    from acdc.prompts.tokens import continuation
+    from acdc.runs.discover import RunResult, discover, load_run
+    from acdc.runs.evaluate import evaluate
+    from acdc.runs.evaluation_report import Evaluation
     from acdc.task import PromptList, Task, single_token, single_tokens, spellable, split_words
-    from acdc.tokens import continuation
 
 __version__ = "0.1.0"
 
@@ -21,19 +21,19 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     **dict.fromkeys(
         ("ACDCError", "CircuitError", "FileError", "ModelError", "RunError", "TaskError", "UnknownNameError"), "errors"
     ),
-    "Circuit": "circuit",
-    "Evaluation": "findings",
-    "Graph": "graph",
+    "Circuit": "circuits.circuit",
+    "Evaluation": "runs.evaluation_report",
+    "Graph": "circuits.graph",
     "PatchableModel": "models",
-    "PromptBatch": "prompts",
-    "PromptPair": "prompts",
-    "RunResult": "run",
+    "PromptBatch": "prompts.batch",
+    "PromptPair": "prompts.batch",
+    "RunResult": "runs.discover",
     "Task": "task",
     "PromptList": "task",
-    "continuation": "tokens",
-    "discover": "run",
-    "evaluate": "evidence",
-    "load_run": "run",
+    "continuation": "prompts.tokens",
+    "discover": "runs.discover",
+    "evaluate": "runs.evaluate",
+    "load_run": "runs.discover",
     **dict.fromkeys(("single_token", "single_tokens", "spellable", "split_words"), "task"),
 }
 

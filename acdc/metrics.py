@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from acdc.errors import TaskError, unknown_name
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 __all__ = ["METRICS", "Metric", "Objective", "accuracy", "answer_probability", "get_metric", "top1_accuracy"]
 

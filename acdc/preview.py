@@ -10,10 +10,10 @@ from acdc.metrics import accuracy
 from acdc.models.loading import load_tokenizer, resolve
 from acdc.patching.activations import run
 from acdc.patching.problem import Problem
-from acdc.plan import Plan, load_model
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
+from acdc.prompts.tokens import pieces
+from acdc.runs.arguments import Plan, load_model
 from acdc.task import load_task
-from acdc.tokens import pieces
 from acdc.zoo import zoo_names
 
 __all__ = ["Example", "Preview", "preview", "written"]

@@ -18,10 +18,10 @@ from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
 from acdc.errors import ACDCError, TaskError, printable, unknown_name
-from acdc.pairs import PromptPair, checked
-from acdc.pools import EVERY, same_pairs, side_of
-from acdc.prompts import PromptBatch, check_count
-from acdc.tokens import encode, single_token
+from acdc.prompts.batch import PromptBatch, check_count
+from acdc.prompts.pairs import PromptPair, checked
+from acdc.prompts.pools import EVERY, same_pairs, side_of
+from acdc.prompts.tokens import encode, single_token
 from acdc.users_code import users_code
 
 __all__ = [

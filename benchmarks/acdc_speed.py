@@ -30,7 +30,7 @@ from acdc.patching.masked import weighted_logits
 from acdc.patching.problem import Problem
 from acdc.patching.reach import reach, reading
 from acdc.progress import Progress
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 from acdc.task import load_task
 
 console = Console(width=None if sys.stdout.isatty() else 120)

@@ -28,12 +28,12 @@ import transformers
 from rich.console import Console
 from rich.table import Table
 
+from acdc.circuits.graph import QKV
 from acdc.discovery.eap import eap
-from acdc.graph import QKV
 from acdc.models import PatchableModel
 from acdc.patching.attention import Layout, attend
 from acdc.patching.problem import Problem
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 WAYS = ("eap", "einsum", "floor")

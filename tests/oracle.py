@@ -13,7 +13,7 @@ from acdc.metrics import Metric
 from acdc.models import PatchableModel
 from acdc.models.parts import Attention
 from acdc.patching.activations import Outputs
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 
 def ablated_sources(model: PatchableModel, ablated: Outputs) -> dict[str, Tensor]:

@@ -98,8 +98,8 @@ def test_a_warning_gets_a_line_of_its_own() -> None:
         with Bar(stream) as bar:
             bar.note(Progress(0, 0, stage="loading"))
             bar.draw()
-            logging.getLogger("acdc.run").warning("no picture")
-        logging.getLogger("acdc.run").warning("after it")
+            logging.getLogger("acdc.runs.discover").warning("no picture")
+        logging.getLogger("acdc.runs.discover").warning("after it")
     finally:
         logger.handlers = before
     assert "\r" + " " * len("loading: 0 s") + "\rno picture\n" in stream.getvalue()

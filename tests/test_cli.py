@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
 from acdc.cli import main
 from acdc.errors import CircuitError
-from acdc.graph import Graph
 from acdc.zoo import zoo_path
 
 QUICK = ["--n", "6", "--tau", "0.1"]
@@ -291,6 +291,6 @@ def test_a_stop_is_told_with_how_to_go_on(
     def stop(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("acdc.run.discover", stop)
+    monkeypatch.setattr("acdc.runs.discover.discover", stop)
     assert main(["discover", "ioi", "--out", str(tmp_path)]) == 130
     assert "stopped; the same command goes on from here" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import torch
 
 from acdc.errors import ACDCError, TaskError
 from acdc.metrics import METRICS, Objective, accuracy, get_metric
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 LOGITS = torch.randn(3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 REFERENCE = torch.randn(3, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

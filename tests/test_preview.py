@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import acdc.pairs
-import acdc.pools
+import acdc.prompts.pairs
+import acdc.prompts.pools
 import acdc.task
 from acdc import PatchableModel
 from acdc.cli import main
 from acdc.errors import RunError
 from acdc.preview import preview, written
-from tests.test_prompt_file import PAIRS, number_tokenizer
+from tests.runs.test_prompt_file import PAIRS, number_tokenizer
 from tests.tiny import tiny_model
 
 
@@ -75,7 +75,7 @@ def test_a_task_of_ones_own_is_shown_too(tmp_path: Path, capsys: pytest.CaptureF
     assert "name it: acdc tasks ioi" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", [acdc.pairs, acdc.pools, acdc.task])
+@pytest.mark.parametrize("module", [acdc.prompts.pairs, acdc.prompts.pools, acdc.task])
 def test_the_examples_of_the_docstrings_work_as_they_are_written(module) -> None:
     found = doctest.testmod(module)
     assert found.attempted and not found.failed

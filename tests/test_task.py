@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 import pytest
 
 from acdc.errors import EndRequested, TaskError, UnknownNameError
-from acdc.prompts import PromptPair
+from acdc.prompts.batch import PromptPair
 from acdc.task import PromptList, Task, load_task, registered_tasks
 from tests.tiny import NumberTokenizer
 

@@ -8,7 +8,7 @@ import transformers
 from torch.overrides import TorchFunctionMode
 
 from acdc.models import PatchableModel
-from acdc.prompts import PromptBatch, PromptPair
+from acdc.prompts.batch import PromptBatch, PromptPair
 
 VOCAB = 50
 TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}

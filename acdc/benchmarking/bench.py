@@ -13,23 +13,23 @@ from acdc.benchmarking.kept import load_result
 from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import TAUS, rank
 from acdc.benchmarking.recovery import compare, strongest
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
 from acdc.discovery import METHODS, Method, get_method
 from acdc.discovery.method import default_metric
 from acdc.errors import ACDCError, FileError, ModelError, RunError
 from acdc.evaluation.roc import roc_auc
 from acdc.files import write_atomically, write_json
-from acdc.identity import fingerprint, model_identity, versions
 from acdc.metrics import get_metric
 from acdc.models import PatchableModel
 from acdc.models.hub import check_reachable
 from acdc.models.loading import resolve
-from acdc.options import check_options
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
-from acdc.prompts import check_count
+from acdc.prompts.batch import check_count
 from acdc.ranges import Count, Seed, checked
-from acdc.store import check_writable, runs_folder
+from acdc.runs.fingerprint import fingerprint, model_identity, versions
+from acdc.runs.folders import check_writable, runs_folder
+from acdc.runs.options import check_options
 from acdc.task import load_task
 
 __all__ = ["benchmark"]

@@ -5,10 +5,10 @@ A bundled model's folder says it by its `circuit.json`, whose provenance names t
 
 from dataclasses import dataclass, field
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
+from acdc.circuits.published import REFERENCES, get_reference
 from acdc.errors import unknown_name
-from acdc.graph import Graph
-from acdc.references import REFERENCES, get_reference
 from acdc.zoo import zoo_names, zoo_path
 
 __all__ = ["Known", "known_circuits", "known_models"]

@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from acdc.discovery import Found, Method
-from acdc.options import options_of
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.runs.options import options_of
 
 __all__ = ["TAUS", "Ranked", "rank"]
 

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
 from acdc.evaluation.roc import edge_ranks
-from acdc.graph import Graph
 
 __all__ = ["Agreement", "compare", "strongest"]
 

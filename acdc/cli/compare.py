@@ -16,10 +16,10 @@ from acdc.cli.terminal import Debug, Json, dump, hush, say, show_warnings, table
 from acdc.errors import CircuitError, RunError, unknown_name
 
 if TYPE_CHECKING:
-    from acdc.circuit import Circuit
+    from acdc.circuits.circuit import Circuit
+    from acdc.circuits.graph import Graph
     from acdc.evaluation.compare import Comparison
-    from acdc.graph import Graph
-    from acdc.result import RunResult
+    from acdc.runs.result import RunResult
 
 __all__ = ["compare"]
 
@@ -107,7 +107,7 @@ def compare(
 
 def _is_reference(word: Path) -> bool:
     """Whether a word names a published reference; a path that is there goes first."""
-    from acdc.references import REFERENCES
+    from acdc.circuits.published import REFERENCES
 
     return str(word) in REFERENCES and not word.exists()
 
@@ -120,8 +120,8 @@ def _same_place(word: Path, others: list[Path]) -> bool:
 
 def _read(words: list[Path]) -> list[_Given]:
     """The circuits; files and references that don't say their model's shape have that of the first one that does."""
-    from acdc.exchange import ShapelessError
-    from acdc.references import GPT2_SMALL
+    from acdc.circuits.formats import ShapelessError
+    from acdc.circuits.published import GPT2_SMALL
 
     if twice := next((word for n, word in enumerate(words) if _same_place(word, words[:n])), None):
         raise RunError(f"{str(twice)!r} is given twice")
@@ -144,8 +144,8 @@ def _given(word: Path, graph: "Graph | None") -> _Given:
     Raises:
         ShapelessError: It needs a graph, and none is given.
     """
-    from acdc.references import get_reference
-    from acdc.result import find_run, load_run
+    from acdc.circuits.published import get_reference
+    from acdc.runs.result import find_run, load_run
 
     if graph is not None and _is_reference(word):
         return _Given(word, get_reference(str(word)).circuit(graph), None)
@@ -157,7 +157,7 @@ def _given(word: Path, graph: "Graph | None") -> _Given:
 
 def _near(word: Path) -> list[str]:
     """What might have been meant: the published references, and what lies beside the path that isn't there."""
-    from acdc.references import REFERENCES
+    from acdc.circuits.published import REFERENCES
 
     try:
         beside = sorted(str(path) for path in word.parent.iterdir() if not path.name.startswith("."))
@@ -196,7 +196,7 @@ def _reference(word: str | None, named: Mapping[str, _Given]) -> str | None:
     Raises:
         UnknownNameError: It is none of these.
     """
-    from acdc.references import REFERENCES
+    from acdc.circuits.published import REFERENCES
 
     if word is None or word in named:
         return word
@@ -210,7 +210,7 @@ def _measure(named: Mapping[str, _Given], on: str, model: str | None, trust_task
     """Every circuit's metrics on the same prompts, in a model that is loaded once."""
     from acdc.evaluation import measure
     from acdc.patching.problem import Problem
-    from acdc.plan import Plan, load_model
+    from acdc.runs.arguments import Plan, load_model
 
     arguments = _arguments(named, on, model, trust_task)
     loading = {"dtype": arguments.get("dtype", "float32"), "device": arguments.get("device", "cpu")}
@@ -242,9 +242,9 @@ def _measure(named: Mapping[str, _Given], on: str, model: str | None, trust_task
 
 def _arguments(named: Mapping[str, _Given], on: str, model: str | None, trust_task: bool) -> dict[str, Any]:
     """The arguments of the run `on`, or those of the first compared run with the task `on`."""
-    from acdc.places import check_recorded_task
-    from acdc.prompt_file import PROMPTS, read_prompts
-    from acdc.result import find_run, load_run
+    from acdc.runs.places import check_recorded_task
+    from acdc.runs.prompt_file import PROMPTS, read_prompts
+    from acdc.runs.result import find_run, load_run
 
     named_model: dict[str, Any] = {} if model is None else {"model": model}
     if Path(on).is_dir():
@@ -264,7 +264,7 @@ def _arguments(named: Mapping[str, _Given], on: str, model: str | None, trust_ta
 def _write(folder: Path, comparison: "Comparison", result: Mapping[str, Any]) -> list[Path]:
     from acdc.drawing import draw_comparison
     from acdc.files import write_atomically, write_json
-    from acdc.store import check_writable
+    from acdc.runs.folders import check_writable
 
     check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)

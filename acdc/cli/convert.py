@@ -10,8 +10,8 @@ from acdc.cli.terminal import Debug, Json, dump, say, show_warnings, table
 from acdc.errors import RunError
 
 if TYPE_CHECKING:
-    from acdc.circuit import Circuit
-    from acdc.graph import Graph
+    from acdc.circuits.circuit import Circuit
+    from acdc.circuits.graph import Graph
 
 __all__ = ["circuit_at", "convert"]
 
@@ -32,7 +32,7 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Write the circuit IN as OUT, in another format; without loss, unless --lossy allows it."""
-    from acdc.exchange import get_format, write_circuit
+    from acdc.circuits.formats import get_format, write_circuit
 
     show_warnings()
     if formats:
@@ -55,15 +55,15 @@ def circuit_at(
     path: Path, *, origin: str | None = None, graph: "Graph | None" = None, lossy: bool = False
 ) -> "Circuit":
     """The circuit of a file in any format, or of a run."""
-    from acdc.exchange import read_circuit
-    from acdc.result import CIRCUIT, find_run
+    from acdc.circuits.formats import read_circuit
+    from acdc.runs.result import CIRCUIT, find_run
 
     place = find_run(path) / CIRCUIT if path.is_dir() else path
     return read_circuit(place, format=origin, graph=graph, lossy=lossy)
 
 
 def _list(as_json: bool) -> None:
-    from acdc.exchange import FORMATS
+    from acdc.circuits.formats import FORMATS
 
     rows = [
         {"name": entry.name, "suffix": entry.suffix, "carries": entry.carries, "what": entry.summary}

@@ -12,7 +12,7 @@ from acdc.errors import RunError
 from acdc.ranges import Word
 
 if TYPE_CHECKING:
-    from acdc.run import RunResult
+    from acdc.runs.discover import RunResult
 
 __all__ = ["discover"]
 
@@ -90,7 +90,7 @@ def discover(
     options = _options(option, {key: value for key, value in named.items() if value is not None})
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()
-    from acdc.run import discover as run
+    from acdc.runs.discover import discover as run
 
     result = run(
         model,

@@ -81,7 +81,7 @@ def evaluate(
     """
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()
-    from acdc.evidence import evaluate as gather
+    from acdc.runs.evaluate import evaluate as gather
 
     found = gather(
         run,

@@ -206,8 +206,8 @@ def methods(
 def _method(name: str, as_json: bool) -> None:
     """A method's options with their defaults."""
     from acdc.discovery import get_method
-    from acdc.options import options_of
     from acdc.ranges import described
+    from acdc.runs.options import options_of
 
     rows = [
         {"option": f"{option.name}={option.default}", "takes": described(option.kind), "what": option.summary}

@@ -10,7 +10,7 @@ from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, dump, say, show_warnings
 
 if TYPE_CHECKING:
-    from acdc.catalog import Listed
+    from acdc.runs.catalog import Listed
 
 __all__ = ["runs"]
 
@@ -24,7 +24,7 @@ def runs(
     debug: Debug = False,
 ) -> None:
     """List the runs below FOLDER, the newest first; unfinished and damaged ones too."""
-    from acdc.catalog import list_runs
+    from acdc.runs.catalog import list_runs
 
     show_warnings()
     found = list_runs(out)

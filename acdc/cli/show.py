@@ -10,7 +10,7 @@ from acdc.cli.convert import circuit_at
 from acdc.cli.terminal import Debug, Json, dump, say, show_warnings, table
 
 if TYPE_CHECKING:
-    from acdc.circuit import Circuit
+    from acdc.circuits.circuit import Circuit
 
 __all__ = ["show"]
 
@@ -34,8 +34,8 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Print a run's numbers and its strongest edges; nothing is written but the picture that --draw asks for."""
-    from acdc.result import find_runs, load_run
-    from acdc.score_kinds import words_of
+    from acdc.circuits.score_kinds import words_of
+    from acdc.runs.result import find_runs, load_run
 
     show_warnings()
     shape = None if graph is None else circuit_at(graph).graph

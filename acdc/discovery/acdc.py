@@ -17,11 +17,11 @@ from typing import Annotated
 import numpy as np
 import torch
 
+from acdc.circuits.graph import QKV, Graph
 from acdc.discovery.cautions import cautions
 from acdc.discovery.method import Found, Journal, recorded
 from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError, unknown_name
-from acdc.graph import QKV, Graph
 from acdc.patching.problem import Problem
 from acdc.patching.state import CircuitState, Cost, Edge
 from acdc.progress import Progress

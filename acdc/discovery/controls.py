@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from acdc.circuits.graph import Graph, input_of, kind_of
 from acdc.discovery.scores import EdgeScores
-from acdc.graph import Graph, input_of, kind_of
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 

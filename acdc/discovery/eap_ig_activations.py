@@ -22,10 +22,10 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.discovery.eap import noting
 from acdc.discovery.eap_ig import Quadrature, nodes
 from acdc.discovery.scores import EdgeScores
-from acdc.graph import Graph
 from acdc.patching.attention import written_by_layer
 from acdc.patching.attribution import MEMORY, Piece, Point, edge_effects
 from acdc.patching.gradient import Streams, forward, summed_loss

@@ -14,6 +14,7 @@ from jaxtyping import Float64
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from acdc.circuits.graph import Graph
 from acdc.discovery.cautions import cautions
 from acdc.discovery.mask_training import Schedule, Target, train
 from acdc.discovery.method import Found, Journal
@@ -22,7 +23,6 @@ from acdc.discovery.scores import EdgeScores
 from acdc.discovery.select import first, ranked
 from acdc.discovery.take import take
 from acdc.errors import RunError
-from acdc.graph import Graph
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Checked, Count, Learning, Part, Steps

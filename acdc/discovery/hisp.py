@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.discovery.eap import at_clean, noting
 from acdc.discovery.nodes import lift
 from acdc.discovery.scores import EdgeScores, check_gradient
-from acdc.graph import Graph
 from acdc.patching.activations import Outputs
 from acdc.patching.attribution import MEMORY, Piece, node_effects
 from acdc.patching.problem import Problem

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from acdc.circuits.graph import QKV
 from acdc.discovery.eap import noting
 from acdc.discovery.scores import EdgeScores
-from acdc.graph import QKV
 from acdc.patching.attribution import MEMORY, Piece, n_pieces, pieces
 from acdc.patching.problem import Problem
 from acdc.progress import Progress

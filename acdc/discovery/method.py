@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.circuits.score_kinds import ScoreKind
 from acdc.metrics import METRICS
-from acdc.score_kinds import ScoreKind
 from acdc.task import Task
 
 __all__ = ["Found", "Journal", "Method", "default_metric", "recorded"]
@@ -21,7 +21,7 @@ class Found:
     Attributes:
         mask: The kept edges.
         scores: One number an edge; NaN where it wasn't measured.
-        score_kind: What the scores are: see `acdc.score_kinds`.
+        score_kind: What the scores are: see `acdc.circuits.score_kinds`.
         cost: What it took, like `forward_passes` (whole batches), `candidates` (edges tried).
         claims: What holds of the result by construction, like `minimal_at_tau`.
         evidence: What was measured on the way, like `completeness_error`.

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from acdc.graph import Graph
+from acdc.circuits.graph import Graph
 
 __all__ = ["lift"]
 

@@ -7,9 +7,9 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from acdc.circuits.score_kinds import ScoreKind
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
-from acdc.score_kinds import ScoreKind
 
 __all__ = ["EdgeScores", "check_gradient"]
 
@@ -21,7 +21,7 @@ class EdgeScores:
     Attributes:
         scores: One number an edge; NaN where there is no edge. Of effects, measured or estimated: positive where
             removing the edge makes the loss worse.
-        kind: What the scores are: see `acdc.score_kinds`.
+        kind: What the scores are: see `acdc.circuits.score_kinds`.
         cost: What it took: `forward_passes` and `backward_passes`, in whole batches.
         evidence: What the scorer says of its own accuracy, like `completeness_error`.
         groups: The same from groups of prompts apart, adding up to `scores`; for resampling. None if not asked for.

@@ -21,11 +21,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.discovery.cautions import cautions
 from acdc.discovery.scores import EdgeScores
 from acdc.discovery.take import Taken, take
 from acdc.errors import RunError
-from acdc.graph import Graph
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Count, Range, Share

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.discovery.cautions import cautions
 from acdc.discovery.mask_training import Price, Schedule, Target, train
 from acdc.discovery.method import Found, Journal
 from acdc.errors import RunError
-from acdc.graph import Graph
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Count, Learning, Part, Range, Steps

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.graph import Graph
+from acdc.circuits.graph import Graph
 
 __all__ = ["Taken", "take"]
 

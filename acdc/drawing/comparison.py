@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from acdc.circuit import MAX_DRAWN_EDGES, Circuit
+from acdc.circuits.circuit import MAX_DRAWN_EDGES, Circuit
+from acdc.circuits.score_kinds import words_of
 from acdc.drawing.render import draw
 from acdc.drawing.scene import Groups
 from acdc.evaluation.compare import edge_groups
-from acdc.score_kinds import words_of
 
 __all__ = ["draw_comparison", "union_of"]
 

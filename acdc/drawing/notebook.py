@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from html import escape
 
-from acdc.circuit import MAX_DRAWN_EDGES, Circuit
+from acdc.circuits.circuit import MAX_DRAWN_EDGES, Circuit
+from acdc.circuits.score_kinds import words_of
 from acdc.drawing.render import picture
-from acdc.score_kinds import words_of
 
 __all__ = ["facts_html", "html_circuit", "html_table", "mimebundle"]
 

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from acdc.circuit import MAX_DRAWN_EDGES, Circuit
+from acdc.circuits.circuit import MAX_DRAWN_EDGES, Circuit
 from acdc.drawing.dot import dot_of
 from acdc.drawing.scene import Groups, Scene, scene_of
 from acdc.drawing.svg import svg_of

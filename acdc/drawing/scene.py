@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from acdc.circuit import Circuit
-from acdc.graph import input_of, kind_of
-from acdc.score_kinds import UNKNOWN, ScoreWords, words_of
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import input_of, kind_of
+from acdc.circuits.score_kinds import UNKNOWN, ScoreWords, words_of
 
 __all__ = ["ARROW_COLORS", "NODE_COLORS", "Arrow", "Groups", "Row", "Scene", "scene_of"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 
+from acdc.circuits.graph import kind_of
 from acdc.drawing.scene import Arrow, Scene, style_of
-from acdc.graph import kind_of
 
 __all__ = ["svg_of"]
 

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph, input_of
 from acdc.errors import CircuitError, unknown_name
 from acdc.evaluation.roc import roc_auc
-from acdc.graph import Graph, input_of
 
 if TYPE_CHECKING:
     import pandas as pd

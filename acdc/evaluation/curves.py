@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.evaluation.areas import corrected_areas, log_sizes, mib_areas, mib_sizes
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.meaning import no_meaning
@@ -16,7 +17,6 @@ from acdc.evaluation.predictions import prompt_text
 from acdc.evaluation.rankings import TIE_ORDERS, first_edges, n_tied, ranked_edges
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.values import ROUNDING, TASK_VALUES, Values, circuit_values, normalised, prompt_values
-from acdc.graph import Graph
 from acdc.patching.problem import Problem
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.errors import CircuitError
-from acdc.graph import Graph
 from acdc.patching.state import Edge
 
 __all__ = ["degree_matched", "inflated", "random_path", "size_matched"]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from acdc.graph import Graph
+from acdc.circuits.graph import Graph
 
 __all__ = ["RANKINGS", "TIE_ORDERS", "first_edges", "n_tied", "ranked_edges", "top_edges"]
 

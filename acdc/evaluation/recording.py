@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Journal(Protocol):
-    """Where answers are kept: see `acdc.journal.FileJournal`."""
+    """Where answers are kept: see `acdc.runs.checkpoint.FileJournal`."""
 
     def next(self) -> list[float] | None:
         """The next recorded values; None when all have been read."""

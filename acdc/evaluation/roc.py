@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
 
 __all__ = ["edge_ranks", "roc_auc"]
 

@@ -26,12 +26,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.errors import TaskError
 from acdc.evaluation.confidence import faithfulness_interval
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.values import ROUNDING, TASK_VALUES, prompt_values, recorded_values
-from acdc.graph import Graph
 from acdc.patching.ablation import ABLATIONS, ablate
 from acdc.patching.masked import masked_logits
 from acdc.patching.problem import Problem

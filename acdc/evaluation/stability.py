@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.errors import CircuitError
-from acdc.graph import Graph
 from acdc.patching.problem import Problem
 
 __all__ = ["HasMask", "Stability", "jaccard", "rediscover", "resampled", "stability"]

@@ -12,7 +12,7 @@ from acdc.evaluation.predictions import Prediction, top_predictions
 from acdc.evaluation.recording import AFRESH, Recorder, mask_bytes
 from acdc.metrics import METRICS, Metric, accuracy, answer_probability, get_metric, top1_accuracy
 from acdc.patching.problem import Problem
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 __all__ = [
     "ROUNDING",

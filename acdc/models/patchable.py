@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.errors import ModelError, TaskError, nearest, printable, unknown_name
-from acdc.graph import Graph
 from acdc.models.families import FAMILIES, Family
 from acdc.models.families.unfit import quantised, reason_against
 from acdc.models.loading import (
@@ -23,7 +23,7 @@ from acdc.models.loading import (
 )
 from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
 from acdc.models.parts import Parts
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 __all__ = ["DTYPES", "PatchableModel"]
 

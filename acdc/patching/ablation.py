@@ -10,7 +10,7 @@ from torch import Tensor
 from acdc.errors import TaskError, unknown_name
 from acdc.models import PatchableModel
 from acdc.patching.activations import Outputs, run
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 __all__ = ["ABLATIONS", "Ablated", "Ablation", "ablate"]
 

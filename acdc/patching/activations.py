@@ -8,7 +8,7 @@ from torch import Tensor
 
 from acdc.models import PatchableModel
 from acdc.patching.attention import Layout, attend_layer, constant, project_layer, written_by_layer
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 __all__ = ["CleanRun", "Outputs", "run"]
 

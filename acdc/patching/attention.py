@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acdc.models.parts import Attention, Parts, Rotary
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 __all__ = [
     "Layout",

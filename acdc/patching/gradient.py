@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from acdc.graph import QKV
+from acdc.circuits.graph import QKV
 from acdc.metrics import Objective
 from acdc.models import PatchableModel
 from acdc.models.parts import Attention, Block
@@ -32,7 +32,7 @@ from acdc.patching.attention import (
     pull_to_heads,
     written_by_layer,
 )
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 __all__ = ["Part", "Streams", "backward", "forward", "loss_gradient", "summed_loss"]
 

@@ -12,12 +12,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from acdc.circuits.graph import QKV
 from acdc.errors import CircuitError
-from acdc.graph import QKV
 from acdc.models import PatchableModel
 from acdc.patching.activations import Outputs
 from acdc.patching.attention import Layout, constant, head_outputs, written, written_by_layer
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 __all__ = ["masked_logits", "prompts_that_fit", "weighted_logits"]
 

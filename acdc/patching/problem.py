@@ -12,7 +12,7 @@ from acdc.models import PatchableModel
 from acdc.patching.ablation import Ablated, ablate
 from acdc.patching.activations import CleanRun, run
 from acdc.patching.masked import masked_logits
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 
 __all__ = ["Problem"]
 

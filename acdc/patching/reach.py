@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from acdc.graph import QKV, Graph
+from acdc.circuits.graph import QKV, Graph
 
 __all__ = ["LayerReach", "Reach", "Reading", "reach", "reading"]
 

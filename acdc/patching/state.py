@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from acdc.graph import QKV
+from acdc.circuits.graph import QKV
 from acdc.models.parts import Attention
 from acdc.patching.activations import Outputs
 from acdc.patching.attention import (

@@ -8,7 +8,7 @@ import torch
 from acdc import discovery
 from acdc.benchmarking import bench, benchmark, known_circuits, known_models, ranking
 from acdc.benchmarking.ranking import rank
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
 from acdc.cli import benchmark as cli
 from acdc.discovery import METHODS, Found, Method
 from acdc.discovery.acdc import acdc

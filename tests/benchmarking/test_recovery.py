@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from acdc.benchmarking.recovery import compare, strongest
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
 from acdc.errors import CircuitError
-from acdc.graph import Graph
 
 GRAPH = Graph(n_layers=2, n_heads=2, d_model=8)
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.formats import write_circuit
+from acdc.circuits.graph import Graph
+from acdc.circuits.published import GPT2_SMALL, get_reference
 from acdc.cli import main
 from acdc.cli.compare import _tell
 from acdc.evaluation import compare_circuits, measure
-from acdc.exchange import write_circuit
-from acdc.graph import Graph
-from acdc.references import GPT2_SMALL, get_reference
-from acdc.result import load_run
+from acdc.runs.result import load_run
+from tests.circuits.test_circuit import circuit_of
 from tests.evaluation.ground import problem_of, random_circuit
-from tests.test_circuit import circuit_of
 
 
 @pytest.fixture(scope="module")

@@ -185,7 +185,7 @@ def fails_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("acdc.run.discover", fail)
+    monkeypatch.setattr("acdc.runs.discover.discover", fail)
 
 
 def test_code_that_ends_the_program_is_no_success(

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
 from acdc.discovery.edge_pruning import EdgeGates, edge_pruning, initial_log_odds
 from acdc.discovery.hard_concrete import p_open
 from acdc.discovery.mask_training import _rows
@@ -17,7 +18,6 @@ from acdc.discovery.scores import EdgeScores
 from acdc.discovery.select import ranked
 from acdc.discovery.take import take
 from acdc.errors import ACDCError
-from acdc.graph import Graph
 from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
 from acdc.progress import Progress

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from acdc.circuits.score_kinds import SCORE_KINDS, words_of
 from acdc.discovery import METHODS, Found
 from acdc.patching.problem import Problem
-from acdc.score_kinds import SCORE_KINDS, words_of
 from tests.tiny import tiny_batch, tiny_model
 
 KINDS = {

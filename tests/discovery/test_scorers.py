@@ -8,6 +8,7 @@ from collections import deque
 import pytest
 import torch
 
+from acdc.circuits.graph import Graph
 from acdc.discovery import METHODS, SCORERS, get_scorer
 from acdc.discovery.controls import shuffled
 from acdc.discovery.eap import eap
@@ -19,10 +20,9 @@ from acdc.discovery.ifr import ifr
 from acdc.discovery.nap import nap, nap_ig
 from acdc.discovery.nodes import lift
 from acdc.errors import ACDCError
-from acdc.graph import Graph
-from acdc.options import options_of
 from acdc.patching.problem import Problem
-from acdc.plan import Plan
+from acdc.runs.arguments import Plan
+from acdc.runs.options import options_of
 from tests.discovery.test_acdc import Memory
 from tests.oracle import ablated_sources
 from tests.soft import shift_gradient

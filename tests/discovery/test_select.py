@@ -12,8 +12,8 @@ from acdc.discovery.eap import eap
 from acdc.discovery.scores import EdgeScores
 from acdc.discovery.select import consistent, greedy_order, ranked, retain, select
 from acdc.errors import ACDCError
-from acdc.options import check_options
 from acdc.patching.problem import Problem
+from acdc.runs.options import check_options
 from tests.tiny import tiny_batch, tiny_model
 
 

@@ -7,7 +7,7 @@ from collections import deque
 import pytest
 import torch
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
 from acdc.discovery.subnetwork_probing import NodeGates, subnetwork_probing
 from acdc.errors import ACDCError
 from acdc.models import PatchableModel

@@ -9,15 +9,15 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
 from acdc.drawing import draw_comparison
 from acdc.drawing.comparison import union_of
 from acdc.drawing.scene import CELL_COLOR, scene_of
 from acdc.drawing.svg import CELL_HEIGHT, svg_of
 from acdc.evaluation import edge_groups
-from acdc.graph import Graph
+from tests.circuits.test_circuit import GRAPHS, IDS, circuit_of
 from tests.drawing.test_drawing import EVIL, dot_edges, needs_dot, svg_paths, svg_text
-from tests.test_circuit import GRAPHS, IDS, circuit_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["acdc", "eap", "third"]

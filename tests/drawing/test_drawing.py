@@ -13,13 +13,13 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
 from acdc.drawing import draw, html_table, mimebundle, picture, to_dot
 from acdc.drawing.scene import scene_of
 from acdc.drawing.svg import svg_of
 from acdc.errors import CircuitError, FileError
-from acdc.graph import Graph
-from tests.test_circuit import GRAPHS, IDS, circuit_of
+from tests.circuits.test_circuit import GRAPHS, IDS, circuit_of
 
 EVIL = '<script>alert("x")</script> & \\G "quoted" \'\\\' \n\x00 ]]> -- {brace} é'
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz's dot is not installed")

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
 from acdc.errors import CircuitError, UnknownNameError
 from acdc.evaluation.compare import compare_circuits, edge_groups
 from acdc.evaluation.roc import roc_auc
-from acdc.graph import Graph
-from tests.test_circuit import GRAPHS, IDS, circuit_of
+from tests.circuits.test_circuit import GRAPHS, IDS, circuit_of
 
 SMALL = Graph(2, 2, 8)
 

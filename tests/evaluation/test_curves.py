@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from acdc.circuits.graph import Graph
 from acdc.errors import ACDCError
 from acdc.evaluation import (
     MIB_SHARES,
@@ -22,7 +23,6 @@ from acdc.evaluation import (
     top_edges,
 )
 from acdc.evaluation.rankings import TIE_ORDERS
-from acdc.graph import Graph
 from tests.evaluation.ground import naive_values, problem_of, snapshot
 
 

@@ -6,9 +6,9 @@ import random
 import pytest
 import torch
 
+from acdc.circuits.graph import Graph
 from acdc.errors import ACDCError
 from acdc.evaluation import degree_matched, inflated, random_path, size_matched
-from acdc.graph import Graph
 
 GRAPHS = [Graph(3, 2, 8), Graph(2, 3, 8, parallel=True)]
 

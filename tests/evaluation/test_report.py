@@ -17,9 +17,9 @@ from acdc.benchmarking.kept import load_result
 from acdc.cli import benchmark as tables
 from acdc.errors import ACDCError
 from acdc.evaluation.report import load_report
-from acdc.findings import Evaluation, write_evaluation
-from tests.exchange.test_fuzz import changed_bytes, changed_value
-from tests.test_evidence import FEW, Random
+from acdc.runs.evaluation_report import Evaluation, write_evaluation
+from tests.circuits.formats.test_fuzz import changed_bytes, changed_value
+from tests.runs.test_evaluate import FEW, Random
 from tests.tiny import tiny_model
 
 KINDS = ("evaluation", "benchmark")

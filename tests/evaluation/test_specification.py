@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from acdc.circuits.graph import Graph
 from acdc.discovery import Found
 from acdc.errors import ACDCError
 from acdc.evaluation import (
@@ -18,7 +19,6 @@ from acdc.evaluation import (
     stability,
 )
 from acdc.evaluation.specification import GRANULARITIES
-from acdc.graph import Graph
 from acdc.patching.problem import Problem
 from tests.evaluation.ground import problem_of, random_circuit, snapshot
 from tests.oracle import naive_logits

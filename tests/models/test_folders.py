@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from acdc.errors import ACDCError, ModelError
 from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
-from acdc.prompts import PromptBatch, PromptPair
+from acdc.prompts.batch import PromptBatch, PromptPair
 from tests.tiny import CONFIGS, VOCAB
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from acdc.models import PatchableModel
 from acdc.patching.activations import run
 from acdc.patching.attention import constant, written_by_layer
-from acdc.prompts import PromptBatch
+from acdc.prompts.batch import PromptBatch
 from tests.tiny import CONFIGS, ONE_EACH, KeepDouble, tiny_batch, tiny_model
 
 BOUNDS = {torch.float32: 1e-5, torch.bfloat16: 0.05}

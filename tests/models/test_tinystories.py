@@ -8,7 +8,7 @@ import torch
 from acdc.models import PatchableModel
 from acdc.patching.activations import run
 from acdc.patching.masked import masked_logits
-from acdc.prompts import PromptBatch, PromptPair
+from acdc.prompts.batch import PromptBatch, PromptPair
 
 FOLDER = Path(__file__).parents[3] / "shared" / "models" / "TinyStories-656K"
 PAIRS = [

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
 from acdc.discovery.acdc import acdc
 from acdc.models import PatchableModel
 from acdc.patching.problem import Problem

@@ -8,7 +8,7 @@ import torch
 import train_planted
 from interchange import Run
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
 from acdc.discovery.acdc import acdc
 from acdc.metrics import accuracy
 from acdc.models import PatchableModel

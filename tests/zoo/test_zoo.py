@@ -7,7 +7,7 @@ import train_acdc_small
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from acdc.circuit import Circuit
+from acdc.circuits.circuit import Circuit
 from acdc.discovery.acdc import acdc
 from acdc.metrics import accuracy
 from acdc.models import PatchableModel

@@ -1,0 +1,24 @@
+"""Circuits as the JSON of EAP-IG and MIB, every edge with its line; `Circuit.save` writes a compact form of it."""
+
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.formats.format import Format, nothing_lost, parse_json
+from acdc.circuits.graph import Graph
+
+__all__ = ["EAP_IG"]
+
+
+def _read(content: bytes, expected: Graph | None, lossy: bool) -> Circuit:
+    # EAP-IG writes NaN for a node that has no score, and for an edge whose score isn't a number
+    return Circuit.from_json(parse_json(content, allow_nan=True), expected, node_scores=lossy)
+
+
+EAP_IG = Format(
+    name="eap-ig",
+    summary="JSON of EAP-IG and MIB (Graph.to_json), a line for every edge; reads circuit.json too",
+    suffix=".json",
+    carries="mask, scores",
+    recognises=lambda content: content.lstrip()[:1] == b"{" and b'"nodes"' in content and b'"edges"' in content,
+    read=_read,
+    write=lambda circuit, path: circuit.save(path, full=True),
+    lost=nothing_lost,
+)

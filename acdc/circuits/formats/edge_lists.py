@@ -1,0 +1,247 @@
+"""Circuits as lists of edge names, as text or JSON, in the words of any tool that names edges.
+
+As text: an edge a line, kept edges only, no scores. As JSON: kept edges with their scores under `edges`, removed ones
+that were measured under `removed`. A header of ours says the model's shape; foreign lists have none, and need a graph.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.formats.auto_circuit import from_auto_circuit, to_auto_circuit
+from acdc.circuits.formats.format import (
+    Format,
+    Listed,
+    graph_of,
+    header_of,
+    measured,
+    nothing_lost,
+    parse_json,
+)
+from acdc.circuits.formats.hooks import HookEdge, HookPoint
+from acdc.circuits.graph import Graph
+from acdc.errors import CircuitError, printable, shown
+from acdc.files import write_atomically
+
+__all__ = ["ACDC", "AUTO_CIRCUIT", "Names", "json_format", "lost_scores", "text_format"]
+
+HEADER = "# acdc "
+LONGEST = 200  # letters of an edge's name
+Entry = tuple[Any, Any]  # an edge as the tool writes it in JSON, and its score
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a tool names edges.
+
+    Attributes:
+        name, tool: The format's name, and whose names they are.
+        sign: What a list of such edges holds and no other list does.
+        to_text, from_text: An edge's name in its words and back; one of its edges may be several of ours, or none.
+        pack: Edges with their scores, as JSON.
+        unpack: The entries of such JSON, each edge's name as text.
+    """
+
+    name: str
+    tool: str
+    sign: re.Pattern[bytes]
+    to_text: Callable[[Graph, str], str]
+    from_text: Callable[[Graph, str], tuple[str, ...]]
+    pack: Callable[[Iterable[tuple[str, float | str | None]]], Any]
+    unpack: Callable[[Any], list[Entry]]
+
+
+def _hook_edges(graph: Graph, text: str) -> tuple[str, ...]:
+    edge = HookEdge.parse(text)
+    return () if edge.is_inside_a_node else (edge.edge(graph),)
+
+
+def _pack_hooks(entries: Iterable[tuple[str, float | str | None]]) -> list[Any]:
+    """`[[receiver, index, sender, index], effect]`: what ACDC's `save_edges` pickles."""
+    edges = ((HookEdge.parse(text), score) for text, score in entries)
+    return [[[*edge.receiver, *edge.sender], score] for edge, score in edges]
+
+
+def _unpack_hooks(value: Any) -> list[Entry]:
+    if isinstance(value, dict):
+        return list(value.items())
+    return [_hook_entry(item) for item in value] if isinstance(value, list) else _fail_list(value)
+
+
+def _hook_entry(item: Any) -> Entry:
+    """An edge as text or as `[receiver, index, sender, index]`, alone or with its effect."""
+    alone = isinstance(item, str) or (isinstance(item, list) and len(item) == 4)
+    edge, score = (item, None) if alone else item if isinstance(item, list) and len(item) == 2 else (None, None)
+    if isinstance(edge, list) and len(edge) == 4:
+        receiver, sender = (_hook_point(*edge[i : i + 2]) for i in (0, 2))
+        return str(HookEdge(receiver, sender)), score
+    if not isinstance(edge, str):
+        raise CircuitError(
+            f"{shown(item, 80)} is no edge: expected [receiver, index, sender, index], or that with its effect"
+        )
+    return edge, score
+
+
+def _hook_point(name: Any, index: Any) -> HookPoint:
+    if isinstance(name, str) and isinstance(index, str):
+        return HookPoint.parse(name + index)
+    numbers = isinstance(index, list) and all(i is None or type(i) is int for i in index)
+    if not isinstance(name, str) or not numbers:
+        raise CircuitError(
+            f"{shown([name, index], 80)} is no hook point: expected one like ['blocks.0.hook_mlp_in', [null]]"
+        )
+    return HookPoint(name, tuple(index))
+
+
+def _unpack_names(value: Any) -> list[Entry]:
+    if isinstance(value, dict):
+        return list(value.items())
+    if not isinstance(value, list):
+        _fail_list(value)
+    for item in value:
+        if isinstance(item, list) and len(item) == 2 and type(item[0]) is int:
+            raise CircuitError(f"{shown(item, 80)} is of one position: edges of single positions can't be carried")
+        if not isinstance(item, str):
+            raise CircuitError(f"{shown(item, 80)} is no edge: expected a name like 'A0.1->A1.0.Q'")
+    return [(item, None) for item in value]
+
+
+def _fail_list(value: Any) -> Any:
+    raise CircuitError(f"holds no edges: expected a list or an object, not {type(value).__name__}")
+
+
+ACDC = Names(
+    name="acdc",
+    tool="ACDC (Conmy et al.)",
+    sign=re.compile(rb"\bhook_[a-z]"),
+    to_text=lambda graph, edge: str(HookEdge.of(graph, edge)),
+    from_text=_hook_edges,
+    pack=_pack_hooks,
+    unpack=_unpack_hooks,
+)
+AUTO_CIRCUIT = Names(
+    name="auto-circuit",
+    tool="auto-circuit (Miller et al.)",
+    sign=re.compile(rb"(?:Resid Start|MLP \d+|A\d+\.\d+)\s*->"),
+    to_text=lambda graph, edge: to_auto_circuit(edge),
+    from_text=from_auto_circuit,
+    pack=dict,
+    unpack=_unpack_names,
+)
+
+
+def text_format(names: Names) -> Format:
+    """The format of an edge a line."""
+    return Format(
+        name=names.name,
+        summary=f"edge names of {names.tool}, one a line",
+        suffix=f".{names.name}.txt",
+        carries="mask",
+        recognises=lambda content: content.lstrip()[:1] not in b"{[<" and _has_edges(names, content),
+        read=lambda content, graph, lossy: _read_text(names, content, graph),
+        write=lambda circuit, path: write_atomically(path, _text(names, circuit).encode()),
+        lost=lost_scores,
+    )
+
+
+def json_format(names: Names) -> Format:
+    """The format of edges with scores as JSON."""
+    return Format(
+        name=f"{names.name}-json",
+        summary=f"edge names of {names.tool} with scores, as JSON",
+        suffix=f".{names.name}.json",
+        carries="mask, scores",
+        recognises=lambda content: content.lstrip()[:1] in (b"{", b"[") and _has_edges(names, content),
+        read=lambda content, graph, lossy: _read_json(names, content, graph),
+        write=lambda circuit, path: write_atomically(path, _json(names, circuit).encode()),
+        lost=nothing_lost,
+    )
+
+
+def _has_edges(names: Names, content: bytes) -> bool:
+    return b"\0" not in content and names.sign.search(content) is not None
+
+
+def lost_scores(circuit: Circuit) -> str:
+    """`lost` of a format that holds a mask alone."""
+    n = int(measured(circuit).sum())
+    return f"the scores of {n:,} edges" if n else ""
+
+
+def _text(names: Names, circuit: Circuit) -> str:
+    lines = [names.to_text(circuit.graph, edge) for edge in circuit.edges]
+    return "\n".join([HEADER + json.dumps(header_of(circuit) | {"scores": False}), *lines]) + "\n"
+
+
+def _read_text(names: Names, content: bytes, expected: Graph | None) -> Circuit:
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise CircuitError("is no UTF-8 text") from None
+    headers = (line.removeprefix(HEADER) for line in lines if line.startswith(HEADER))
+    header = _object(parse_json(next(headers, "{}")))
+    entries = [(line.strip(), None) for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return _circuit(names, header, graph_of(header, expected), entries, [])
+
+
+def _json(names: Names, circuit: Circuit) -> str:
+    removed = measured(circuit) & ~circuit.mask
+    lists = {"edges": circuit.mask, "removed": removed}
+    packed = {key: names.pack(_entries(names, circuit, mask)) for key, mask in lists.items()}
+    return json.dumps(header_of(circuit) | packed, indent=None, allow_nan=False) + "\n"
+
+
+def _entries(names: Names, circuit: Circuit, mask: torch.Tensor) -> list[tuple[str, float | str | None]]:
+    graph, scores = circuit.graph, circuit.scores
+    values = [None] * int(mask.sum()) if scores is None else [_number(score) for score in scores[mask].tolist()]
+    return [(names.to_text(graph, edge), score) for edge, score in zip(graph.edge_names(mask), values, strict=True)]
+
+
+def _number(score: float) -> float | str | None:
+    """JSON has no infinity, so it is written as text."""
+    return None if math.isnan(score) else score if math.isfinite(score) else str(score)
+
+
+def _read_json(names: Names, content: bytes, expected: Graph | None) -> Circuit:
+    data = parse_json(content)
+    ours = isinstance(data, dict) and "edges" in data
+    header = {key: data[key] for key in ("cfg", "scores", "score_kind", "provenance") if key in data} if ours else {}
+    edges, removed = (data["edges"], data.get("removed", [])) if ours else (data, [])
+    return _circuit(names, header, graph_of(header, expected), names.unpack(edges), names.unpack(removed))
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise CircuitError(f"its header must be an object, not {type(value).__name__}")
+    return value
+
+
+def _circuit(names: Names, header: Mapping[str, Any], graph: Graph, kept: list[Entry], removed: list[Entry]) -> Circuit:
+    found = Listed(graph)
+    for entries, keep in ((kept, True), (removed, False)):
+        for text, value in entries:
+            if len(text) > LONGEST:
+                raise CircuitError(
+                    f"has an edge's name of {len(text):,} letters ({printable(text, 40)!r}); at most {LONGEST}"
+                )
+            score = _score(text, value)
+            for edge in names.from_text(graph, text):
+                found.add(edge, keep, score)
+    return found.circuit(header)
+
+
+def _score(edge: str, value: Any) -> float:
+    if value is None:
+        return math.nan
+    if value in ("inf", "-inf") or (isinstance(value, int | float) and not isinstance(value, bool)):
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    raise CircuitError(f"{edge!r} needs a number or null as its score, not {shown(value, 80)}")

@@ -1,0 +1,149 @@
+"""The formats by name, and reading and writing circuits in any of them."""
+
+import os
+from pathlib import Path
+
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.formats.eap_ig_json import EAP_IG
+from acdc.circuits.formats.edge_lists import ACDC, AUTO_CIRCUIT, json_format, text_format
+from acdc.circuits.formats.format import Format
+from acdc.circuits.formats.kinds import kind_of
+from acdc.circuits.formats.tensors import ACDC_PTH, EAP_IG_PT
+from acdc.circuits.formats.xml import GEXF, GRAPHML
+from acdc.circuits.graph import Graph
+from acdc.errors import CircuitError, FileError, printable, unknown_name
+from acdc.files import read_bytes
+
+__all__ = ["FORMATS", "detect_format", "format_for", "get_format", "read_circuit", "write_circuit"]
+
+FORMATS: dict[str, Format] = {  # in the order in which contents are tried: ACDC's sign is the stricter one
+    entry.name: entry
+    for entry in (
+        EAP_IG,
+        EAP_IG_PT,
+        json_format(ACDC),
+        text_format(ACDC),
+        ACDC_PTH,
+        json_format(AUTO_CIRCUIT),
+        text_format(AUTO_CIRCUIT),
+        GRAPHML,
+        GEXF,
+    )
+}
+LONGEST_REASON = 400  # letters
+
+
+def get_format(name: str) -> Format:
+    """The format of a name; an unknown one lists all."""
+    if name not in FORMATS:
+        raise unknown_name("format", name, FORMATS)
+    return FORMATS[name]
+
+
+def format_for(path: str | os.PathLike[str]) -> Format:
+    """The format that a file's name asks for, by the longest suffix that fits.
+
+    Raises:
+        CircuitError: None has such a suffix.
+    """
+    if (found := _by_suffix(Path(path))) is None:
+        raise CircuitError(f"{Path(path).name!r} doesn't say its format; {_known()}, or name one (format=, --to)")
+    return found
+
+
+def detect_format(path: str | os.PathLike[str]) -> Format:
+    """The format of a file that is there, by its content; by its suffix where the content doesn't tell or fits several.
+
+    Raises:
+        CircuitError: It can't be read, it is a file of another kind, which is named, or neither tells.
+    """
+    path = Path(path)
+    return _detected(path, _content(path))
+
+
+def read_circuit(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    graph: Graph | None = None,
+    lossy: bool = False,
+    flip_scores: bool = False,
+) -> Circuit:
+    """Read a circuit in any format.
+
+    Args:
+        path: The file.
+        format: A name in `FORMATS`; told from the content if None.
+        graph: The graph that the circuit must belong to; needed where a file doesn't say the model's shape.
+        lossy: Drop what a circuit can't hold and the file can do without: scores of nodes, pairs that are no edges.
+        flip_scores: Reverse the sign of every score: see `Circuit.flip_scores`.
+
+    Raises:
+        ShapelessError: The file doesn't say the model's shape, and no graph is given.
+        CircuitError: There is no such file, it is damaged, of another kind or another model, or holds what a circuit
+            can't.
+        UnknownNameError: There is no such format.
+    """
+    path = Path(path)
+    chosen = None if format is None else get_format(format)
+    content = _content(path)
+    chosen = chosen or _detected(path, content)
+    try:
+        circuit = chosen.read(content, graph, lossy)
+        return circuit.flip_scores() if flip_scores else circuit
+    except RecursionError:
+        raise CircuitError(f"{path} (as {chosen.name}): is nested too deeply") from None
+    except CircuitError as error:
+        if format is None and (kind := kind_of(content)):
+            raise CircuitError(f"{path} {kind}") from None
+        raise type(error)(f"{path} (as {chosen.name}): {printable(str(error), LONGEST_REASON)}") from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except FileError as error:
+        raise CircuitError(str(error)) from None
+
+
+def _detected(path: Path, content: bytes) -> Format:
+    named = _by_suffix(path)
+    for entry in (*([named] if named else []), *FORMATS.values()):
+        if entry.recognises(content):
+            return entry
+    if kind := kind_of(content):
+        raise CircuitError(f"{path} {kind}")
+    if named is None:
+        raise CircuitError(f"{path} is in no format that is known; {_known()}, or name one (format=, --from)")
+    return named
+
+
+def write_circuit(
+    circuit: Circuit, path: str | os.PathLike[str], *, format: str | None = None, lossy: bool = False
+) -> Path:
+    """Write a circuit in any format; an interrupted write leaves the old file whole.
+
+    Args:
+        circuit: What to write.
+        path: The file; its folder must exist.
+        format: A name in `FORMATS`; by the file's suffix if None.
+        lossy: Write it even if the format can't carry all of it.
+
+    Raises:
+        CircuitError: The format can't carry something of the circuit, which is named, or the file can't be written.
+        UnknownNameError: There is no such format.
+    """
+    chosen = format_for(path) if format is None else get_format(format)
+    if not lossy and (lost := chosen.lost(circuit)):
+        raise CircuitError(f"{chosen.name} can't carry {lost}; leave them out with lossy=True (--lossy)")
+    return chosen.write(circuit, Path(path))
+
+
+def _by_suffix(path: Path) -> Format | None:
+    name = path.name.lower()
+    fitting = [entry for entry in FORMATS.values() if name.endswith(entry.suffix)]
+    return max(fitting, key=lambda entry: len(entry.suffix), default=None)
+
+
+def _known() -> str:
+    return "known: " + ", ".join(f"{entry.name} ({entry.suffix})" for entry in FORMATS.values())

@@ -1,0 +1,293 @@
+"""Paired prompts, and the checked, tokenised batch that everything downstream reads.
+
+Every prompt is cut after its target (a causal model's later tokens can't matter there) and padded on the left, so that
+the target is the last column of every row. Padding is masked and positions count from each prompt's first token, so a
+prompt's logits depend neither on the padding nor on its neighbours.
+
+What stands before a text is what the tokenizer itself puts there: a model whose tokenizer adds a BOS token is at a loss
+without it. What a tokenizer adds behind a text (EOS) is left out: the model is to go on there.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from acdc.errors import TaskError
+from acdc.prompts.pairs import PromptPair, checked
+from acdc.prompts.tokens import Surroundings, continuation, encode, names_of, single_token, surroundings
+
+__all__ = ["MAX_PAIRS", "PromptBatch", "PromptPair", "check_count", "encode", "single_token"]
+
+MAX_PAIRS = 1_000_000
+
+
+def check_count(n: Any) -> None:
+    """Raise `TaskError` unless `n` is a number of prompt pairs that a batch can have."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise TaskError(f"n must be a positive number of prompt pairs, not {n!r}")
+    if n > MAX_PAIRS:
+        raise TaskError(f"n must be at most {MAX_PAIRS:,} prompt pairs, not {n:,}")
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Clean and corrupted prompts as tensors; the last column of each row is its target position.
+
+    Attributes:
+        clean, corrupt: Token ids, padded on the left.
+        attention: True at real tokens.
+        correct, wrong: Token ids of the answers, filled up with -1.
+        task: Name of the task, for messages.
+        before: Names of the special tokens that were put before the prompts; none stand before those that are given as
+            ids, unless they were asked for.
+        notes: What a reader of the results must know of the prompts, in words.
+    """
+
+    clean: Int[Tensor, "batch pos"]
+    corrupt: Int[Tensor, "batch pos"]
+    attention: Bool[Tensor, "batch pos"]
+    correct: Int[Tensor, "batch n_correct"]
+    wrong: Int[Tensor, "batch n_wrong"]
+    task: str = "task"
+    before: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_pairs(
+        cls,
+        pairs: Sequence[PromptPair],
+        tokenizer: Any,
+        *,
+        task_name: str = "task",
+        bos: bool | None = None,
+        bare_ids: bool = False,
+    ) -> "PromptBatch":
+        """Tokenise and check pairs.
+
+        Args:
+            bos: What stands before a prompt. None: before a text, the special tokens that the tokenizer itself puts
+                there; before token ids nothing, they are used as given. True: a BOS token, before all. False: nothing.
+            bare_ids: Whether token ids are given without special tokens, and so are to get those that a text gets.
+
+        Raises:
+            TaskError: No pairs; a field that isn't of its kind; two sides of different lengths or without any
+                difference up to the target; an answer that isn't one token; a target outside the prompt; no correct
+                answer, or one that is also wrong; a prompt that would start with two BOS tokens.
+        """
+        if not pairs:
+            raise TaskError(f"task {task_name!r} gave no prompt pairs: at least one is needed")
+        plain = [checked(pair, f"task {task_name!r}, pair {i}") for i, pair in enumerate(pairs)]
+        lead = _Lead.read(plain, tokenizer, task_name, bos, bare_ids)
+        rows = [_Row.read(pair, tokenizer, f"task {task_name!r}, pair {i}", lead) for i, pair in enumerate(plain)]
+        return cls(
+            clean=_fill_left([row.clean for row in rows], 0),
+            corrupt=_fill_left([row.corrupt for row in rows], 0),
+            attention=_fill_left([[1] * len(row.clean) for row in rows], 0).bool(),
+            correct=_fill_right([row.correct for row in rows]),
+            wrong=_fill_right([row.wrong for row in rows]),
+            task=task_name,
+            before=tuple(names_of(tokenizer, lead.text or lead.ids)),
+            notes=lead.notes(tokenizer),
+        )
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return self.clean.shape[0]
+
+    @property
+    def n_pos(self) -> int:
+        """Number of columns: the longest prompt's tokens up to its target."""
+        return self.clean.shape[1]
+
+    @cached_property
+    def position_ids(self) -> Int[Tensor, "batch pos"]:
+        """Each token's position in its own prompt; 0 at padding."""
+        return (self.attention.long().cumsum(1) - 1).clamp_min(0)
+
+    @cached_property
+    def lengths(self) -> Int[Tensor, " batch"]:
+        """Tokens of each prompt up to its target."""
+        return self.attention.sum(1)
+
+    @cached_property
+    def first_difference(self) -> int:
+        """The first column in which any clean prompt differs from its corrupted twin."""
+        return int((self.clean != self.corrupt).any(0).nonzero()[0])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that the batch holds: equal for equal prompts and answers."""
+        digest = hashlib.sha256()
+        for tensor in (self.clean, self.corrupt, self.attention.long(), self.correct, self.wrong):
+            digest.update(repr(tuple(tensor.shape)).encode())
+            digest.update(tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def n_shared(self, other: "PromptBatch") -> int:
+        """How many of these pairs are also in the other batch, whatever either is padded with."""
+        theirs = set(other._pairs())
+        return sum(pair in theirs for pair in self._pairs())
+
+    def _pairs(self) -> list[tuple[tuple[int, ...], ...]]:
+        """Each pair's tokens up to its target."""
+        rows = zip(self.clean.tolist(), self.corrupt.tolist(), self.lengths.tolist(), strict=True)
+        return [(tuple(clean[-length:]), tuple(corrupt[-length:])) for clean, corrupt, length in rows]
+
+    def select(self, rows: Sequence[int] | Tensor) -> "PromptBatch":
+        """The batch of the given rows, in that order, without columns that are padding in all of them."""
+        index = torch.as_tensor(rows, device=self.clean.device)
+        start = self.n_pos - int(self.lengths[index].max())
+        clean, corrupt, attention = (side[index][:, start:] for side in (self.clean, self.corrupt, self.attention))
+        correct, wrong = self.correct[index], self.wrong[index]
+        return replace(self, clean=clean, corrupt=corrupt, attention=attention, correct=correct, wrong=wrong)
+
+    def to(self, device: str | torch.device) -> "PromptBatch":
+        """The same batch on another device."""
+        names = ("clean", "corrupt", "attention", "correct", "wrong")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """The special tokens before texts and before token ids, and those that the tokenizer would put behind a text."""
+
+    text: tuple[int, ...]
+    ids: tuple[int, ...]
+    left_out: tuple[int, ...] = ()
+
+    @classmethod
+    def read(
+        cls, pairs: Sequence[PromptPair], tokenizer: Any, task_name: str, bos: bool | None, bare_ids: bool
+    ) -> "_Lead":
+        around = Surroundings((), ())
+        try:
+            if (text := _any_text(pairs, tokenizer, task_name, bare_ids)) is not None:
+                around = surroundings(tokenizer, text)
+        except TaskError:
+            if bos is None:  # else it doesn't matter
+                raise
+        if bos is None:
+            return cls(around.before, around.before if bare_ids else (), around.after)
+        if not bos:
+            return cls((), (), around.after)
+        token = tokenizer.bos_token_id
+        if token is None:
+            raise TaskError(
+                f"task {task_name!r}: a BOS token is asked for (bos, prepend_bos), but the tokenizer has no BOS token"
+            )
+        before = around.before if token in around.before else (token, *around.before)
+        return cls(before, before, around.after)
+
+    def before(self, side: str | Sequence[int]) -> tuple[int, ...]:
+        return self.text if isinstance(side, str) else self.ids
+
+    def notes(self, tokenizer: Any) -> tuple[str, ...]:
+        if not self.left_out:
+            return ()
+        names = " ".join(names_of(tokenizer, self.left_out))
+        return (f"the tokenizer puts {names} behind a text; it is left out, for the answer is predicted there",)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One pair's token ids up to its target, and its answers' ids."""
+
+    clean: list[int]
+    corrupt: list[int]
+    correct: list[int]
+    wrong: list[int]
+
+    @classmethod
+    def read(cls, pair: PromptPair, tokenizer: Any, where: str, lead: _Lead) -> "_Row":
+        clean, corrupt = (_ids(side, tokenizer, where, lead) for side in (pair.clean, pair.corrupt))
+        if len(clean) != len(corrupt):
+            raise TaskError(
+                f"{where}: the two sides must have the same number of tokens; clean has {len(clean)} "
+                f"({_show(clean, tokenizer)}), corrupted has {len(corrupt)} ({_show(corrupt, tokenizer)})"
+            )
+        end = _target_end(pair.target, len(clean), where, len(lead.before(pair.clean)))
+        if clean[:end] == corrupt[:end]:
+            raise TaskError(
+                f"{where}: clean and corrupted are identical up to the target ({_show(clean[:end], tokenizer)}); "
+                "a corrupted prompt must differ, or every edge looks useless"
+            )
+        correct, wrong = (_answers(answers, tokenizer, where) for answers in (pair.correct, pair.wrong))
+        if not correct:
+            raise TaskError(f"{where}: at least one correct answer is needed")
+        if both := set(correct) & set(wrong):
+            raise TaskError(f"{where}: {_show(sorted(both), tokenizer)} is listed both as correct and as wrong")
+        return cls(clean[:end], corrupt[:end], correct, wrong)
+
+
+def _any_text(pairs: Sequence[PromptPair], tokenizer: Any, task_name: str, bare_ids: bool) -> str | None:
+    """A text to ask the tokenizer about; None where nothing is to be put before any prompt."""
+    texts = [pair.clean for pair in pairs if isinstance(pair.clean, str) and pair.clean]
+    if texts or not bare_ids:
+        return texts[0] if texts else None
+    ids = [int(token) for token in pairs[0].clean]
+    _check_range(ids, tokenizer, f"task {task_name!r}, pair 0")
+    return str(tokenizer.decode(ids))
+
+
+def _ids(side: str | Sequence[int], tokenizer: Any, where: str, lead: _Lead) -> list[int]:
+    ids = encode(tokenizer, side) if isinstance(side, str) else list(side)
+    if not ids:
+        raise TaskError(f"{where}: a prompt is empty")
+    _check_range(ids, tokenizer, where)
+    before = lead.before(side)
+    if before and ids[0] == before[-1]:
+        name = names_of(tokenizer, before[-1:])[0]
+        raise TaskError(
+            f"{where}: the prompt starts with {name!r}, and it would be put before it once more; leave it out of the "
+            "prompt, or say that none is to be added (bos=False, --no-bos)"
+        )
+    return [*before, *ids]
+
+
+def _target_end(target: int, length: int, where: str, n_before: int) -> int:
+    """Columns to keep, so that the target is the last one; it counts in the prompt's own tokens."""
+    length -= n_before
+    if not -length <= target < length:
+        raise TaskError(f"{where}: target {target} is outside the prompt's {length} tokens")
+    return target % length + 1 + n_before
+
+
+def _answers(answers: Sequence[str | int], tokenizer: Any, where: str) -> list[int]:
+    ids = []
+    for answer in answers:
+        token = single_token(tokenizer, answer) if isinstance(answer, str) else answer
+        if token is None:
+            pieces = names_of(tokenizer, continuation(tokenizer, str(answer)))
+            raise TaskError(
+                f"{where}: the answer {answer!r} is not a single token of this tokenizer (it gives {pieces}); "
+                "use a word that is one token, often one with a leading space"
+            )
+        ids.append(token)
+    _check_range(ids, tokenizer, where)
+    return list(dict.fromkeys(ids))
+
+
+def _check_range(ids: list[int], tokenizer: Any, where: str) -> None:
+    if bad := [token for token in ids if not 0 <= token < len(tokenizer)]:
+        raise TaskError(f"{where}: token id {bad[0]} is outside the tokenizer's 0 to {len(tokenizer) - 1}")
+
+
+def _show(ids: Sequence[int], tokenizer: Any) -> str:
+    return repr(tokenizer.decode(list(ids)))
+
+
+def _fill_left(rows: list[list[int]], fill: int) -> Int[Tensor, "batch pos"]:
+    width = max(len(row) for row in rows)
+    return torch.tensor([[fill] * (width - len(row)) + row for row in rows], dtype=torch.long)
+
+
+def _fill_right(rows: list[list[int]]) -> Int[Tensor, "batch width"]:
+    width = max(len(row) for row in rows)
+    return torch.tensor([row + [-1] * (width - len(row)) for row in rows], dtype=torch.long).view(len(rows), width)

@@ -1,0 +1,1 @@
+"""A run's life: arguments, discovery, folder, checkpoint, reloading, evaluation."""

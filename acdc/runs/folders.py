@@ -1,0 +1,146 @@
+"""Where runs are kept: `<out>/<task>/<model>/<method>/<run id>/`, and which of them are unfinished."""
+
+import logging
+import os
+import re
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from acdc.errors import ACDCError, FileError, RunError
+from acdc.files import sweep
+from acdc.runs.checkpoint import FileJournal, clear_journal
+
+__all__ = ["JOURNAL", "RECORD", "Workspace", "check_writable", "discard", "open_workspace", "runs_folder"]
+
+logger = logging.getLogger(__name__)
+
+JOURNAL, RECORD = "journal.jsonl", "run.json"  # the record is written last: a run that has one is finished
+LONGEST_NAME = 80
+SETTLED_SECONDS = 60  # a folder that changed later may be a run that is just starting
+
+
+class Workspace(NamedTuple):
+    """A run's folder, and its open journal."""
+
+    path: Path
+    journal: FileJournal
+
+
+def runs_folder(out: str | Path, task: str, model: str, method: str) -> Path:
+    """The folder of all runs of this task, model and method. No name leads out of `out`.
+
+    >>> runs_folder("outputs", "ioi", "EleutherAI/pythia-160m", "acdc").as_posix()
+    'outputs/ioi/EleutherAI--pythia-160m/acdc'
+    """
+    local = Path(model).expanduser()
+    name = local.resolve().name if local.is_dir() or local.is_absolute() else model.replace("/", "--")
+    return Path(out).expanduser().joinpath(*(_safe(part) for part in (task, name, method)))
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `RunError` unless `folder` exists or can be made, and files can be written in it."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise RunError(f"can't write runs to {folder}: {place} is a file; choose another folder (out, --out)")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"can't write runs to {folder}: {place} refuses ({error.strerror or error}); "
+            "choose another folder (out, --out)"
+        ) from None
+
+
+def open_workspace(runs: Path, fingerprint: str, *, resume: bool) -> Workspace:
+    """The newest run of this fingerprint whose journal is still there, if there is one and `resume`, else a new run.
+
+    What killed processes left among these runs is cleared away.
+
+    Raises:
+        FileError: The folder or the journal can't be made.
+    """
+    workspace = _left_behind(runs, fingerprint) if resume else None
+    if workspace is not None:
+        logger.info("continuing the unfinished run %s", workspace.path)
+    else:
+        workspace = _new_workspace(runs, fingerprint)
+    _clear_away(runs, workspace.path)
+    return workspace
+
+
+def discard(workspace: Workspace) -> None:
+    """Remove a run that came to nothing."""
+    workspace.journal.discard()
+    if not any(workspace.path.iterdir()):
+        workspace.path.rmdir()
+
+
+def _left_behind(runs: Path, fingerprint: str) -> Workspace | None:
+    for path in sorted(runs.glob(f"*/{JOURNAL}"), reverse=True):
+        if fingerprint[:8] not in path.parent.name:
+            continue
+        try:
+            return Workspace(path.parent, FileJournal(path, fingerprint))
+        except (ACDCError, BlockingIOError):  # of other arguments, or another process is at it
+            continue
+    return None
+
+
+def _new_workspace(runs: Path, fingerprint: str) -> Workspace:
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{fingerprint[:8]}"
+    try:
+        folder = _new_folder(runs, name)
+    except OSError as error:
+        raise FileError(f"can't make a folder in {runs}: {error.strerror or error}") from None
+    try:
+        return Workspace(folder, FileJournal(folder / JOURNAL, fingerprint))
+    except BaseException:
+        (folder / JOURNAL).unlink(missing_ok=True)
+        folder.rmdir()
+        raise
+
+
+def _new_folder(runs: Path, run_id: str) -> Path:
+    runs.mkdir(parents=True, exist_ok=True)
+    attempt = 1
+    while True:
+        folder = runs / (run_id if attempt == 1 else f"{run_id}-{attempt}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:  # another process started the same run in the same second
+            attempt += 1
+
+
+def _clear_away(runs: Path, own: Path) -> None:
+    """Remove what killed processes left: temporary files, journals of finished runs, and runs that measured nothing."""
+    sweep(own, all_of_them=True)  # its journal is locked, so nobody else writes there
+    for folder in runs.iterdir():
+        if folder == own or folder.is_symlink() or not folder.is_dir():
+            continue
+        try:
+            if time.time() - folder.stat().st_mtime > SETTLED_SECONDS:
+                _clear_run(folder)
+        except OSError:  # another process is at it, or was faster
+            continue
+
+
+def _clear_run(folder: Path) -> None:
+    sweep(folder)
+    journal, names = folder / JOURNAL, {path.name for path in folder.iterdir()}
+    if JOURNAL in names and (RECORD in names or len(names) == 1):
+        clear_journal(journal, finished=RECORD in names)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _safe(name: str) -> str:
+    """The name as one path component: letters, digits, dot, dash and underscore."""
+    safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:LONGEST_NAME]
+    return os.fsdecode(os.fsencode(safe)[:200]) or "unnamed"

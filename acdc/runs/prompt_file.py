@@ -1,0 +1,90 @@
+"""`prompts.jsonl`: the prompts of a run, a line each, as people read them and as the run can be measured on again."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from acdc.errors import FileError
+from acdc.files import parse_json, read_bytes, validated, write_atomically
+from acdc.prompts.batch import PromptBatch
+from acdc.prompts.pairs import PromptPair
+from acdc.prompts.tokens import names_of
+from acdc.task import PromptList
+
+__all__ = ["PROMPTS", "SavedPrompts", "prompt_rows", "read_prompts", "write_prompts"]
+
+PROMPTS = "prompts.jsonl"
+DISCOVERY, HELD_OUT = "discovery", "held-out"
+
+
+def prompt_rows(batch: PromptBatch, tokenizer: Any, split: str) -> Iterator[dict[str, Any]]:
+    """Each pair of a batch as text, tokens and ids, up to its target, with the answers' tokens and ids."""
+    for i in range(batch.n):
+        start = batch.n_pos - int(batch.lengths[i])
+        row: dict[str, Any] = {"split": split}
+        for name, side in (("clean", batch.clean), ("corrupt", batch.corrupt)):
+            ids = side[i, start:].tolist()
+            row |= {name: tokenizer.decode(ids), f"{name}_tokens": names_of(tokenizer, ids), f"{name}_ids": ids}
+        for name, side in (("correct", batch.correct), ("wrong", batch.wrong)):
+            ids = [token for token in side[i].tolist() if token >= 0]
+            row |= {name: [tokenizer.decode([token]) for token in ids], f"{name}_ids": ids}
+        yield row | {"target": len(row["clean_ids"]) - 1}
+
+
+def write_prompts(path: Path, tokenizer: Any, discovery: PromptBatch, held_out: PromptBatch | None) -> Path:
+    """Write the prompts of a run: those that the circuit was found on, and those that it was judged on.
+
+    Raises:
+        FileError: The file can't be written.
+    """
+    rows = list(prompt_rows(discovery, tokenizer, DISCOVERY))
+    if held_out is not None:
+        rows += prompt_rows(held_out, tokenizer, HELD_OUT)
+    return write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
+
+
+class SavedPrompts(PromptList):
+    """The prompts of a run: token ids that need nothing before them."""
+
+    summary = "the prompts that a run has kept"
+
+    def batch(
+        self, tokenizer: Any, n: int, seed: int = 0, *, held_out: bool = False, bos: bool | None = None
+    ) -> PromptBatch:
+        """The first `n` of one side; whatever stands before a prompt is part of its ids."""
+        return super().batch(tokenizer, n, seed, held_out=held_out, bos=False)
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    split: Literal["discovery", "held-out"]
+    clean_ids: list[int]
+    corrupt_ids: list[int]
+    correct_ids: list[int]
+    wrong_ids: list[int]
+    target: int
+
+
+def read_prompts(path: Path, name: str) -> SavedPrompts:
+    """The prompts of a run as a task of this name.
+
+    Raises:
+        FileError: The file can't be read or is damaged.
+    """
+    sides: dict[str, list[PromptPair]] = {DISCOVERY: [], HELD_OUT: []}
+    for i, text in enumerate(read_bytes(path).splitlines()):
+        where = f"{path}, line {i + 1}"
+        try:
+            value = parse_json(text)
+        except FileError as error:
+            raise FileError(f"{where} {error}") from None
+        line = validated(_Line, value, what=f"{where} is damaged")
+        pair = PromptPair(line.clean_ids, line.corrupt_ids, line.correct_ids, line.wrong_ids, line.target)
+        sides[line.split].append(pair)
+    if not sides[DISCOVERY]:
+        raise FileError(f"{path} is damaged: it has no prompts of the discovery")
+    return SavedPrompts(sides[DISCOVERY], name=name, held_out=sides[HELD_OUT])
