@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from acdc.circuits.circuit import Circuit
     from acdc.circuits.graph import Graph
+    from acdc.drawing import draw
     from acdc.errors import ACDCError, CircuitError, FileError, ModelError, RunError, TaskError, UnknownNameError
     from acdc.models import PatchableModel
     from acdc.prompts.batch import PromptBatch, PromptPair
@@ -32,6 +33,7 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "PromptList": "task",
     "continuation": "prompts.tokens",
     "discover": "runs.discover",
+    "draw": "drawing",
     "evaluate": "runs.evaluate",
     "load_run": "runs.discover",
     **dict.fromkeys(("single_token", "single_tokens", "spellable", "split_words"), "task"),
@@ -57,6 +59,7 @@ __all__ = [
     "__version__",
     "continuation",
     "discover",
+    "draw",
     "evaluate",
     "load_run",
     "single_token",

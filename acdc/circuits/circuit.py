@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from acdc.circuits.file import MAX_JSON_BYTES, Parts, decode, encode, shape_of
 from acdc.circuits.graph import Graph
+from acdc.circuits.html import html_table
 from acdc.circuits.score_kinds import ScoreKind, check_score_kind
 from acdc.errors import CircuitError, FileError, printable
 from acdc.files import read_json, write_atomically
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
-    from acdc.drawing import Picture
-
 __all__ = ["Circuit", "model_words"]
 
-MAX_DRAWN_EDGES = 500
 MAX_LISTED_EDGES = 10_000  # in a run's table
 
 
@@ -302,43 +300,13 @@ class Circuit:
         except RecursionError:
             raise CircuitError("holds no circuit: it is nested too deeply") from None
 
-    @overload
-    def draw(self, path: None = None, *, title: str | None = None, max_edges: int | None = ...) -> "Picture": ...
-
-    @overload
-    def draw(
-        self, path: str | os.PathLike[str], *, title: str | None = None, max_edges: int | None = ...
-    ) -> list[Path]: ...
-
-    def draw(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        title: str | None = None,
-        max_edges: int | None = MAX_DRAWN_EDGES,
-    ) -> "Picture | list[Path]":
-        """Draw the circuit: into a file, or, without a path, as a picture that a notebook shows.
-
-        Args:
-            path: Where to; the ending says the format: see `acdc.drawing.draw`.
-            title: Default: the circuit's origin.
-            max_edges: Draw only so many edges, those of the largest scores; None draws all.
-        """
-        from acdc import drawing  # the one import from a higher floor, made when a picture is asked for
-
-        if path is None:
-            return drawing.picture(self, title=title, max_edges=max_edges)
-        return drawing.draw(self, path, title=title, max_edges=max_edges)
-
     def __repr__(self) -> str:
         graph = self.graph
         origin = f"; {self.origin}" if self.origin else ""
         return f"Circuit({self.n_edges} of {graph.n_edges} edges, {len(self.nodes)} nodes; {graph.shape}{origin})"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from acdc import drawing
-
-        return {"text/plain": repr(self)} | drawing.mimebundle(self)
+    def _repr_html_(self) -> str:
+        return html_table(self)
 
 
 def _same(a: Tensor | None, b: Tensor | None) -> bool:

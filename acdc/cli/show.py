@@ -34,6 +34,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Print a run's numbers and its strongest edges; nothing is written but the picture that --draw asks for."""
+    from acdc import drawing
     from acdc.circuits.score_kinds import words_of
     from acdc.runs.result import find_runs, load_run
 
@@ -42,7 +43,7 @@ def show(
     places = [] if run.is_file() else find_runs(run)
     result = load_run(places[0]) if places else None
     circuit = circuit_at(run, graph=shape) if result is None else result.circuit
-    drawn = [] if draw is None else circuit.draw(draw)
+    drawn = [] if draw is None else drawing.draw(circuit, draw)
     if as_json:
         found = {"nodes": list(circuit.nodes), "edges": list(circuit.edges)} if result is None else result.to_dict()
         dump(found | {"drawn": [str(path) for path in drawn]})

@@ -2,7 +2,7 @@
 
 from acdc.drawing.comparison import draw_comparison
 from acdc.drawing.dot import to_dot
-from acdc.drawing.notebook import html_table, mimebundle
+from acdc.drawing.notebook import facts_html, html_circuit
 from acdc.drawing.render import FORMATS, INSTALL_GRAPHVIZ, Picture, draw, picture
 from acdc.drawing.scene import Groups
 
@@ -13,8 +13,8 @@ __all__ = [
     "Picture",
     "draw",
     "draw_comparison",
-    "html_table",
-    "mimebundle",
+    "facts_html",
+    "html_circuit",
     "picture",
     "to_dot",
 ]

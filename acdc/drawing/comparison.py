@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from acdc.circuits.circuit import MAX_DRAWN_EDGES, Circuit
+from acdc.circuits.circuit import Circuit
 from acdc.circuits.score_kinds import words_of
 from acdc.drawing.render import draw
-from acdc.drawing.scene import Groups
+from acdc.drawing.scene import MAX_DRAWN_EDGES, Groups
 from acdc.evaluation.compare import edge_groups
 
 __all__ = ["draw_comparison", "union_of"]

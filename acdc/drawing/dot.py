@@ -4,9 +4,9 @@ from html import escape
 
 import graphviz
 
-from acdc.circuits.circuit import MAX_DRAWN_EDGES, Circuit
+from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import kind_of
-from acdc.drawing.scene import Arrow, Groups, Scene, scene_of, style_of
+from acdc.drawing.scene import MAX_DRAWN_EDGES, Arrow, Groups, Scene, scene_of, style_of
 
 __all__ = ["dot_of", "to_dot"]
 

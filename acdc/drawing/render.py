@@ -6,10 +6,11 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
-from acdc.circuits.circuit import MAX_DRAWN_EDGES, Circuit
+from acdc.circuits.circuit import Circuit
 from acdc.drawing.dot import dot_of
-from acdc.drawing.scene import Groups, Scene, scene_of
+from acdc.drawing.scene import MAX_DRAWN_EDGES, Groups, Scene, scene_of
 from acdc.drawing.svg import svg_of
 from acdc.errors import CircuitError
 from acdc.files import write_atomically
@@ -41,32 +42,56 @@ class Picture:
         return self.svg
 
 
+@overload
+def draw(
+    circuit: Circuit,
+    path: None = None,
+    *,
+    title: str | None = None,
+    max_edges: int | None = ...,
+    groups: Groups | None = None,
+) -> Picture: ...
+
+
+@overload
 def draw(
     circuit: Circuit,
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
+    max_edges: int | None = ...,
+    groups: Groups | None = None,
+) -> list[Path]: ...
+
+
+def draw(
+    circuit: Circuit,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str | None = None,
     max_edges: int | None = MAX_DRAWN_EDGES,
     groups: Groups | None = None,
-) -> list[Path]:
-    """Draw a circuit into a file; the ending chooses among SVG, PNG, PDF and DOT (.dot, .gv).
+) -> Picture | list[Path]:
+    """Draw a circuit: into a file, whose ending chooses among SVG, PNG, PDF and DOT (.dot, .gv), or for a notebook.
 
     SVG, PNG and PDF are made by Graphviz's `dot` program. Where it is missing or fails, the DOT file is written beside
     the asked path, SVG is drawn by `acdc.drawing.svg` instead, and a logged warning says how to install Graphviz.
 
     Args:
         circuit: What to draw.
-        path: The file; its folder must exist.
+        path: The file; its folder must exist. None gives a `Picture`, which a notebook shows.
         title: Default: the circuit's origin.
         max_edges: Draw only so many edges, those of the largest scores; None draws all.
         groups: Sorts of edges that colours tell apart, in place of the inputs that edges enter.
 
     Returns:
-        The files written.
+        The files written, or the picture.
 
     Raises:
         CircuitError: The ending names no known format, or the file can't be written.
     """
+    if path is None:
+        return picture(circuit, title=title, max_edges=max_edges, groups=groups)
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -81,9 +106,15 @@ def draw(
         return _draw_without_graphviz(scene, source, path, str(reason))
 
 
-def picture(circuit: Circuit, *, title: str | None = None, max_edges: int | None = MAX_DRAWN_EDGES) -> Picture:
+def picture(
+    circuit: Circuit,
+    *,
+    title: str | None = None,
+    max_edges: int | None = MAX_DRAWN_EDGES,
+    groups: Groups | None = None,
+) -> Picture:
     """A circuit as a value that a notebook shows; arguments as for `draw`."""
-    scene = scene_of(circuit, title=title, max_edges=max_edges)
+    scene = scene_of(circuit, title=title, max_edges=max_edges, groups=groups)
     source = dot_of(scene).source
     try:
         return Picture(source, _run_dot(source, "svg").decode())

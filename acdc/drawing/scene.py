@@ -9,7 +9,7 @@ from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import input_of, kind_of
 from acdc.circuits.score_kinds import UNKNOWN, ScoreWords, words_of
 
-__all__ = ["ARROW_COLORS", "NODE_COLORS", "Arrow", "Groups", "Row", "Scene", "scene_of"]
+__all__ = ["ARROW_COLORS", "MAX_DRAWN_EDGES", "NODE_COLORS", "Arrow", "Groups", "Row", "Scene", "scene_of"]
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 ARROW_COLORS = {"q": "#0072B2", "k": "#D55E00", "v": "#009E73", "": "#555555"}
@@ -22,6 +22,7 @@ NODE_COLORS = {  # kind: (fill, line)
 CELL_COLOR = "#78909C"  # of a head's inputs where colours mean something else
 FEW, MANY = 20, 200  # between these numbers of arrows, lines get thinner
 LONGEST_TITLE = 150
+MAX_DRAWN_EDGES = 500  # unless more are asked for
 
 
 @dataclass(frozen=True)

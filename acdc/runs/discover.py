@@ -14,6 +14,7 @@ from torch import Tensor
 from acdc.bars import Progressing, shown
 from acdc.circuits.circuit import MAX_LISTED_EDGES, Circuit
 from acdc.discovery import Found, Journal
+from acdc.drawing import draw
 from acdc.errors import ACDCError, FileError, ModelError, UnsavedError
 from acdc.evaluation import measure
 from acdc.files import write_atomically, write_json
@@ -340,7 +341,7 @@ def _write_results(folder: Path, circuit: Circuit, metrics: Mapping[str, Any]) -
     )
     for name in ("circuit.dot", "circuit.svg"):
         try:
-            files += circuit.draw(folder / name)
+            files += draw(circuit, folder / name)
         except FileError:
             raise
         except Exception as error:  # hours of search are not lost for a picture

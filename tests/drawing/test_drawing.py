@@ -15,7 +15,8 @@ import torch
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
-from acdc.drawing import draw, html_table, mimebundle, picture, to_dot
+from acdc.circuits.html import html_table
+from acdc.drawing import draw, html_circuit, picture, to_dot
 from acdc.drawing.scene import scene_of
 from acdc.drawing.svg import svg_of
 from acdc.errors import CircuitError, FileError
@@ -260,7 +261,7 @@ def test_an_unknown_ending_lists_the_formats(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["c.svg", "c.dot"])
 def test_a_missing_folder_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="can't write"):
-        circuit_of(GRAPHS[0]).draw(tmp_path / "missing" / name)
+        draw(circuit_of(GRAPHS[0]), tmp_path / "missing" / name)
 
 
 # notebooks
@@ -271,10 +272,9 @@ def test_a_notebook_shows_the_picture(with_dot: bool, monkeypatch: pytest.Monkey
     if not with_dot:
         monkeypatch.setattr(shutil, "which", lambda program: None)
     circuit = circuit_of(GRAPHS[0])
-    bundle = circuit._repr_mimebundle_()
-    assert set(bundle) == {"text/plain", "image/svg+xml"} and bundle["text/plain"] == repr(circuit)
-    assert {"input", "logits"} <= set(svg_text(bundle["image/svg+xml"]))
-    shown = circuit.draw(title="mine")
+    page = html_circuit(circuit)
+    assert {"input", "logits"} <= set(svg_text(page[page.index("<svg") : page.rindex("</div>")]))
+    shown = draw(circuit, title="mine")
     assert shown == picture(circuit, title="mine") and "mine" in svg_text(shown._repr_svg_())
 
 
@@ -282,10 +282,10 @@ def test_a_notebook_shows_a_large_circuit_as_a_table() -> None:
     graph = Graph(6, 8, 64)
     scores = torch.linspace(-1, 1, graph.n_src * graph.n_dst).view(graph.n_src, graph.n_dst)
     circuit = Circuit(graph, graph.edges_mask, scores, {"task": "<script>"})
-    bundle = mimebundle(circuit)
-    assert set(bundle) == {"text/html"} and "<script" not in bundle["text/html"]
-    assert bundle["text/html"].count("<tr>") == 31 and f"and {graph.n_edges - 30:,} more" in bundle["text/html"]
-    assert "input-&gt;a0.h0&lt;q&gt;" in bundle["text/html"]
+    page = html_circuit(circuit)
+    assert "<svg" not in page and "<script" not in page and page == circuit._repr_html_()
+    assert page.count("<tr>") == 31 and f"and {graph.n_edges - 30:,} more" in page
+    assert "input-&gt;a0.h0&lt;q&gt;" in page
 
 
 @pytest.mark.parametrize(
