@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from acdc.runs.evaluation_report import Evaluation
     from acdc.task import PromptList, Task, single_token, single_tokens, spellable, split_words
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {  # name: module; imported when first used, so that `import acdc` stays light
     **dict.fromkeys(

@@ -32,16 +32,16 @@ def users_code(what: str, file: str | None = None) -> Iterator[None]:
     try:
         with redirect_stdout(sys.stderr):
             yield
-    except (ACDCError, EndRequested):
+    except (ACDCError, EndRequested, KeyboardInterrupt):
         raise
     except SystemExit as error:
         raise TaskError(f"{what}: it calls sys.exit({error.code!r}){_place(error, file)}") from error
-    except Exception as error:
+    except BaseException as error:  # also what a task makes of its own, beside Exception
         words = f"{type(error).__name__}: {printable(_words(error))}"
         raise TaskError(f"{what}: {words}{_place(error, file)}") from error
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # its own text may be broken too

@@ -80,6 +80,7 @@ def test_n_must_be_positive(n: int) -> None:
             "Mine",
             r"it calls sys.exit\(0\) \(.*my_task.py, line 7",
         ),
+        ("raise GeneratorExit('no')", "Mine", r"failed: GeneratorExit: no \(.*my_task.py, line 1\)"),
         ("raise SystemExit('bye')", "Mine", r"failed: it calls sys.exit\('bye'\) \(.*my_task.py, line 1\)"),
         (FILE.replace('"mine"', "['mine']"), "Mine", r"its `name` must be text, not \['mine'\]"),
         (FILE + "    prepend_bos = 'yes'", "Mine", "its `prepend_bos` must be True, False or None, not 'yes'"),

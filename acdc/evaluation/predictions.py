@@ -73,7 +73,12 @@ def prediction_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     answers = _some(found["correct"]) + (f", not {_some(found['wrong'])}" if found["wrong"] else "")
     yield "prompt", printable(f"{prompt!r} ({answers})", 3 * LONGEST)
     for who, tokens in found["top"].items():
-        yield f"  {who} predicts", printable(", ".join(f"{each['token']!r} {each['p']:.2g}" for each in tokens))
+        yield f"  {who} predicts", printable(", ".join(map(_with_p, tokens)))
+
+
+def _with_p(token: Mapping[str, Any]) -> str:
+    """A token and its probability, which a file has as null where logits weren't finite."""
+    return f"{token['token']!r} " + ("undefined" if token["p"] is None else f"{token['p']:.2g}")
 
 
 def _some(answers: Sequence[str]) -> str:

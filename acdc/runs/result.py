@@ -285,7 +285,7 @@ def _held_out(metrics: Mapping[str, Any] | None) -> str:
     return f"{'none: ' if seen == n else ''}{numbers} ({prompts_text(n, seen, 'other')})"
 
 
-def _three(means: Mapping[str, float]) -> str:
+def _three(means: Mapping[str, float | None]) -> str:
     return ", ".join(f"{who} {_number(means[who], 2)}" for who in ("model", "circuit", "corrupted"))
 
 

@@ -10,6 +10,7 @@ from acdc.evaluation.confidence import faithfulness_interval, mean_interval
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.hypotheses import MOST_SHARED, sufficiency_test
 from acdc.evaluation.meaning import cautions, difference, no_meaning, shown_ratio
+from acdc.evaluation.predictions import prediction_lines
 from acdc.evaluation.values import Outcomes
 from acdc.metrics import get_metric
 from tests.evaluation.ground import problem_of, random_circuit
@@ -114,3 +115,8 @@ def test_random_circuits_that_are_nearly_the_circuit_give_no_verdict() -> None:
     found = sufficiency_test(problem, sparse, n_random=8)
     assert found.overlap <= MOST_SHARED and found.sufficient(1.0) is True
     assert sufficiency_test(problem, torch.zeros_like(sparse), n_random=2).overlap == 0
+
+
+def test_a_probability_that_a_file_has_as_null_is_undefined() -> None:
+    found = {"prompt": "a", "correct": [" b"], "wrong": [], "top": {"model": [{"token": " b", "p": None}]}}
+    assert ("  model predicts", "' b' undefined") in list(prediction_lines(found))
