@@ -1,9 +1,11 @@
 """Exactly n edges of a ranking, every one of them on a path.
 
 The shortest start of the ranking is taken of which at least n edges lie on paths; the others go. If more than n are
-left, the weakest go first, each with what then lies on no path, as long as n stay. Where every removal would take too
-many with it, the weakest goes all the same, and the best edges between the nodes that are left fill up, and then the
-best two edges that join one more node. No forward pass is needed.
+left, it is the last edge of the start that put several on paths at once. Of these, the weakest go first, each with what
+then lies on no path, as long as n stay; what was on paths before stays, for it is stronger (but for one edge, where a
+node that joins needs the room of two). Where every removal would
+take too many with it, the weakest goes all the same, and the best edges between the nodes that are left fill up, and
+then the best two edges that join one more node. No forward pass is needed.
 """
 
 from collections.abc import Sequence
@@ -48,12 +50,17 @@ def take(graph: Graph, order: Sequence[int], n: int, *, from_input: bool = True)
         low, high = (low, middle) if int(start(middle).sum()) >= n else (middle + 1, high)
     found = _Circuit(graph, ranking.tolist(), from_input, start(low))
     if len(found) > n:
-        found.trim(n)
-    if len(found) > n:
-        found.drop(found.cascade(found.weakest()))
+        new = found.kept - _edges(start(low - 1))
+        found.trim(n, new)
+        if len(found) > n:
+            found.drop(found.cascade(found.weakest(new & found.kept)))
     while len(found) < n and found.grow(n):
         pass
     return Taken(found.mask(), low)
+
+
+def _edges(mask: Bool[Tensor, "src dst"]) -> set[int]:
+    return set(mask.flatten().nonzero()[:, 0].tolist())
 
 
 class _Circuit:
@@ -62,7 +69,7 @@ class _Circuit:
     def __init__(self, graph: Graph, ranking: list[int], from_input: bool, mask: Bool[Tensor, "src dst"]) -> None:
         self.graph, self.ranking, self.from_input = graph, ranking, from_input
         self.rank = {edge: i for i, edge in enumerate(ranking)}
-        self.kept = set(mask.flatten().nonzero()[:, 0].tolist())
+        self.kept = _edges(mask)
         self.out: dict[int, set[int]] = {}
         self.into: dict[int | None, set[int]] = {}
         for edge in self.kept:
@@ -81,8 +88,8 @@ class _Circuit:
         mask[sorted(self.kept)] = True
         return mask.view(self.graph.n_src, self.graph.n_dst)
 
-    def weakest(self) -> int:
-        return max(self.kept, key=self.rank.__getitem__)
+    def weakest(self, edges: set[int]) -> int:
+        return max(edges, key=self.rank.__getitem__)
 
     def cascade(self, edge: int) -> set[int]:
         """The edge, and all that lie on no path without it."""
@@ -109,9 +116,9 @@ class _Circuit:
             self.out[src].remove(edge)
             self.into[node].remove(edge)
 
-    def trim(self, n: int) -> None:
-        """Let the weakest edges go, with what hangs on them, as long as at least n are left."""
-        for edge in sorted(self.kept, key=self.rank.__getitem__, reverse=True):
+    def trim(self, n: int, edges: set[int]) -> None:
+        """Let the weakest of some edges go, with what hangs on them, as long as at least n are left."""
+        for edge in sorted(edges, key=self.rank.__getitem__, reverse=True):
             if len(self) == n:
                 return
             if edge in self.kept and len(self) - len(gone := self.cascade(edge)) >= n:

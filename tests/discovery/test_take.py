@@ -38,6 +38,8 @@ def test_every_size_is_met_by_edges_on_paths_alone(graph: Graph, from_input: boo
                 assert torch.equal(found.mask, pruned), "the start of the ranking, where its size is the one asked for"
             shorter = graph.prune(start(graph, order, found.gone_through - 1), from_input=from_input)
             assert int(shorter.sum()) < n
+            lost = int((shorter & ~found.mask).sum())
+            assert lost <= 1, "what is stronger stays, but for one edge that may make room where a node needs two"
 
 
 def test_too_many_go_from_the_weakest_on() -> None:
@@ -51,6 +53,13 @@ def test_too_many_go_from_the_weakest_on() -> None:
     assert taken(5) == {*names[:5]}, "two edges make one path, of which the start of four has none"
     assert taken(4) == {*names[:2], names[3], names[5]}, "the path through a0.h1 is two edges, of which one is too many"
     assert taken(3) == {*names[:2], names[3]}
+
+
+def test_a_strong_edge_is_not_given_away_for_the_number() -> None:
+    graph = Graph(2, 1, 4)
+    names = ["input->logits", "input->m0", "m0->logits", "a0.h0->a1.h0<q>", "input->a0.h0<k>", "a1.h0->logits"]
+    found = take(graph, [graph_index(graph, name) for name in names], 5).mask
+    assert set(names[:3]) <= set(graph.edge_names(found)), "three come at once, of which one is too many"
 
 
 def graph_index(graph: Graph, name: str) -> int:
