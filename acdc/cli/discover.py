@@ -7,7 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say, warn
+from acdc.cli.terminal import (
+    Bos,
+    Debug,
+    Device,
+    Dtype,
+    Json,
+    Quiet,
+    Revision,
+    TaskOption,
+    TrustRemoteCode,
+    dump,
+    guessed,
+    hush,
+    pairs,
+    say,
+    warn,
+)
 from acdc.errors import RunError
 from acdc.ranges import Word
 
@@ -58,22 +74,15 @@ def discover(
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="Another option of the method.")
     ] = None,
-    task_option: Annotated[
-        list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
-    ] = None,
-    bos: Annotated[
-        bool | None,
-        typer.Option("--bos/--no-bos", help="Start prompts with a BOS token. [default: as the tokenizer does]"),
-    ] = None,
-    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    task_option: TaskOption = None,
+    bos: Bos = None,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
     device_map: Annotated[
         str | None, typer.Option(help="Load straight to a device (auto, cuda:0) by accelerate, instead of --device.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
-    ] = False,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("outputs"),
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on with an unfinished run of the same arguments.")

@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, dump, guessed, hush, pairs, say, table
+from acdc.cli.terminal import (
+    Bos,
+    Debug,
+    Device,
+    Dtype,
+    Json,
+    Revision,
+    TaskOption,
+    TrustRemoteCode,
+    dump,
+    guessed,
+    hush,
+    pairs,
+    say,
+    table,
+)
 from acdc.errors import RunError
 
 if TYPE_CHECKING:
@@ -32,19 +47,12 @@ def tasks(
     ] = None,
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
-    task_option: Annotated[
-        list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
-    ] = None,
-    bos: Annotated[
-        bool | None,
-        typer.Option("--bos/--no-bos", help="Start prompts with a BOS token. [default: as the tokenizer does]"),
-    ] = None,
-    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
-    ] = False,
+    task_option: TaskOption = None,
+    bos: Bos = None,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

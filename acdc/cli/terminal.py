@@ -10,9 +10,15 @@ import typer
 from acdc.errors import RunError, printable
 
 __all__ = [
+    "Bos",
     "Debug",
+    "Device",
+    "Dtype",
     "Json",
     "Quiet",
+    "Revision",
+    "TaskOption",
+    "TrustRemoteCode",
     "dump",
     "guessed",
     "hush",
@@ -27,6 +33,17 @@ __all__ = [
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+TaskOption = Annotated[
+    list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
+]
+Bos = Annotated[
+    bool | None,
+    typer.Option("--bos/--no-bos", help="Start prompts with a BOS token. [default: as the tokenizer does]"),
+]
+Dtype = Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")]
+TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")]
 
 
 def table(headers: list[str], rows: list[list[str]]) -> None:
