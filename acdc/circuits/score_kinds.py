@@ -31,22 +31,19 @@ class ScoreWords:
         label: In a column's head or a legend.
         meaning: What the number says.
         negative: What a negative score says; None where there can be none.
-        in_metric_unit: It is a change of the metric, so it compares with tau.
     """
 
     label: str
     meaning: str
     negative: str | None = None
-    in_metric_unit: bool = False
 
 
 SCORE_KINDS: Mapping[ScoreKind, ScoreWords] = {
-    "effect": ScoreWords("effect", "how much removing the edge raises the loss", "removing it helps", True),
+    "effect": ScoreWords("effect", "how much removing the edge raises the loss", "removing it helps"),
     "estimated effect": ScoreWords(
         "estimated effect",
         "how much removing the edge is estimated to raise the loss",
         "removing it is estimated to help",
-        True,
     ),
     "gate": ScoreWords("gate", "how open the edge's learned gate is, from 0 to 1"),
     "share": ScoreWords("share", "the source's share in what the destination reads"),
