@@ -26,9 +26,9 @@ from rich.table import Table
 from acdc.discovery.acdc import acdc, edge_order
 from acdc.discovery.method import Found
 from acdc.models import PatchableModel
+from acdc.patching.exact.reachability import reach, reading
 from acdc.patching.masked import weighted_logits
 from acdc.patching.problem import Problem
-from acdc.patching.reach import reach, reading
 from acdc.progress import Progress
 from acdc.prompts.batch import PromptBatch
 from acdc.task import load_task

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from acdc.circuits.graph import QKV
-from acdc.discovery.eap import eap
+from acdc.discovery.attribution.eap import eap
 from acdc.models import PatchableModel
 from acdc.patching.attention import Layout, attend
 from acdc.patching.problem import Problem

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acdc.metrics import Metric
 from acdc.models import PatchableModel
-from acdc.models.parts import Attention
+from acdc.models.components import Attention
 from acdc.patching.activations import Outputs
 from acdc.prompts.batch import PromptBatch
 

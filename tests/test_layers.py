@@ -8,16 +8,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "acdc"
 FLOORS = [  # from the ground up; names in one group are siblings
-    ["errors", "progress"],
-    ["files", "bars", "ranges"],
-    ["circuits", "prompts", "users_code", "zoo"],
+    ["errors"],
+    ["progress"],
+    ["files", "ranges"],
+    ["circuits", "prompts", "zoo"],
     ["metrics"],
     ["models"],
     ["task", "patching"],
     ["discovery", "evaluation"],
     ["drawing"],
     ["runs"],
-    ["benchmarking", "preview"],
+    ["benchmarking"],
     ["cli"],
     ["__main__"],
 ]

@@ -33,8 +33,8 @@ from word_tokenizer import N_SPECIAL, build_tokenizer, save_tokenizer
 
 from acdc import Circuit, Graph, PatchableModel, Task
 from acdc.metrics import accuracy
+from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
-from acdc.patching.state import CircuitState
 
 BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 128, 3e-3, 100, 0.1
 N_POSITIONS, N_TEST = 16, 200

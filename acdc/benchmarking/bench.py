@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from acdc.bars import Progressing, shown
 from acdc.benchmarking.kept import load_result
 from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import TAUS, rank
@@ -25,6 +24,7 @@ from acdc.models.hub import check_reachable
 from acdc.models.loading import resolve
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
+from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import check_count
 from acdc.ranges import Count, Seed, checked
 from acdc.runs.fingerprint import fingerprint, model_identity, versions

@@ -29,7 +29,7 @@ from acdc.errors import RunError
 
 if TYPE_CHECKING:
     from acdc.evaluation.predictions import Token
-    from acdc.preview import Preview
+    from acdc.runs.preview import Preview
 
 __all__ = ["methods", "models", "tasks"]
 
@@ -67,7 +67,7 @@ def tasks(
         return
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()
-    from acdc.preview import preview, written
+    from acdc.runs.preview import preview, written
 
     if model is None:
         found = written(name, n=n, seed=seed, bos=bos, **of_task)

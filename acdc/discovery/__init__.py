@@ -1,12 +1,12 @@
 """Discovery methods: each takes a `Problem` and finds a circuit."""
 
 from acdc.discovery.acdc import acdc
-from acdc.discovery.edge_pruning import edge_pruning
+from acdc.discovery.attribution.scorers import SCORERS, get_scorer
+from acdc.discovery.attribution.scores import EdgeScores
+from acdc.discovery.masks.edge_pruning import edge_pruning
+from acdc.discovery.masks.subnetwork_probing import subnetwork_probing
 from acdc.discovery.method import Found, Journal, Method
 from acdc.discovery.scored import scored
-from acdc.discovery.scorers import SCORERS, get_scorer
-from acdc.discovery.scores import EdgeScores
-from acdc.discovery.subnetwork_probing import subnetwork_probing
 from acdc.errors import unknown_name
 
 __all__ = ["METHODS", "SCORERS", "EdgeScores", "Found", "Journal", "Method", "get_method", "get_scorer"]

@@ -22,8 +22,8 @@ from acdc.discovery.cautions import cautions
 from acdc.discovery.method import Found, Journal, recorded
 from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError, unknown_name
+from acdc.patching.exact.state import CircuitState, Cost, Edge
 from acdc.patching.problem import Problem
-from acdc.patching.state import CircuitState, Cost, Edge
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Checked, Range, checked
 

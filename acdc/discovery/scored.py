@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.method import Found, Journal
-from acdc.discovery.scores import EdgeScores
 from acdc.discovery.select import select
 from acdc.errors import RunError
 from acdc.patching.problem import Problem

@@ -22,8 +22,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
-from acdc.discovery.scores import EdgeScores
 from acdc.discovery.take import Taken, take
 from acdc.errors import RunError
 from acdc.patching.problem import Problem

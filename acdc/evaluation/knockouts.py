@@ -10,8 +10,8 @@ from torch import Tensor
 
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.values import loss_of
+from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
-from acdc.patching.state import CircuitState, Edge
 
 __all__ = ["Knockouts", "Step", "edges_of_node", "knock_out_edges", "knock_out_nodes", "state_of"]
 

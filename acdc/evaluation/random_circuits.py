@@ -8,7 +8,7 @@ from torch import Tensor
 
 from acdc.circuits.graph import Graph
 from acdc.errors import CircuitError
-from acdc.patching.state import Edge
+from acdc.patching.exact.state import Edge
 
 __all__ = ["degree_matched", "inflated", "random_path", "size_matched"]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from acdc.circuits.graph import Graph
 from acdc.errors import ModelError, TaskError, nearest, printable, unknown_name
+from acdc.models.components import Parts
 from acdc.models.families import FAMILIES, Family
 from acdc.models.families.unfit import quantised, reason_against
 from acdc.models.loading import (
@@ -22,7 +23,6 @@ from acdc.models.loading import (
     resolve,
 )
 from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
-from acdc.models.parts import Parts
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["DTYPES", "PatchableModel"]

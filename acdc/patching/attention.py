@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from acdc.models.parts import Attention, Parts, Rotary
+from acdc.models.components import Attention, Parts, Rotary
 from acdc.prompts.batch import PromptBatch
 
 __all__ = [

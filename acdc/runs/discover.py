@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.bars import Progressing, shown
 from acdc.circuits.circuit import MAX_LISTED_EDGES, Circuit
 from acdc.discovery import Found, Journal
 from acdc.drawing import draw
@@ -21,6 +20,7 @@ from acdc.files import write_atomically, write_json
 from acdc.metrics import Metric
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
+from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import PromptBatch, PromptPair
 from acdc.runs.arguments import Plan, load_model
 from acdc.runs.conclusion import found_from_json, found_to_json

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from acdc import evaluation
-from acdc.bars import Progressing, shown
 from acdc.circuits.circuit import Circuit
 from acdc.discovery import Found, get_method
 from acdc.errors import ACDCError, FileError, RunError, unknown_name
@@ -25,6 +24,7 @@ from acdc.evaluation.values import performance_metric
 from acdc.files import plain
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
+from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import MAX_PAIRS
 from acdc.ranges import Range, Seed, checked
 from acdc.runs.evaluation_folder import EvaluationFolder

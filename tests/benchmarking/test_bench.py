@@ -16,8 +16,8 @@ from acdc.discovery.method import default_metric
 from acdc.errors import RunError, UnknownNameError
 from acdc.evaluation import compare_circuits
 from acdc.models import PatchableModel
+from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
-from acdc.patching.state import CircuitState
 from acdc.task import load_task
 
 MODEL = "frac-prevs-compiled"

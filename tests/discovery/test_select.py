@@ -8,8 +8,8 @@ import torch
 
 import acdc.discovery.select as selection
 from acdc.discovery import METHODS
-from acdc.discovery.eap import eap
-from acdc.discovery.scores import EdgeScores
+from acdc.discovery.attribution.eap import eap
+from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.select import consistent, greedy_order, ranked, retain, select
 from acdc.errors import ACDCError
 from acdc.patching.problem import Problem

@@ -7,8 +7,8 @@ from torch import Tensor
 from acdc.errors import ModelError
 from acdc.models import PatchableModel, memory
 from acdc.models.loading import check_one_device
+from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
-from acdc.patching.state import CircuitState
 from tests.tiny import ONE_EACH, tiny_batch, tiny_model
 
 

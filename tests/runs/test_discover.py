@@ -19,7 +19,7 @@ from acdc import PatchableModel, PromptPair, Task, discover, load_run
 from acdc.circuits.circuit import Circuit
 from acdc.discovery import METHODS
 from acdc.errors import ACDCError, RunError
-from acdc.patching.state import CircuitState
+from acdc.patching.exact.state import CircuitState
 from acdc.progress import Progress
 from acdc.runs import discover as run
 from acdc.runs.result import find_run

@@ -17,7 +17,7 @@ from acdc.errors import ACDCError, FileError, UnknownNameError
 from acdc.evaluation import specification
 from acdc.evaluation.report import PART_SCHEMAS, load_report
 from acdc.patching import problem as problem_module
-from acdc.patching.state import CircuitState
+from acdc.patching.exact.state import CircuitState
 from acdc.progress import Progress
 from acdc.runs import evaluation_folder
 from acdc.runs.evaluate import PARTS

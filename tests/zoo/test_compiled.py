@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 from acdc.circuits.circuit import Circuit
 from acdc.discovery.acdc import acdc
 from acdc.models import PatchableModel
+from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
-from acdc.patching.state import CircuitState
 from acdc.task import load_task
 from acdc.zoo import zoo_path
 

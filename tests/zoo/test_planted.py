@@ -12,8 +12,8 @@ from acdc.circuits.circuit import Circuit
 from acdc.discovery.acdc import acdc
 from acdc.metrics import accuracy
 from acdc.models import PatchableModel
+from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
-from acdc.patching.state import CircuitState
 from acdc.zoo import zoo_path
 from tests.tiny import tiny_batch, tiny_model
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from acdc.models.components import Parts
 from acdc.models.families import gpt, llama
 from acdc.models.families.unfit import biased_post_norm, bidirectional, bloom_post_norm, opt_post_norm
-from acdc.models.parts import Parts
 
 __all__ = ["FAMILIES", "Family"]
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from acdc.models.components import Attention, Block, Parts, Rotary
 from acdc.models.families.views import read_out, separate
-from acdc.models.parts import Attention, Block, Parts, Rotary
 
 __all__ = ["bloom", "falcon", "gpt2", "gpt_neo", "gpt_neox", "gptj", "opt"]
 

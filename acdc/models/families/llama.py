@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from acdc.models.components import Attention, Block, Parts
 from acdc.models.families.views import decoder, per_token, read_out, separate, whole_tables, window_of
-from acdc.models.parts import Attention, Block, Parts
 
 __all__ = [
     "gemma2",

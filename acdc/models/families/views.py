@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acdc.models.parts import Attention, Block, Parts, Rotary
+from acdc.models.components import Attention, Block, Parts, Rotary
 
 __all__ = ["decoder", "per_token", "read_in", "read_out", "separate", "split_bias", "whole_tables", "window_of"]
 

@@ -1,0 +1,1 @@
+"""Scorers: each gives every edge a number, from gradients or from what nodes write."""

@@ -1,0 +1,71 @@
+"""Exact edge patching: the effect of removing each edge alone from the whole model, measured.
+
+    score[s, d] = loss(model without s -> d) - loss(model)
+
+One propagation per edge on the exact engine, several stacked. It is the truth that first-order scores approximate; it
+fails only in what it asks: edges that back each other up each look useless, as each alone is.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from acdc.discovery.attribution.scores import EdgeScores
+from acdc.discovery.method import Journal, recorded
+from acdc.errors import RunError
+from acdc.patching.exact.state import CircuitState, Edge
+from acdc.patching.problem import Problem
+from acdc.progress import Progress
+from acdc.ranges import Bytes
+
+__all__ = ["exact"]
+
+MOST = 256  # edges in one propagation
+
+
+def exact(
+    problem: Problem,
+    *,
+    memory: Bytes = 256 * 2**20,
+    journal: Journal | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> EdgeScores:
+    """Score every edge by the rise of the loss when it alone is removed.
+
+    Args:
+        memory: About how many bytes a propagation may take.
+
+    Raises:
+        RunError: A loss is NaN.
+    """
+    if memory < 1:
+        raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
+    state, graph = CircuitState(problem, memory=memory), problem.model.graph
+    scores = np.full((graph.n_src, graph.n_dst), np.nan)
+    done = 0
+    for edges in _chunks(state, memory):
+        losses = recorded(journal, len(edges))
+        if losses is None:
+            losses = state.losses(edges).tolist()
+            if journal is not None:
+                journal.append(losses)
+        if any(math.isnan(loss) for loss in losses):
+            raise RunError(f"the loss becomes NaN near {graph.edge_name(*edges[0])}; use a wider dtype")
+        for edge, loss in zip(edges, losses, strict=True):
+            scores[edge] = loss - state.loss
+        done += len(edges)
+        if progress is not None:
+            progress(Progress(done, graph.n_edges, stage="patching edges", unit="edges"))
+    cost = {"forward_passes": 2 + graph.n_edges, "backward_passes": 0}
+    return EdgeScores(torch.from_numpy(scores), "effect", cost)
+
+
+def _chunks(state: CircuitState, memory: int) -> Iterator[list[Edge]]:
+    """Edges that are tried together: into one destination, from the logits back."""
+    for dst in reversed(range(state.graph.n_dst)):
+        edges = [(src, dst) for src in range(int(state.graph.upstream[dst]))]
+        size = max(1, min(MOST, memory // state.cost([dst]).memory))
+        for start in range(0, len(edges), size):
+            yield edges[start : start + size]

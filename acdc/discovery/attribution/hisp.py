@@ -1,0 +1,71 @@
+"""HISP: importance of heads (and MLPs) for pruning, gradient times activation (Michel et al. 2019).
+
+    score[s] = mean over prompts of | Σ_p a_s[p] · ∂loss/∂out_s[p] |
+
+with the node's own output a_s = out_s (`times="activation"`, as published) or with what ablation would change,
+a_s = ablated_s - clean_s (`times="change"`, as the ACDC paper does to compare on corrupted prompts). Scores have no
+sign. Edges get the score of the weaker of their two ends. It fails as every first-order score at the clean run does,
+and counts a node whose effects cancel over prompts as important.
+
+References: Michel, Levy, Neubig 2019 (arXiv 1905.10650), eq. 2; Conmy et al. 2023 (arXiv 2304.14997), appendix.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from acdc.circuits.graph import Graph
+from acdc.discovery.attribution.eap import at_clean, noting
+from acdc.discovery.attribution.nodes import lift
+from acdc.discovery.attribution.scores import EdgeScores, check_gradient
+from acdc.patching.activations import Outputs
+from acdc.patching.gradient.attribution import MEMORY, Piece, node_effects
+from acdc.patching.problem import Problem
+from acdc.progress import Progress
+from acdc.ranges import Bytes
+
+__all__ = ["hisp"]
+
+
+def hisp(
+    problem: Problem,
+    *,
+    times: Literal["activation", "change"] = "activation",
+    normalise: bool = False,
+    memory: Bytes = MEMORY,
+    progress: Callable[[Progress], None] | None = None,
+) -> EdgeScores:
+    """Score every node by the mean size of its gradient times its activation.
+
+    Args:
+        times: What the gradient is multiplied with: activation (the node's output) or change (ablated minus clean).
+        normalise: Divide the scores of a layer's nodes by their Euclidean norm, as Michel et al. do.
+        memory: About how many bytes gradients may take; prompts are taken in parts that fit.
+
+    Raises:
+        RunError: The metric is flat at the clean run.
+    """
+    check_gradient(problem, "hisp")
+    change = _activation if times == "activation" else _change
+    effects = node_effects(problem, at_clean, change=change, memory=memory, note=noting(progress, "gradients"))
+    importance = effects.abs().mean(0)
+    graph = problem.model.graph
+    importance = _normalised(graph, importance) if normalise else importance
+    return EdgeScores(lift(graph, importance), "importance", {"forward_passes": 2, "backward_passes": 1})
+
+
+def _activation(piece: Piece) -> Outputs:
+    return piece.clean_outputs
+
+
+def _change(piece: Piece) -> Outputs:
+    return piece.change
+
+
+def _normalised(graph: Graph, importance: Float[Tensor, " src"]) -> Float[Tensor, " src"]:
+    """Divided by the norm of the layer."""
+    layers = importance[1:].view(graph.n_layers, -1)
+    return torch.cat([importance[:1], torch.nn.functional.normalize(layers, dim=1).flatten()])

@@ -1,0 +1,84 @@
+"""Information flow routes: how much of what a destination reads comes from each source (Ferrando & Voita 2024).
+
+    proximity[s, d] = max(0, ‖x_d‖₁ - ‖x_d - out_s‖₁)
+    score[s, d] = mean over tokens of proximity[s, d] / Σ_s' proximity[s', d]
+
+One clean run; neither corrupted prompts nor a metric are used, so the scores say what the model writes and reads, not
+what the task needs. They sum to 1 at each destination, and q, k and v of a layer's heads, which read one stream, get
+the same. Tokens that no source comes near don't count. The logits are read at the targets alone.
+
+Reference: Ferrando & Voita 2024, Information Flow Routes (arXiv 2403.00824), section 2.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from acdc.circuits.graph import QKV
+from acdc.discovery.attribution.eap import noting
+from acdc.discovery.attribution.scores import EdgeScores
+from acdc.patching.gradient.attribution import MEMORY, Piece, n_pieces, pieces
+from acdc.patching.problem import Problem
+from acdc.progress import Progress
+from acdc.ranges import Bytes
+
+__all__ = ["ifr"]
+
+
+@torch.no_grad()
+def ifr(problem: Problem, *, memory: Bytes = MEMORY, progress: Callable[[Progress], None] | None = None) -> EdgeScores:
+    """Score every edge by its source's share in what its destination reads, in the clean run.
+
+    Args:
+        memory: About how many bytes the sources' outputs may take; prompts are taken in parts that fit.
+    """
+    graph, note = problem.model.graph, noting(progress, "flows")
+    total = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64)
+    tokens = torch.zeros(graph.n_dst, dtype=torch.float64)
+    count = n_pieces(problem, memory, 1)
+    for done, piece in enumerate(pieces(problem, memory=memory)):
+        _add(piece, total, tokens)
+        if note is not None:
+            note(done + 1, count)
+    scores = (total / tokens.clamp_min(1)).masked_fill(~graph.edges_mask, math.nan)
+    return EdgeScores(scores, "share", {"forward_passes": 1, "backward_passes": 0})
+
+
+def _add(piece: Piece, total: Float64[Tensor, "src dst"], tokens: Float64[Tensor, " dst"]) -> None:
+    """Add a piece's shares and numbers of tokens to the sums."""
+    graph, real = piece.part.model.graph, piece.part.batch.attention.flatten().nonzero()[:, 0]
+    for layer in range(graph.n_layers):
+        read = {graph.mlp_dst(layer): piece.clean.mlp[layer]}
+        read |= {graph.head_dst(layer, kind): piece.clean.attention[layer] for kind in QKV}
+        seen: dict[int, tuple[Tensor, float]] = {}
+        for dst, stream in read.items():
+            if id(stream) not in seen:
+                seen[id(stream)] = _shares(piece, stream.flatten(0, 1)[real], int(graph.upstream[dst]), real)
+            shares, n = seen[id(stream)]
+            columns = slice(dst, dst + (1 if dst == graph.mlp_dst(layer) else graph.n_heads))
+            total[: len(shares), columns] += shares[:, None]
+            tokens[columns] += n
+    n_pos = piece.part.batch.n_pos
+    targets = torch.arange(piece.part.batch.n, device=real.device) * n_pos + n_pos - 1
+    shares, n = _shares(piece, piece.clean.final[:, -1], graph.n_src, targets)
+    total[:, -1] += shares
+    tokens[-1] += n
+
+
+def _shares(
+    piece: Piece, x: Float[Tensor, "rows d_model"], n_src: int, rows: Tensor
+) -> tuple[Float64[Tensor, " src"], float]:
+    """Shares of the first sources in `x`, summed over tokens, and the number of tokens that count."""
+    found, block = [], piece.source_block
+    size = x.double().abs().sum(-1)
+    for low in range(0, n_src, block):
+        written = piece.written(low, min(low + block, n_src), piece.clean_outputs, rows)
+        apart = torch.stack([(x - out).double().abs().sum(-1) for out in written])
+        found.append((size - apart).clamp_min(0))
+    proximity = torch.cat(found)
+    sums = proximity.sum(0)
+    counted = sums > 0
+    return (proximity[:, counted] / sums[counted]).sum(1).cpu(), float(counted.sum())

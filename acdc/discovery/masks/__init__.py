@@ -1,0 +1,1 @@
+"""Learned masks: gates over edges or nodes, trained by descent."""

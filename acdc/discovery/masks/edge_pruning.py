@@ -1,0 +1,204 @@
+"""Edge pruning: a mask over all edges, learned by gradient descent (Bhaskar et al. 2024).
+
+Every edge has a hard-concrete gate. The circuit's loss is minimised over the gates while multipliers press the expected
+share of closed ones towards a target that rises from what it is at the start. Afterwards the edges are ranked by their
+gates' log odds, and exactly as many as wanted are kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from acdc.circuits.graph import Graph
+from acdc.discovery.attribution.scorers import get_scorer
+from acdc.discovery.attribution.scores import EdgeScores
+from acdc.discovery.cautions import cautions
+from acdc.discovery.masks.training import Schedule, Target, train
+from acdc.discovery.method import Found, Journal
+from acdc.discovery.select import first, ranked
+from acdc.discovery.take import take
+from acdc.errors import RunError
+from acdc.patching.problem import Problem
+from acdc.progress import Progress
+from acdc.ranges import Bytes, Checked, Count, Learning, Part, Steps
+
+__all__ = ["EdgeGates", "edge_pruning", "initial_log_odds"]
+
+SPARSITY = 0.95  # where no target is given
+OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
+SPREAD = 2.0  # how far a warm start moves them, up for the highest score and down for the lowest
+
+
+def edge_pruning(
+    problem: Problem,
+    *,
+    sparsity: Part | None = None,
+    n_edges: Count | None = None,
+    node_sparsity: Part | None = None,
+    steps: Steps = 400,
+    warmup: Part = 0.8,
+    lr: Learning = 0.1,
+    multiplier_lr: Learning = 0.5,
+    batch_size: Count = 16,
+    patience: Steps | None = 100,
+    warm_start: Annotated[str, Checked(lambda name: name == "none" or get_scorer(name))] = "none",
+    prune: bool = True,
+    memory: Bytes = 2**30,
+    journal: Journal | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Found:
+    """Find a circuit of a given size by edge pruning.
+
+    Args:
+        sparsity: Share of the model's edges to remove; 0.95 if neither this nor `n_edges` is given.
+        n_edges: Number of edges to keep, instead of `sparsity`.
+        node_sparsity: Share of the nodes to close by gates of their own, which an edge's gate is multiplied with (the
+            paper used 0.72); none for no gates of nodes.
+        steps: Most steps (the paper took 3000).
+        warmup: Share of the steps in which the target rises (in the paper 5/6).
+        lr: Adam's learning rate of the gates (in the paper 0.8).
+        multiplier_lr: Adam's learning rate of the multipliers (in the paper 0.8).
+        batch_size: Prompts a step (the paper took 32).
+        patience: Stop when the target is met and the loss hasn't fallen for so many steps; none for never.
+        warm_start: The scorer whose ranking the gates start from, or none for all alike.
+        prune: Keep only edges on a path from the input to the logits; so many of the ranking are looked at.
+        memory: About how many bytes a step may keep for its backward pass.
+
+    Returns:
+        As many edges as wanted. Scores are the learned openness of the gates,
+        `sigmoid(log odds)`: near 1 where the loss at this size speaks for the edge, near 0 where nothing does. They
+        rank; they are no effects in the metric's unit. Claims: `target_met` (the expected share of closed gates came
+        within 0.01 of the target), `n_open`, the number of edges with positive log odds, which the target would have
+        left without the ranking.
+
+    Raises:
+        RunError: An option is out of range, or the loss becomes NaN.
+        UnknownNameError: There is no such scorer.
+
+    Reference:
+        Bhaskar et al. 2024, Finding Transformer Circuits with Edge Pruning (arXiv 2406.16778), section 3.
+    """
+    graph = problem.model.graph
+    wanted = _wanted(graph, sparsity, n_edges)
+    _check_share("warmup", warmup)
+    schedule = Schedule(steps, lr, multiplier_lr, batch_size, patience, memory)
+    targets = [1 - wanted / graph.n_edges]
+    if node_sparsity is not None:
+        _check_share("node_sparsity", node_sparsity)
+        targets.append(node_sparsity)
+    gates = EdgeGates(graph, with_nodes=node_sparsity is not None)
+    start = initial_log_odds(gates, _warm_scores(problem, warm_start))
+    pressure = Target(targets, warmup=int(warmup * steps))
+    trained = train(problem, gates, start, pressure, schedule, journal=journal, progress=progress)
+    log_odds = gates.log_odds(trained.log_alpha)
+    order = ranked(graph, log_odds, signed=True)
+    taken = take(graph, order, wanted, from_input=problem.ablated.coherent) if prune else None
+    mask = first(graph, order, wanted) if taken is None else taken.mask
+    return Found(
+        mask=mask,
+        scores=log_odds.sigmoid(),
+        score_kind="gate",
+        cost=trained.cost,
+        claims={"target_met": trained.met, "n_open": int((log_odds > 0).sum())},
+        evidence={} if taken is None else {"edges_gone_through": taken.gone_through},
+        warnings=cautions(problem, mask, more="ask for more edges", less="ask for fewer edges (n_edges, sparsity)"),
+    )
+
+
+def _wanted(graph: Graph, sparsity: float | None, n_edges: int | None) -> int:
+    """The number of edges to keep.
+
+    Raises:
+        RunError: Both are given, or one is out of range.
+    """
+    if sparsity is not None and n_edges is not None:
+        raise RunError("give sparsity or n_edges, not both: each says how many edges to keep")
+    if n_edges is not None:
+        if not 1 <= n_edges <= graph.n_edges:
+            raise RunError(f"n_edges must be between 1 and the model's {graph.n_edges:,} edges, not {n_edges!r}")
+        return n_edges
+    sparsity = SPARSITY if sparsity is None else sparsity
+    _check_share("sparsity", sparsity)
+    return max(1, round((1 - sparsity) * graph.n_edges))
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise RunError(f"{name} must be a share of at least 0 and less than 1, not {value!r}")
+
+
+def _warm_scores(problem: Problem, name: str) -> EdgeScores | None:
+    """The scores that the gates start from.
+
+    Raises:
+        UnknownNameError: There is no such scorer.
+    """
+    return None if name == "none" else get_scorer(name)(problem)
+
+
+@dataclass(frozen=True)
+class EdgeGates:
+    """A gate for each edge, in the order of the mask's rows, and, if `with_nodes`, one for each source.
+
+    An edge's weight is its gate, times its source's.
+    """
+
+    graph: Graph
+    with_nodes: bool = False
+
+    @property
+    def n(self) -> int:
+        """Number of gates."""
+        return self.graph.n_edges + (self.graph.n_src if self.with_nodes else 0)
+
+    @property
+    def totals(self) -> Float64[Tensor, " kinds"]:
+        """Numbers of edges and, if they have gates, of sources."""
+        numbers = [self.graph.n_edges, self.graph.n_src] if self.with_nodes else [self.graph.n_edges]
+        return torch.tensor(numbers, dtype=torch.float64)
+
+    def weights(self, gates: Float64[Tensor, "*n gates"]) -> Float64[Tensor, "*n src dst"]:
+        """The gates as weights; 0 where there is no edge."""
+        edges, nodes = self._split(gates)
+        return edges if nodes is None else edges * nodes[..., None]
+
+    def open(self, p: Float64[Tensor, " gates"]) -> Float64[Tensor, " kinds"]:
+        """Expected numbers of open edges and, if they have gates, of open sources."""
+        edges, nodes = self._split(p)
+        return edges.sum()[None] if nodes is None else torch.stack([(edges * nodes[:, None]).sum(), nodes.sum()])
+
+    def log_odds(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
+        """Log odds that an edge's gate, and its source's, are open: positive where more likely than not."""
+        edges, nodes = self._split(log_alpha)
+        if nodes is not None:
+            log_p = logsigmoid(edges) + logsigmoid(nodes)[:, None]
+            edges = log_p - torch.log(-torch.expm1(log_p))
+        return edges.masked_fill(~self.graph.edges_mask, torch.nan)
+
+    def _split(
+        self, gates: Float64[Tensor, "*n gates"]
+    ) -> tuple[Float64[Tensor, "*n src dst"], Float64[Tensor, "*n src"] | None]:
+        """The edges' as a matrix, and the sources'."""
+        mask, of_edges = self.graph.edges_mask, gates[..., : self.graph.n_edges]
+        mask = mask.expand(*gates.shape[:-1], *mask.shape)
+        edges = torch.zeros(mask.shape, dtype=gates.dtype).masked_scatter(mask, of_edges)
+        return edges, gates[..., self.graph.n_edges :] if self.with_nodes else None
+
+
+def initial_log_odds(gates: EdgeGates, warm: EdgeScores | None) -> Float64[Tensor, " gates"]:
+    """Where the gates start: all open alike, or, with scores, spread evenly by the rank of their size.
+
+    The size, not the sign: an edge whose removal is thought to help matters too while others are removed.
+    """
+    start = torch.full((gates.n,), OPEN, dtype=torch.float64)
+    if warm is not None:
+        n = gates.graph.n_edges
+        sizes = warm.scores.cpu()[gates.graph.edges_mask].abs().nan_to_num(0.0)
+        ranks = sizes.argsort(stable=True).argsort().double()
+        start[:n] += SPREAD * (2 * ranks / max(1, n - 1) - 1)
+    return start

@@ -1,0 +1,154 @@
+"""Subnetwork probing: a mask over the nodes, learned by gradient descent (Cao et al. 2021).
+
+Every head, every MLP has one hard-concrete gate, and the input and the logits always stay. A closed node writes its
+ablated output, as in Conmy et al. 2023, who compare the method so; the circuit is every edge between two open nodes.
+Nothing is left to prune: an edge joins the input to every open node, and each of these to the logits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from acdc.circuits.graph import Graph
+from acdc.discovery.cautions import cautions
+from acdc.discovery.masks.training import Price, Schedule, Target, train
+from acdc.discovery.method import Found, Journal
+from acdc.errors import RunError
+from acdc.patching.problem import Problem
+from acdc.progress import Progress
+from acdc.ranges import Bytes, Count, Learning, Part, Range, Steps
+
+__all__ = ["NodeGates", "subnetwork_probing"]
+
+PRICE = 0.01  # where neither a price nor a number is given
+MULTIPLIER_LR = 0.5  # as edge pruning's
+OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
+
+
+def subnetwork_probing(
+    problem: Problem,
+    *,
+    price: Annotated[float, Range(0)] | None = None,
+    n_nodes: Count | None = None,
+    steps: Steps = 400,
+    warmup: Part = 0.5,
+    lr: Learning = 0.1,
+    batch_size: Count = 16,
+    patience: Steps | None = 100,
+    memory: Bytes = 2**30,
+    journal: Journal | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Found:
+    """Find a circuit of whole nodes by subnetwork probing.
+
+    Args:
+        price: What an open node costs, in the metric's unit: the loss is `metric + price · expected number of open
+            nodes`; 0.01 if neither this nor `n_nodes` is given. A head or MLP tends to stay where it lowers the loss by
+            more than this.
+        n_nodes: Number of heads and MLPs to keep, instead of `price`; the number is pressed for as in edge pruning.
+        steps: Most steps (the papers took thousands).
+        warmup: Share of the steps in which the price rises to its value, or the number falls to the one wanted.
+        lr: Adam's learning rate of the gates (the papers took 0.001 with their thousands of steps).
+        batch_size: Prompts a step.
+        patience: Stop when the warm-up is over, the number is met, and the loss hasn't fallen for so many steps; none
+            for never.
+        memory: About how many bytes a step may keep for its backward pass.
+
+    Returns:
+        The edges between open nodes: those of positive log odds, or the `n_nodes` of the highest. An edge's score is
+        the openness of the less open one of its two nodes, `sigmoid(log odds)`; NaN for `input->logits`, whose ends
+        have no gate. Scores rank; they are no effects in the metric's unit. Claims: `target_met` with `n_nodes`;
+        `n_open`, the number of nodes with positive log odds.
+
+    Raises:
+        RunError: An option is out of range, or the loss becomes NaN.
+
+    Reference:
+        Cao et al. 2021, Low-Complexity Probing via Finding Subnetworks (arXiv 2104.03514); Conmy et al. 2023
+        (arXiv 2304.14997), section 4.
+    """
+    graph = problem.model.graph
+    gates = NodeGates(graph)
+    if not 0 <= warmup < 1:
+        raise RunError(f"warmup must be a share of at least 0 and less than 1, not {warmup!r}")
+    pressure = _pressure(gates, price, n_nodes, int(warmup * steps))
+    schedule = Schedule(steps, lr, MULTIPLIER_LR, batch_size, patience, memory)
+    start = torch.full((gates.n,), OPEN, dtype=torch.float64)
+    trained = train(problem, gates, start, pressure, schedule, journal=journal, progress=progress)
+    n_open = int((trained.log_alpha > 0).sum())
+    best = trained.log_alpha.argsort(descending=True, stable=True)[: n_open if n_nodes is None else n_nodes]
+    kept = torch.zeros(gates.n, dtype=torch.bool)
+    kept[best] = True
+    mask = gates.mask(kept)
+    told = cautions(problem, mask, more="lower the price, or give n_nodes", less="raise the price, or give n_nodes")
+    return Found(
+        mask=mask,
+        scores=gates.log_odds(trained.log_alpha).sigmoid(),
+        score_kind="gate",
+        cost=trained.cost,
+        claims={"n_open": n_open} | ({} if n_nodes is None else {"target_met": trained.met}),
+        warnings=told,
+    )
+
+
+def _pressure(gates: "NodeGates", price: float | None, n_nodes: int | None, warmup: int) -> Price | Target:
+    """What closes nodes.
+
+    Raises:
+        RunError: Both are given, or one is out of range.
+    """
+    if price is not None and n_nodes is not None:
+        raise RunError("give price or n_nodes, not both: each says how small the circuit is to be")
+    if n_nodes is not None:
+        if not 1 <= n_nodes <= gates.n:
+            raise RunError(f"n_nodes must be between 1 and the model's {gates.n} heads and MLPs, not {n_nodes!r}")
+        return Target([1 - n_nodes / gates.n], warmup)
+    price = PRICE if price is None else price
+    if not 0 <= price < float("inf"):
+        raise RunError(f"price must be a number of at least 0, not {price!r}")
+    return Price(price, float(gates.n), warmup)
+
+
+@dataclass(frozen=True)
+class NodeGates:
+    """A gate for each head and MLP, in the order of the sources; an edge's weight is its source's gate."""
+
+    graph: Graph
+
+    @property
+    def n(self) -> int:
+        """Number of gates."""
+        return self.graph.n_src - 1
+
+    @property
+    def totals(self) -> Float64[Tensor, " kinds"]:
+        """Number of heads and MLPs."""
+        return torch.tensor([self.n], dtype=torch.float64)
+
+    def weights(self, gates: Float64[Tensor, "*n gates"]) -> Float64[Tensor, "*n src dst"]:
+        """Each source's gate on all its edges; 1 for the input, 0 where there is no edge."""
+        rows = torch.cat([gates.new_ones(*gates.shape[:-1], 1), gates], -1)
+        return rows[..., None] * self.graph.edges_mask
+
+    def open(self, p: Float64[Tensor, " gates"]) -> Float64[Tensor, " kinds"]:
+        """Expected number of open heads and MLPs."""
+        return p.sum()[None]
+
+    def mask(self, kept: Bool[Tensor, " gates"]) -> Bool[Tensor, "src dst"]:
+        """The edges between kept nodes, input and logits included."""
+        rows = torch.cat([kept.new_ones(1), kept])
+        return self.graph.edges_mask & rows[:, None] & self._by_destination(rows, 1.0)[None, :]
+
+    def log_odds(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
+        """The lower of the log odds of an edge's two nodes; NaN where neither has a gate and where there is no edge."""
+        rows = torch.cat([log_alpha.new_full((1,), torch.inf), log_alpha])
+        lower = torch.minimum(rows[:, None], self._by_destination(rows, torch.inf)[None, :])
+        return lower.masked_fill(~self.graph.edges_mask | lower.isinf(), torch.nan)
+
+    def _by_destination(self, rows: Tensor, of_logits: float) -> Tensor:
+        """Each destination's own node's value."""
+        return torch.stack([rows.new_tensor(of_logits) if src is None else rows[src] for src in self.graph.src_of_dst])

@@ -1,0 +1,1 @@
+"""The gradient engine: one masked forward and one backward pass, and what scorers read off them."""
