@@ -42,7 +42,7 @@ class FileError(ACDCError):
 
 
 class UnsavedError(FileError):
-    """A finished search's files can't be written; `result` is the `RunResult`, and its journal, if any, is kept."""
+    """A finished search's files can't be written; `result` is the `RunResult`, and its checkpoint, if any, is kept."""
 
     def __init__(self, message: str, result: object) -> None:
         super().__init__(message)

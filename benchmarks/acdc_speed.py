@@ -123,7 +123,7 @@ def savings(problem: Problem, tau: float) -> None:
     ]
     add_shares(nodes, lines)
     console.print(nodes)
-    vocab, d_model, d_head = len(problem.model.parts.unembed), graph.d_model, graph.d_model // graph.n_heads
+    vocab, d_model, d_head = len(problem.model.components.unembed), graph.d_model, graph.d_model // graph.n_heads
     logits = vocab if tokens is None else len(tokens)
     console.print(
         f"fact 7: {logits:,} logits a prompt where all positions have {vocab * batch.n_pos:,}\n"

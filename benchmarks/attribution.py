@@ -102,22 +102,22 @@ def plain_run(
     model: PatchableModel, batch: PromptBatch, ids: torch.Tensor
 ) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
     """Every source's output, every destination's input (heads of a kind together), and the target logits."""
-    layout, x = Layout(batch, model.parts, model.dtype), model.embed(ids, batch.position_ids)
+    layout, x = Layout(batch, model.components, model.dtype), model.embed(ids, batch.position_ids)
     outputs, inputs = [x], []
-    for block in model.parts.blocks:
+    for block in model.components.blocks:
         attention, projected = block.attention, []
         for kind in QKV:
             read = x.expand(model.graph.n_heads, *x.shape).clone()
             inputs.append(read)
             weight, bias = getattr(attention, f"W_{kind.upper()}"), getattr(attention, f"b_{kind.upper()}")
-            projected.append(torch.einsum("hbpd,hde->hbpe", block.attention_norm(read), weight) + bias[:, None, None])
+            projected.append(torch.einsum("hbpd,hde->hbpe", block.ln1(read), weight) + bias[:, None, None])
         q, k, v = (each[:, None] for each in projected)
         z = attend(q, k, v, layout.bias(None), attention.scale)[:, 0]
         heads = torch.einsum("hbpe,hed->hbpd", z, attention.W_O)
         outputs += heads.unbind(0)
         x = x + heads.sum(0) + attention.b_O
         inputs.append(read := x.clone())
-        outputs.append(block.mlp(block.mlp_norm(read)))
+        outputs.append(block.mlp(block.ln2(read)))
         x = x + outputs[-1]
     inputs.append(read := x.clone())
     return outputs, inputs, model.unembed(read[:, -1])

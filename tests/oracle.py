@@ -12,14 +12,14 @@ from torch import Tensor
 from acdc.metrics import Metric
 from acdc.models import PatchableModel
 from acdc.models.components import Attention
-from acdc.patching.activations import Outputs
+from acdc.patching.activations import NodeOutputs
 from acdc.prompts.batch import PromptBatch
 
 
-def ablated_sources(model: PatchableModel, ablated: Outputs) -> dict[str, Tensor]:
+def ablated_sources(model: PatchableModel, ablated: NodeOutputs) -> dict[str, Tensor]:
     """Each source's ablated output in the residual stream, `[batch pos d_model]`."""
     written = {"input": ablated.input}
-    for layer, block in enumerate(model.parts.blocks):
+    for layer, block in enumerate(model.components.blocks):
         for h in range(model.graph.n_heads):
             gain = 1.0 if block.attention.gain is None else block.attention.gain
             written[f"a{layer}.h{h}"] = ablated.z[layer][h] @ block.attention.W_O[h] * gain
@@ -27,11 +27,11 @@ def ablated_sources(model: PatchableModel, ablated: Outputs) -> dict[str, Tensor
     return written
 
 
-def naive_logits(model: PatchableModel, batch: PromptBatch, ablated: Outputs, mask: Tensor) -> Tensor:
+def naive_logits(model: PatchableModel, batch: PromptBatch, ablated: NodeOutputs, mask: Tensor) -> Tensor:
     """Target logits of the circuit `mask`, `[batch vocab]`."""
-    graph, parts = model.graph, model.parts
+    graph, components = model.graph, model.components
     patched = ablated_sources(model, ablated)
-    live = {"input": parts.embed(batch.clean, batch.position_ids).detach()}
+    live = {"input": components.embed(batch.clean, batch.position_ids).detach()}
     constants = torch.zeros_like(live["input"])
 
     def read(dst: str) -> Tensor:
@@ -42,15 +42,15 @@ def naive_logits(model: PatchableModel, batch: PromptBatch, ablated: Outputs, ma
             total += live[name] if mask[i, j] else patched[name]
         return total
 
-    for layer, block in enumerate(parts.blocks):
+    for layer, block in enumerate(components.blocks):
         inputs = {f"a{layer}.h{h}<{kind}>": None for kind in "qkv" for h in range(graph.n_heads)}
         inputs = {dst: read(dst) for dst in inputs}
         mlp_input = read(f"m{layer}") if graph.parallel else None
         for h in range(graph.n_heads):
-            q, k, v = (block.attention_norm(inputs[f"a{layer}.h{h}<{kind}>"]) for kind in "qkv")
+            q, k, v = (block.ln1(inputs[f"a{layer}.h{h}<{kind}>"]) for kind in "qkv")
             live[f"a{layer}.h{h}"] = naive_head(model, batch, layer, h, q, k, v)
         constants = constants + naive_constant(block.attention)
-        live[f"m{layer}"] = block.mlp(block.mlp_norm(read(f"m{layer}") if mlp_input is None else mlp_input))
+        live[f"m{layer}"] = block.mlp(block.ln2(read(f"m{layer}") if mlp_input is None else mlp_input))
     return naive_unembed(model, read("logits")[:, -1]).detach()
 
 
@@ -62,10 +62,10 @@ def naive_constant(attention: Attention) -> Tensor | float:
 
 def naive_unembed(model: PatchableModel, final: Tensor) -> Tensor:
     """Logits from the last residual stream."""
-    parts = model.parts
-    bias = 0 if parts.unembed_bias is None else parts.unembed_bias
-    logits = (parts.final_norm(final) @ parts.unembed.T + bias) / parts.logit_divisor
-    return logits if parts.logit_cap is None else parts.logit_cap * torch.tanh(logits / parts.logit_cap)
+    components = model.components
+    bias = 0 if components.unembed_bias is None else components.unembed_bias
+    logits = (components.ln_final(final) @ components.unembed.T + bias) / components.logit_divisor
+    return logits if components.logit_cap is None else components.logit_cap * torch.tanh(logits / components.logit_cap)
 
 
 def naive_head(
@@ -75,7 +75,7 @@ def naive_head(
 
     With a norm after attention, it is the head's share of what the whole layer would write on these inputs.
     """
-    attention = model.parts.blocks[layer].attention
+    attention = model.components.blocks[layer].attention
     gain = 1.0 if attention.gain is None else attention.gain
     mine = naive_z(model, batch, layer, h, q, k, v) @ attention.W_O[h]
     if attention.post_norm_eps is not None:
@@ -86,7 +86,7 @@ def naive_head(
 
 def naive_z(model: PatchableModel, batch: PromptBatch, layer: int, h: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """One head's mixture of values."""
-    attention = model.parts.blocks[layer].attention
+    attention = model.components.blocks[layer].attention
     kv = h * attention.W_K.shape[0] // attention.W_Q.shape[0]
     q = naive_projection(q, attention.W_Q, attention.b_Q, attention.q_norm, attention, h)
     k = naive_projection(k, attention.W_K, attention.b_K, attention.k_norm, attention, kv)
@@ -134,7 +134,7 @@ def naive_rotation(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool) -> Te
 
 
 def naive_loss(
-    model: PatchableModel, batch: PromptBatch, ablated: Outputs, mask: Tensor, metric: Metric, clean_logits: Tensor
+    model: PatchableModel, batch: PromptBatch, ablated: NodeOutputs, mask: Tensor, metric: Metric, clean_logits: Tensor
 ) -> float:
     """The circuit's mean loss; lower is better."""
     logits = naive_logits(model, batch, ablated, mask)
@@ -145,7 +145,7 @@ def naive_loss(
 def naive_acdc(
     model: PatchableModel,
     batch: PromptBatch,
-    ablated: Outputs,
+    ablated: NodeOutputs,
     metric: Metric,
     tau: float,
     *,

@@ -26,7 +26,7 @@ def shift_gradient(
 
     Args:
         start: The embedded input of the run; the clean one if None.
-        forced: Outputs that sources have whatever they read.
+        forced: NodeOutputs that sources have whatever they read.
     """
     patched, clean = (
         ablated_sources(problem.model, outputs) for outputs in (problem.ablated.outputs, problem.clean.outputs)
@@ -43,7 +43,7 @@ def _loss(
     start: Tensor | None = None,
     forced: Mapping[str, Tensor] = {},
 ) -> Tensor:
-    model, batch, graph, parts = problem.model, problem.batch, problem.model.graph, problem.model.parts
+    model, batch, graph, components = problem.model, problem.batch, problem.model.graph, problem.model.components
     live = {"input": (problem.clean.outputs.input if start is None else start).detach()}
     constants = torch.zeros_like(live["input"])
 
@@ -53,15 +53,15 @@ def _loss(
             total = total + moved(graph.sources[i], live[graph.sources[i]], numbers[i, j])
         return total
 
-    for layer, block in enumerate(parts.blocks):
+    for layer, block in enumerate(components.blocks):
         mlp_input = read(f"m{layer}") if graph.parallel else None
         heads = {}
         for h in range(graph.n_heads):
-            q, k, v = (block.attention_norm(read(f"a{layer}.h{h}<{kind}>")) for kind in "qkv")
+            q, k, v = (block.ln1(read(f"a{layer}.h{h}<{kind}>")) for kind in "qkv")
             heads[f"a{layer}.h{h}"] = naive_head(model, batch, layer, h, q, k, v)
         live |= heads | {name: x for name, x in forced.items() if name in heads}
         constants = constants + naive_constant(block.attention)
-        out = block.mlp(block.mlp_norm(read(f"m{layer}") if mlp_input is None else mlp_input))
+        out = block.mlp(block.ln2(read(f"m{layer}") if mlp_input is None else mlp_input))
         live[f"m{layer}"] = forced.get(f"m{layer}", out)
     logits = naive_unembed(model, read("logits")[:, -1])
     metric = problem.objective.metric

@@ -24,7 +24,7 @@ class Run:
         other: The run that removed edges read.
 
     Attributes:
-        sources: Outputs of all sources, `[batch pos d_model]` each.
+        sources: NodeOutputs of all sources, `[batch pos d_model]` each.
         logits: At the last position.
     """
 

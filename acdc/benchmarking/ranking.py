@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from acdc.discovery import Found, Method
+from acdc.discovery import DiscoveryResult, Method
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.runs.options import options_of
@@ -74,7 +74,7 @@ def _by_tau(
     graph = problem.model.graph
     values, cost = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64), dict[str, int | float]()
     for tau in TAUS:
-        found: Found = method.search(problem, tau=tau, progress=progress)
+        found: DiscoveryResult = method.search(problem, tau=tau, progress=progress)
         values[found.mask.cpu()] = tau  # taus rise, so the last one to keep an edge stays
         for key, amount in found.cost.items():
             cost[key] = cost.get(key, 0) + amount

@@ -19,7 +19,7 @@ def evaluate(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Measure just this part; may be repeated. Parts: faithfulness, certificate, equivalence, "
+            help="Measure just this part; may be repeated. ModelComponents: faithfulness, certificate, equivalence, "
             "independence, sufficiency, minimality, completeness, curve, specification, stability."
         ),
     ] = None,

@@ -5,11 +5,11 @@ from acdc.discovery.attribution.scorers import SCORERS, get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.masks.edge_pruning import edge_pruning
 from acdc.discovery.masks.subnetwork_probing import subnetwork_probing
-from acdc.discovery.method import Found, Journal, Method
+from acdc.discovery.method import Checkpoint, DiscoveryResult, Method
 from acdc.discovery.scored import scored
 from acdc.errors import unknown_name
 
-__all__ = ["METHODS", "SCORERS", "EdgeScores", "Found", "Journal", "Method", "get_method", "get_scorer"]
+__all__ = ["METHODS", "SCORERS", "Checkpoint", "DiscoveryResult", "EdgeScores", "Method", "get_method", "get_scorer"]
 
 METHODS: dict[str, Method] = {
     method.name: method

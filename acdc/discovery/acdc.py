@@ -19,7 +19,7 @@ import torch
 
 from acdc.circuits.graph import QKV, Graph
 from acdc.discovery.cautions import cautions
-from acdc.discovery.method import Found, Journal, recorded
+from acdc.discovery.method import Checkpoint, DiscoveryResult, recorded
 from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError, unknown_name
 from acdc.patching.exact.state import CircuitState, Cost, Edge
@@ -55,9 +55,9 @@ def acdc(
     prune: bool = True,
     speculation: Annotated[int, Range(1, 2**16)] | None = None,
     memory: Bytes = 256 * 2**20,
-    journal: Journal | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Found:
+) -> DiscoveryResult:
     """Find a circuit by ACDC.
 
     Args:
@@ -84,7 +84,7 @@ def acdc(
     _check(tau, sweeps, speculation, memory, senders=senders, heads=heads)
     least = threshold(problem, tau)
     state = CircuitState(problem, memory=memory)
-    search = _Search(state, least.tau, absolute, _Width(speculation, memory), journal)
+    search = _Search(state, least.tau, absolute, _Width(speculation, memory), checkpoint)
     order = edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed)
     done, settled = 0, False
     while not settled and (sweeps == 0 or done < sweeps):
@@ -93,7 +93,7 @@ def acdc(
         done, settled = done + 1, removed == 0
     mask = torch.from_numpy(state.mask.copy())
     sized = cautions(problem, mask, more=f"take a tau below {least.tau:.3g}", less=f"take a tau above {least.tau:.3g}")
-    return Found(
+    return DiscoveryResult(
         mask=mask,
         scores=torch.from_numpy(search.scores),
         score_kind="effect",
@@ -104,8 +104,8 @@ def acdc(
             "propagations": state.propagations,
             "sweeps": done,
         },
-        claims={"minimal_at_tau": settled},
-        evidence={"whole_effect": least.whole_effect},
+        guarantees={"minimal_at_tau": settled},
+        diagnostics={"whole_effect": least.whole_effect},
         warnings=(*least.warnings, *sized),
         resolved={"tau": least.tau} if isinstance(tau, str) else {},
     )
@@ -191,7 +191,7 @@ class _Search:
     tau: float
     absolute: bool
     width: _Width
-    journal: Journal | None
+    checkpoint: Checkpoint | None
     tried: int = 0
     free: int = 0
     gone: float = 1.0  # share of the measured edges that went, the latest ones most
@@ -280,12 +280,12 @@ class _Search:
         return decided, removed
 
     def measure(self, trials: list[_Trial]) -> list[float]:
-        """The losses of trials, read from the journal where a former run measured them."""
+        """The losses of trials, read from the checkpoint where a former run measured them."""
         if not trials:
             return []
         edges, goes = [trial.edge for trial in trials], np.array([trial.goes for trial in trials])
         self.state.settle([dst for _, dst in edges])
-        known = recorded(self.journal, len(trials))
+        known = recorded(self.checkpoint, len(trials))
         removed = np.tril(np.broadcast_to(goes, (len(edges), len(edges))), -1) | np.eye(len(edges), dtype=bool)
         losses = self.state.losses(edges, removed).tolist() if known is None else known
         if any(math.isnan(loss) for loss in losses):
@@ -294,6 +294,6 @@ class _Search:
         if known is not None:  # they were made before the search was stopped
             self.state.forward_passes += len(trials)
             self.state.propagations += 1
-        elif self.journal is not None:
-            self.journal.append(losses)
+        elif self.checkpoint is not None:
+            self.checkpoint.append(losses)
         return losses

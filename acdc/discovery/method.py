@@ -11,11 +11,11 @@ from acdc.circuits.score_kinds import ScoreKind
 from acdc.metrics import METRICS
 from acdc.task import Task
 
-__all__ = ["Found", "Journal", "Method", "default_metric", "recorded"]
+__all__ = ["Checkpoint", "DiscoveryResult", "Method", "default_metric", "recorded"]
 
 
 @dataclass(frozen=True)
-class Found:
+class DiscoveryResult:
     """A method's result.
 
     Attributes:
@@ -23,8 +23,8 @@ class Found:
         scores: One number an edge; NaN where it wasn't measured.
         score_kind: What the scores are: see `acdc.circuits.score_kinds`.
         cost: What it took, like `forward_passes` (whole batches), `candidates` (edges tried).
-        claims: What holds of the result by construction, like `minimal_at_tau`.
-        evidence: What was measured on the way, like `completeness_error`.
+        guarantees: What holds of the result by construction, like `minimal_at_tau`.
+        diagnostics: What was measured on the way, like `completeness_error`.
         warnings: What a reader of the result must know, a sentence each.
         resolved: Options in the form that the search took them, where they are not as given: `tau` of a share, the
             `select` and `n_edges` that a large graph's default means.
@@ -34,14 +34,14 @@ class Found:
     scores: Float[Tensor, "src dst"]
     score_kind: ScoreKind
     cost: Mapping[str, int | float]
-    claims: Mapping[str, Any] = field(default_factory=dict)
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    guarantees: Mapping[str, Any] = field(default_factory=dict)
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable
-class Journal(Protocol):
+class Checkpoint(Protocol):
     """Measured values, written as they come, so that a stopped search can go on where it was."""
 
     def next(self) -> list[float] | None:
@@ -57,12 +57,12 @@ class Journal(Protocol):
         ...
 
 
-def recorded(journal: Journal | None, n: int) -> list[float] | None:
+def recorded(checkpoint: Checkpoint | None, n: int) -> list[float] | None:
     """The next recorded values, if there are any and they are `n`; others are forgotten, and measured again."""
-    values = None if journal is None else journal.next()
-    if journal is None or values is None or len(values) == n:
+    values = None if checkpoint is None else checkpoint.next()
+    if checkpoint is None or values is None or len(values) == n:
         return values
-    journal.reject()
+    checkpoint.reject()
     return None
 
 
@@ -71,15 +71,15 @@ class Method:
     """A way to find a circuit.
 
     Attributes:
-        search: `search(problem, *, journal=None, progress=None, **options) -> Found`; its other keyword-only
-            parameters are the method's options.
+        search: `search(problem, *, checkpoint=None, progress=None, **options) -> DiscoveryResult`; its other
+            keyword-only parameters are the method's options.
         at_clean: It takes gradients at the clean run, so it can't use a metric that is flat there.
     """
 
     name: str
     summary: str
     source: str
-    search: Callable[..., Found]
+    search: Callable[..., DiscoveryResult]
     at_clean: bool = False
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.discovery.method import Found, Journal
+from acdc.discovery.method import Checkpoint, DiscoveryResult
 from acdc.discovery.select import select
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
@@ -18,26 +18,26 @@ MOST_GROUPS = 20  # of prompts, to resample from
 FILTER = ("resamples", "agreement")
 
 
-def scored(scorer: Callable[..., EdgeScores]) -> Callable[..., Found]:
+def scored(scorer: Callable[..., EdgeScores]) -> Callable[..., DiscoveryResult]:
     """The search that scores by `scorer` and selects by `select`; it takes the options of both.
 
     Of a scorer that can't part its scores by prompts, prompts can't be resampled, and there are no such options.
     """
     own, theirs = _parameters(scorer), _parameters(select)
     in_groups = own.pop("n_groups", None) is not None
-    takes_journal = "journal" in inspect.signature(scorer).parameters
+    takes_checkpoint = "checkpoint" in inspect.signature(scorer).parameters
     theirs = {name: p for name, p in theirs.items() if in_groups or name not in FILTER}
 
     def search(
         problem: Problem,
         *,
-        journal: Journal | None = None,
+        checkpoint: Checkpoint | None = None,
         progress: Callable[[Progress], None] | None = None,
         **options: Any,
-    ) -> Found:
+    ) -> DiscoveryResult:
         selection = {name: options.pop(name) for name in theirs if name in options}
-        if takes_journal:
-            options["journal"] = journal
+        if takes_checkpoint:
+            options["checkpoint"] = checkpoint
         if in_groups and selection.get("resamples"):
             if problem.batch.n < 2:
                 raise RunError("resamples needs at least two prompts")
@@ -45,12 +45,12 @@ def scored(scorer: Callable[..., EdgeScores]) -> Callable[..., Found]:
         found = scorer(problem, progress=progress, **options)
         chosen = select(problem, found, progress=progress, **selection)
         passes = found.cost["forward_passes"] + chosen.forward_passes
-        return Found(
+        return DiscoveryResult(
             mask=chosen.mask,
             scores=found.scores,
             score_kind=found.kind,
             cost={**found.cost, "forward_passes": passes},
-            evidence={**found.evidence, **chosen.evidence},
+            diagnostics={**found.diagnostics, **chosen.diagnostics},
             warnings=chosen.warnings,
             resolved=chosen.resolved,
         )
@@ -65,7 +65,7 @@ def scored(scorer: Callable[..., EdgeScores]) -> Callable[..., Found]:
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The options of a scorer or of the selection."""
     parameters = inspect.signature(function).parameters.items()
-    return {name: p for name, p in parameters if p.kind is p.KEYWORD_ONLY and name not in ("progress", "journal")}
+    return {name: p for name, p in parameters if p.kind is p.KEYWORD_ONLY and name not in ("progress", "checkpoint")}
 
 
 def _summary(function: Callable[..., Any]) -> str:

@@ -47,7 +47,7 @@ class Selected(NamedTuple):
 
     mask: Mask
     forward_passes: int
-    evidence: dict[str, Any]
+    diagnostics: dict[str, Any]
     warnings: tuple[str, ...] = ()
     resolved: Mapping[str, Any] = MappingProxyType({})
 
@@ -95,17 +95,17 @@ def select(
         resolved = {"select": "top-n", "n_edges": n_edges}
     way = _way(select, n_edges, threshold)
     _check(graph, way, retention, n_edges, threshold, signed, positive_share, resamples, agreement)
-    allowed, evidence = graph.edges_mask, dict[str, Any]()
+    allowed, diagnostics = graph.edges_mask, dict[str, Any]()
     if resamples:
         assert found.groups is not None, "scores by groups of prompts are needed to resample prompts"
         allowed = consistent(found.groups, resamples=resamples, agreement=agreement, seed=problem.seed) & allowed
-        evidence["sign_consistent_edges"] = int(allowed.sum())
+        diagnostics["sign_consistent_edges"] = int(allowed.sum())
     cut = problem.prune if prune else torch.clone
     if way == "threshold":
         size = found.scores if signed else found.scores.abs()
         mask = cut(allowed & (size >= (threshold or 0.0)))
         more = "lower the threshold, or take select=greedy with n_edges, which grows a circuit from the logits back"
-        return Selected(mask, 0, evidence, tuple(cautions(problem, mask, more=more, less="raise the threshold")))
+        return Selected(mask, 0, diagnostics, tuple(cautions(problem, mask, more=more, less="raise the threshold")))
     if way == "greedy":
         order = greedy_order(graph, found.scores, signed=signed, allowed=allowed)
     else:
@@ -114,15 +114,15 @@ def select(
         kept = retain(problem, order, RETENTION if retention is None else retention, cut=cut, progress=progress)
         less = "give the size that you want (n_edges), or another scorer"
         told = cautions(problem, kept.mask, more="ask for a larger share (retention), or give n_edges", less=less)
-        return kept._replace(evidence=evidence | kept.evidence, warnings=tuple(told))
+        return kept._replace(diagnostics=diagnostics | kept.diagnostics, warnings=tuple(told))
     wanted = n_edges or 0
     if prune:
         taken = take(graph, order, wanted, from_input=problem.ablated.coherent)
     else:
         taken = Taken(first(graph, order, wanted), min(wanted, len(order)))
-    evidence["edges_gone_through"] = taken.gone_through
+    diagnostics["edges_gone_through"] = taken.gone_through
     told = [*_shortfall(taken.mask, wanted, len(order), prune), *cautions(problem, taken.mask, more=MORE, less=LESS)]
-    return Selected(taken.mask, 0, evidence, tuple(told), resolved)
+    return Selected(taken.mask, 0, diagnostics, tuple(told), resolved)
 
 
 def _shortfall(mask: Mask, wanted: int, n_allowed: int, prune: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a part of an evaluation has measured, in a journal, so that a stopped one goes on where it was.
+"""What a part of an evaluation has measured, in a checkpoint, so that a stopped one goes on where it was.
 
 A part asks its questions in an order that its settings decide, so a second time the recorded answers are those to its
 first questions. Each is kept with a checksum of its question; from the first that doesn't fit, all is measured anew and
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from acdc.errors import ACDCError
 
-__all__ = ["AFRESH", "Journal", "Recorder", "mask_bytes"]
+__all__ = ["AFRESH", "Checkpoint", "Recorder", "mask_bytes"]
 
 logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
-class Journal(Protocol):
-    """Where answers are kept: see `acdc.runs.checkpoint.FileJournal`."""
+class Checkpoint(Protocol):
+    """Where answers are kept: see `acdc.runs.checkpoint.FileCheckpoint`."""
 
     def next(self) -> list[float] | None:
         """The next recorded values; None when all have been read."""
@@ -34,14 +34,14 @@ class Journal(Protocol):
 
 
 class Recorder:
-    """Answers questions from the journal as long as it lasts, then by measuring, and records what is measured.
+    """Answers questions from the checkpoint as long as it lasts, then by measuring, and records what is measured.
 
     Args:
-        journal: None records nothing.
+        checkpoint: None records nothing.
     """
 
-    def __init__(self, journal: Journal | None = None) -> None:
-        self._journal = journal
+    def __init__(self, checkpoint: Checkpoint | None = None) -> None:
+        self._checkpoint = checkpoint
 
     def take(
         self, question: bytes, measure: Callable[[], list[float]], *, replay: Callable[[], None] | None = None
@@ -53,23 +53,23 @@ class Recorder:
             measure: Called where the answer isn't recorded.
             replay: Called where it is: what else measuring would have done.
         """
-        if self._journal is None:
+        if self._checkpoint is None:
             return measure()
         mark = float(zlib.crc32(question))
-        known = self._journal.next()
+        known = self._checkpoint.next()
         if known is not None and known and known[0] == mark:
             if replay is not None:
                 replay()
             return known[1:]
         found = measure()
         if known is not None:
-            self._journal = None
+            self._checkpoint = None
             return found
         try:
-            self._journal.append([mark, *found])
+            self._checkpoint.append([mark, *found])
         except ACDCError as error:  # what was measured isn't lost for a full disk; it just isn't kept for another time
             logger.warning("%s; what is measured from here on is not kept for another time", error)
-            self._journal = None
+            self._checkpoint = None
         return found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Attention", "Block", "Parts", "Rotary"]
+__all__ = ["Attention", "Block", "ModelComponents", "Rotary"]
 
 Norm = Callable[[Tensor], Tensor]
 Rotary = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -83,13 +83,13 @@ class Block:
     """
 
     attention: Attention
-    attention_norm: Norm
-    mlp_norm: Norm
+    ln1: Norm
+    ln2: Norm
     mlp: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Parts:
+class ModelComponents:
     """A whole model.
 
     Attributes:
@@ -102,7 +102,7 @@ class Parts:
 
     embed: Callable[[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]], Float[Tensor, "batch pos d_model"]]
     blocks: tuple[Block, ...]
-    final_norm: Norm
+    ln_final: Norm
     unembed: Float[Tensor, "vocab d_model"]
     unembed_bias: Float[Tensor, " vocab"] | None
     parallel: bool = False

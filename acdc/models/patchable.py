@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acdc.circuits.graph import Graph
 from acdc.errors import ModelError, TaskError, nearest, printable, unknown_name
-from acdc.models.components import Parts
+from acdc.models.components import ModelComponents
 from acdc.models.families import FAMILIES, Family
 from acdc.models.families.unfit import quantised, reason_against
 from acdc.models.loading import (
@@ -61,9 +61,9 @@ class PatchableModel:
         self.name = name or hf.config.name_or_path or self.family.name
         self.revision: str | None = getattr(hf.config, "_commit_hash", None)
         with torch.no_grad():  # views of weights that need no gradient, whatever the model's parameters do
-            self.parts: Parts = self.family.read(hf)
-        n_heads, d_model, _ = self.parts.blocks[0].attention.W_Q.shape
-        self.graph = Graph(len(self.parts.blocks), n_heads, d_model, self.parts.parallel)
+            self.components: ModelComponents = self.family.read(hf)
+        n_heads, d_model, _ = self.components.blocks[0].attention.W_Q.shape
+        self.graph = Graph(len(self.components.blocks), n_heads, d_model, self.components.parallel)
 
     @classmethod
     def from_pretrained(
@@ -111,12 +111,12 @@ class PatchableModel:
     @property
     def dtype(self) -> torch.dtype:
         """Type of the weights, and so of the activations."""
-        return self.parts.unembed.dtype
+        return self.components.unembed.dtype
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.parts.unembed.device
+        return self.components.unembed.device
 
     @property
     def n_context(self) -> int | None:
@@ -130,7 +130,7 @@ class PatchableModel:
         if rope.get("rope_type") == "longrope":
             return int(rope["original_max_position_embeddings"])
         limit = getattr(config, "max_position_embeddings", None)
-        return None if limit is None or self.parts.blocks[0].attention.alibi is not None else int(limit)
+        return None if limit is None or self.components.blocks[0].attention.alibi is not None else int(limit)
 
     def check_batch(self, batch: PromptBatch) -> None:
         """Raise `TaskError` unless every prompt fits into the model's context and vocabulary."""
@@ -142,20 +142,20 @@ class PatchableModel:
             )
         answers = torch.cat([batch.correct, batch.wrong], 1)
         largest = int(max(batch.clean.max(), batch.corrupt.max(), answers.max()))
-        if largest >= (n_vocab := self.parts.unembed.shape[0]):
+        if largest >= (n_vocab := self.components.unembed.shape[0]):
             raise TaskError(
                 f"task {batch.task!r} has token id {largest}, but {self.name!r} knows only {n_vocab} tokens"
             )
 
     def check_memory(self, batch: PromptBatch) -> None:
         """Raise `ModelError` if the batch's activations can't fit beside the model: see `acdc.models.memory`."""
-        attention, graph = self.parts.blocks[0].attention, self.graph
+        attention, graph = self.components.blocks[0].attention, self.graph
         needed = activation_bytes(
             n_layers=graph.n_layers,
             d_model=graph.d_model,
             d_heads=graph.n_heads * attention.W_Q.shape[-1],
             d_kv=attention.W_K.shape[0] * attention.W_K.shape[-1],
-            n_vocab=len(self.parts.unembed),
+            n_vocab=len(self.components.unembed),
             n=batch.n,
             n_pos=batch.n_pos,
             dtype=self.dtype,
@@ -164,7 +164,7 @@ class PatchableModel:
 
     def embed(self, ids: Int[Tensor, "batch pos"], positions: Int[Tensor, "batch pos"]) -> Float[Tensor, "b p d_model"]:
         """The residual stream's start: what the source `input` writes."""
-        return self.parts.embed(ids, positions)
+        return self.components.embed(ids, positions)
 
     def unembed(
         self, residual: Float[Tensor, "rows d_model"], tokens: Int[Tensor, " n_tokens"] | None = None
@@ -173,16 +173,16 @@ class PatchableModel:
 
         Products of few rows and many tokens are faster with the tokens first and a multiple of 8 rows.
         """
-        weight, bias = self.parts.unembed, self.parts.unembed_bias
+        weight, bias = self.components.unembed, self.components.unembed_bias
         if tokens is not None:
             weight, bias = weight[tokens], None if bias is None else bias[tokens]
-        x = torch.nn.functional.pad(self.parts.final_norm(residual), (0, 0, 0, -len(residual) % 8))
+        x = torch.nn.functional.pad(self.components.ln_final(residual), (0, 0, 0, -len(residual) % 8))
         logits = (weight @ x.T).T[: len(residual)]
         if bias is not None:
             logits = logits + bias
-        if self.parts.logit_divisor != 1:
-            logits = logits / self.parts.logit_divisor
-        cap = self.parts.logit_cap
+        if self.components.logit_divisor != 1:
+            logits = logits / self.components.logit_divisor
+        cap = self.components.logit_cap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     @torch.no_grad()
@@ -192,7 +192,7 @@ class PatchableModel:
         Prompts of one length are run together and none is padded: in float64 some models' own attention gives NaN
         beside padding.
         """
-        found = batch.clean.new_empty(batch.n, len(self.parts.unembed), dtype=self.dtype)
+        found = batch.clean.new_empty(batch.n, len(self.components.unembed), dtype=self.dtype)
         for length in batch.lengths.unique().tolist():
             rows = (batch.lengths == length).nonzero()[:, 0]
             out = self.hf(input_ids=batch.clean[rows, -length:], use_cache=False)

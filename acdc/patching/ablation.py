@@ -9,7 +9,7 @@ from torch import Tensor
 
 from acdc.errors import TaskError, unknown_name
 from acdc.models import PatchableModel
-from acdc.patching.activations import Outputs, run
+from acdc.patching.activations import NodeOutputs, run
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["ABLATIONS", "Ablated", "Ablation", "ablate"]
@@ -25,7 +25,7 @@ class Ablated:
             others, like zeros and means, it writes something else, and so matters without any kept edge into it.
     """
 
-    outputs: Outputs
+    outputs: NodeOutputs
     active: Bool[Tensor, "batch pos"]
     coherent: bool
 
@@ -36,20 +36,20 @@ class Ablation:
 
     name: str
     summary: str
-    make: Callable[[PatchableModel, PromptBatch, Outputs, int], Ablated]
+    make: Callable[[PatchableModel, PromptBatch, NodeOutputs, int], Ablated]
 
 
-def corrupt(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+def corrupt(model: PatchableModel, batch: PromptBatch, clean: NodeOutputs, seed: int) -> Ablated:
     """The corrupted prompts' outputs (interchange; Geiger et al. 2021, Conmy et al. 2023)."""
     return Ablated(run(model, batch, batch.corrupt).outputs, _from_first(batch.clean != batch.corrupt), coherent=True)
 
 
-def zero(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+def zero(model: PatchableModel, batch: PromptBatch, clean: NodeOutputs, seed: int) -> Ablated:
     """Zero for every source, `input` included."""
     return Ablated(_map(torch.zeros_like, clean), batch.attention, coherent=False)
 
 
-def mean(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+def mean(model: PatchableModel, batch: PromptBatch, clean: NodeOutputs, seed: int) -> Ablated:
     """The mean over the corrupted prompts per position, counted from the target (Wang et al. 2022, section 2)."""
     real = batch.attention[:, :, None].to(model.dtype)
     count = real.sum(0).clamp_min(1)
@@ -60,7 +60,7 @@ def mean(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -
     return Ablated(_map(average, run(model, batch, batch.corrupt).outputs), batch.attention, coherent=False)
 
 
-def noise(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+def noise(model: PatchableModel, batch: PromptBatch, clean: NodeOutputs, seed: int) -> Ablated:
     """The clean prompts' outputs after Gaussian noise on the embeddings where the two sides differ.
 
     Its standard deviation is three times that of the embeddings (Meng et al. 2022, appendix B.1).
@@ -73,7 +73,7 @@ def noise(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) 
     return Ablated(run(model, batch, batch.clean, embeddings=noisy).outputs, _from_first(differ), coherent=True)
 
 
-def resample(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: int) -> Ablated:
+def resample(model: PatchableModel, batch: PromptBatch, clean: NodeOutputs, seed: int) -> Ablated:
     """The clean outputs of another prompt of the batch, of the same length (Chan et al. 2022).
 
     Raises:
@@ -83,7 +83,7 @@ def resample(model: PatchableModel, batch: PromptBatch, clean: Outputs, seed: in
     changed = batch.clean[order] != batch.clean
     if not changed.any():
         raise TaskError(f"task {batch.task!r}: all prompts of a length are equal, so resampling changes nothing")
-    moved = Outputs(clean.input[order], tuple(z[:, order] for z in clean.z), tuple(mlp[order] for mlp in clean.mlp))
+    moved = NodeOutputs(clean.input[order], tuple(z[:, order] for z in clean.z), tuple(mlp[order] for mlp in clean.mlp))
     return Ablated(moved, _from_first(changed), coherent=True)
 
 
@@ -110,9 +110,9 @@ def _from_first(differ: Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch pos"]:
     return active
 
 
-def _map(function: Callable[[Tensor], Tensor], outputs: Outputs) -> Outputs:
+def _map(function: Callable[[Tensor], Tensor], outputs: NodeOutputs) -> NodeOutputs:
     """`function` of every tensor."""
-    return Outputs(function(outputs.input), tuple(map(function, outputs.z)), tuple(map(function, outputs.mlp)))
+    return NodeOutputs(function(outputs.input), tuple(map(function, outputs.z)), tuple(map(function, outputs.mlp)))
 
 
 ABLATIONS: dict[str, Ablation] = {
@@ -128,7 +128,7 @@ ABLATIONS: dict[str, Ablation] = {
 
 
 @torch.no_grad()
-def ablate(kind: str, model: PatchableModel, batch: PromptBatch, clean: Outputs, *, seed: int = 0) -> Ablated:
+def ablate(kind: str, model: PatchableModel, batch: PromptBatch, clean: NodeOutputs, *, seed: int = 0) -> Ablated:
     """Ablated outputs of this kind.
 
     Raises:

@@ -7,15 +7,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.models import PatchableModel
-from acdc.patching.attention import Layout, attend_layer, constant, project_layer, written_by_layer
+from acdc.patching.attention import Layout, attend_layer, attn_out, constant, project_layer
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["CleanRun", "Outputs", "run"]
+__all__ = ["ActivationCache", "NodeOutputs", "run"]
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """Outputs of all sources at some tokens, laid out as `[batch pos]` or as rows.
+class NodeOutputs:
+    """NodeOutputs of all sources at some tokens, laid out as `[batch pos]` or as rows.
 
     A head's output is kept as z, and what it writes is `z W_O` (fact 8): see `acdc.patching.attention.written`.
     """
@@ -26,23 +26,23 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class CleanRun:
+class ActivationCache:
     """A run with all that a `CircuitState` starts from.
 
     Attributes:
         outputs: What the sources write.
         q, k, v: Per layer `[head batch pos d_head]`; with grouped-query attention k and v have `n_kv` heads.
-        before_attention, before_mlp: Per layer, the residual stream that attention and the MLP read.
+        resid_pre, resid_mid: Per layer, the residual stream that attention and the MLP read.
         final: The residual stream that the unembedding reads.
         logits: At the target positions, `[batch vocab]`.
     """
 
-    outputs: Outputs
+    outputs: NodeOutputs
     q: tuple[Tensor, ...]
     k: tuple[Tensor, ...]
     v: tuple[Tensor, ...]
-    before_attention: tuple[Tensor, ...]
-    before_mlp: tuple[Tensor, ...]
+    resid_pre: tuple[Tensor, ...]
+    resid_mid: tuple[Tensor, ...]
     final: Float[Tensor, "batch pos d_model"]
     logits: Float[Tensor, "batch vocab"]
 
@@ -54,28 +54,28 @@ def run(
     ids: Int[Tensor, "batch pos"],
     *,
     embeddings: Float[Tensor, "batch pos d_model"] | None = None,
-) -> CleanRun:
+) -> ActivationCache:
     """Run the unpatched model on the batch's clean or corrupted `ids`.
 
     Args:
         embeddings: Read instead of the embedded ids.
     """
-    parts, layout = model.parts, Layout(batch, model.parts, model.dtype)
+    components, layout = model.components, Layout(batch, model.components, model.dtype)
     x = model.embed(ids, batch.position_ids) if embeddings is None else embeddings
     start = x
     layers: list[tuple[Tensor, ...]] = []
-    for block in parts.blocks:
+    for block in components.blocks:
         read_by_heads = x
-        attention, normed, tables = block.attention, block.attention_norm(x), layout.rotary(block.attention)
+        attention, normed, tables = block.attention, block.ln1(x), layout.rotary(block.attention)
         q, k, v = (project_layer(attention, kind, normed, tables) for kind in ("q", "k", "v"))
         z = attend_layer(attention, q[:, None], k[:, None], v[:, None], layout.bias_of(attention))[:, 0]
-        x = x + written_by_layer(attention, z)
+        x = x + attn_out(attention, z)
         bias = constant(attention)
         x = x if bias is None else x + bias
-        read_by_mlp = read_by_heads if parts.parallel else x
-        mlp = block.mlp(block.mlp_norm(read_by_mlp))
+        read_by_mlp = read_by_heads if components.parallel else x
+        mlp = block.mlp(block.ln2(read_by_mlp))
         x = x + mlp
         layers.append((z, mlp, q, k, v, read_by_heads, read_by_mlp))
-    zs, mlps, qs, ks, vs, before_attention, before_mlp = zip(*layers, strict=True)
+    zs, mlps, qs, ks, vs, resid_pre, resid_mid = zip(*layers, strict=True)
     logits = model.unembed(x[:, -1])
-    return CleanRun(Outputs(start, zs, mlps), qs, ks, vs, before_attention, before_mlp, x, logits)
+    return ActivationCache(NodeOutputs(start, zs, mlps), qs, ks, vs, resid_pre, resid_mid, x, logits)

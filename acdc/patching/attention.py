@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from acdc.models.components import Attention, Parts, Rotary
+from acdc.models.components import Attention, ModelComponents, Rotary
 from acdc.prompts.batch import PromptBatch
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "attend",
     "attend_heads",
     "attend_layer",
+    "attn_out",
     "constant",
     "finish",
     "head_outputs",
@@ -32,7 +33,6 @@ __all__ = [
     "pull_to_heads",
     "rotate",
     "written",
-    "written_by_layer",
 ]
 
 Tables = tuple[Tensor, Tensor]
@@ -50,7 +50,7 @@ class Layout:
     """
 
     batch: PromptBatch
-    parts: Parts
+    components: ModelComponents
     dtype: torch.dtype
     _masks: dict[int | None, Tensor] = field(default_factory=dict)
     _alibis: dict[Callable[..., Tensor], Tensor] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Layout:
     def rotary(self, attention: Attention | None = None) -> Tables | None:
         """The tables (cos, sin) of the batch's positions, `[batch pos d_rotary]`, in a layer (default: the first);
         None without rotary embeddings."""
-        rotary = (attention or self.parts.blocks[0].attention).rotary
+        rotary = (attention or self.components.blocks[0].attention).rotary
         if rotary is None:
             return None
         if rotary not in self._tables:
@@ -297,9 +297,7 @@ def pull_to_heads(
     return torch.einsum("...d,hed->h...e", _gained(attention, g), attention.W_O[index_of(heads)])
 
 
-def written_by_layer(
-    attention: Attention, z: Float[Tensor, "n_heads *tokens d_head"]
-) -> Float[Tensor, "*tokens d_model"]:
+def attn_out(attention: Attention, z: Float[Tensor, "n_heads *tokens d_head"]) -> Float[Tensor, "*tokens d_model"]:
     """What all heads of a layer add to the residual stream, without the constant."""
     return _gained(attention, torch.einsum("h...e,hed->...d", z, attention.W_O))
 

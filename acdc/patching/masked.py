@@ -15,8 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from acdc.circuits.graph import QKV
 from acdc.errors import CircuitError
 from acdc.models import PatchableModel
-from acdc.patching.activations import Outputs
-from acdc.patching.attention import Layout, constant, head_outputs, written, written_by_layer
+from acdc.patching.activations import NodeOutputs
+from acdc.patching.attention import Layout, attn_out, constant, head_outputs, written
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["masked_logits", "prompts_that_fit", "weighted_logits"]
@@ -26,7 +26,7 @@ __all__ = ["masked_logits", "prompts_that_fit", "weighted_logits"]
 def masked_logits(
     model: PatchableModel,
     batch: PromptBatch,
-    ablated: Outputs,
+    ablated: NodeOutputs,
     mask: Bool[Tensor, "src dst"],
     *,
     memory: int = 512 * 2**20,
@@ -50,7 +50,7 @@ def masked_logits(
 def weighted_logits(
     model: PatchableModel,
     batch: PromptBatch,
-    ablated: Outputs,
+    ablated: NodeOutputs,
     weights: Float[Tensor, "*n src dst"],
     *,
     rows: Int[Tensor, " n"] | None = None,
@@ -85,19 +85,19 @@ def weighted_logits(
     weights = (weights * graph.edges_mask.to(weights.device)).to(batch.clean.device, model.dtype)
     needed = [True] * graph.n_src if live is None else live.tolist()
     size = prompts_that_fit(model, batch, memory)
-    parts = rows.to(batch.clean.device).split(size)
-    shares = [weights] * len(parts) if weights.ndim == 2 else weights.split(size)
+    groups = rows.to(batch.clean.device).split(size)
+    shares = [weights] * len(groups) if weights.ndim == 2 else weights.split(size)
 
     def logits(part: Tensor, weights: Tensor) -> Tensor:
         with _frozen(model):
             return _Pass(model, batch, ablated, weights, part, needed).logits()
 
-    if len(parts) == 1:
-        return logits(parts[0], weights)
+    if len(groups) == 1:
+        return logits(groups[0], weights)
     return torch.cat(
         [
             checkpoint(logits, part, share, use_reentrant=False, preserve_rng_state=False)
-            for part, share in zip(parts, shares, strict=True)
+            for part, share in zip(groups, shares, strict=True)
         ]
     )
 
@@ -135,7 +135,7 @@ class _Pass:
         self,
         model: PatchableModel,
         batch: PromptBatch,
-        ablated: Outputs,
+        ablated: NodeOutputs,
         mask: Tensor,
         rows: Tensor,
         needed: list[bool],
@@ -144,21 +144,21 @@ class _Pass:
         self.batch = PromptBatch(
             batch.clean[rows], batch.corrupt[rows], batch.attention[rows], batch.correct[rows], batch.wrong[rows]
         )
-        self.ablated = Outputs(
+        self.ablated = NodeOutputs(
             ablated.input[rows], tuple(z[:, rows] for z in ablated.z), tuple(mlp[rows] for mlp in ablated.mlp)
         )
-        self.layout = Layout(self.batch, model.parts, model.dtype)
+        self.layout = Layout(self.batch, model.components, model.dtype)
         self.needed = needed
         self.changes: list[tuple[list[int], Tensor]] = []  # sources, and what they change, stacked
         self.fresh: list[tuple[int, Tensor]] = []  # not stacked yet
 
     def logits(self) -> Tensor:
-        graph, parts = self.model.graph, self.model.parts
+        graph, components = self.model.graph, self.model.components
         self._add(0, self.model.embed(self.batch.clean, self.batch.position_ids) - self.ablated.input)
         base = self.ablated.input
-        for layer, block in enumerate(parts.blocks):
+        for layer, block in enumerate(components.blocks):
             before = base
-            base = base + written_by_layer(block.attention, self.ablated.z[layer])
+            base = base + attn_out(block.attention, self.ablated.z[layer])
             bias = constant(block.attention)
             base = base if bias is None else base + bias
             heads = [h for h in range(graph.n_heads) if self.needed[graph.head_src(layer, h)]]
@@ -167,8 +167,8 @@ class _Pass:
                 for h, of_head in zip(heads, written(block.attention, change, heads), strict=True):
                     self._add(graph.head_src(layer, h), of_head)
             if self.needed[graph.mlp_src(layer)]:
-                x = self._read([graph.mlp_dst(layer)], before if parts.parallel else base)[0]
-                self._add(graph.mlp_src(layer), block.mlp(block.mlp_norm(x)) - self.ablated.mlp[layer])
+                x = self._read([graph.mlp_dst(layer)], before if components.parallel else base)[0]
+                self._add(graph.mlp_src(layer), block.mlp(block.ln2(x)) - self.ablated.mlp[layer])
             base = base + self.ablated.mlp[layer]
         return self.model.unembed(self._read([graph.n_dst - 1], base)[0][:, -1])
 
@@ -189,9 +189,9 @@ class _Pass:
         return x
 
     def _z(self, layer: int, heads: list[int], base: Tensor) -> Float[Tensor, "n batch pos d_head"]:
-        block = self.model.parts.blocks[layer]
+        block = self.model.components.blocks[layer]
         inputs = {
-            kind: block.attention_norm(self._read([self.model.graph.head_dst(layer, kind, h) for h in heads], base))
+            kind: block.ln1(self._read([self.model.graph.head_dst(layer, kind, h) for h in heads], base))
             for kind in QKV
         }
         return head_outputs(block.attention, heads, inputs, self.layout)

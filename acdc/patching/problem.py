@@ -10,7 +10,7 @@ from acdc.errors import ModelError
 from acdc.metrics import Metric, Objective, get_metric
 from acdc.models import PatchableModel
 from acdc.patching.ablation import Ablated, ablate
-from acdc.patching.activations import CleanRun, run
+from acdc.patching.activations import ActivationCache, run
 from acdc.patching.masked import masked_logits
 from acdc.prompts.batch import PromptBatch
 
@@ -30,7 +30,7 @@ class Problem:
 
     model: PatchableModel
     batch: PromptBatch
-    clean: CleanRun
+    clean: ActivationCache
     ablated: Ablated
     objective: Objective
     seed: int = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from acdc.circuits.circuit import model_words
 from acdc.errors import ACDCError, RunError
 from acdc.runs.checkpoint import is_being_written
-from acdc.runs.folders import JOURNAL, RECORD
+from acdc.runs.folders import CHECKPOINT, RECORD
 from acdc.runs.result import read_metrics, read_record
 
 __all__ = ["Listed", "list_runs"]
@@ -48,14 +48,14 @@ def list_runs(out: str | Path) -> list[Listed]:
     folder = Path(out).expanduser()
     if not folder.is_dir():
         raise RunError(f"there is no folder {str(out)!r} with runs; name it: acdc runs FOLDER")
-    paths = {path.parent for name in (RECORD, JOURNAL) for path in folder.rglob(name)}
+    paths = {path.parent for name in (RECORD, CHECKPOINT) for path in folder.rglob(name)}
     return [_listed(path) for path in sorted(paths, key=lambda path: (path.name, str(path)), reverse=True)]
 
 
 def _listed(path: Path) -> Listed:
     task, model, method = path.absolute().parts[-4:-1]
     if not (path / RECORD).is_file():
-        state = "running" if is_being_written(path / JOURNAL) else "unfinished"
+        state = "running" if is_being_written(path / CHECKPOINT) else "unfinished"
         return Listed(path, state, task, model, method, path.name.partition("-")[0])
     try:
         record, metrics = read_record(path), read_metrics(path)

@@ -1,8 +1,8 @@
-"""A journal on disk: what a search has measured so far, so that a killed run goes on where it stopped.
+"""A checkpoint on disk: what a search has measured so far, so that a killed run goes on where it stopped.
 
 One JSON array a line, `["<digest>", value]`. The first value names the run by its fingerprint; each other one holds
 numbers in the order in which they were measured, exact to the last bit; the last may be the search's whole result. A
-digest is of its value and of the digest before it, so a line that was changed, lost or moved is noticed: the journal
+digest is of its value and of the digest before it, so a line that was changed, lost or moved is noticed: the checkpoint
 ends before it, and what followed is measured again. A line that was cut off by a kill is dropped in the same way.
 """
 
@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows: two processes then aren't kept apart
     fcntl = None
 
-__all__ = ["FileJournal", "clear_journal", "is_being_written"]
+__all__ = ["FileCheckpoint", "clear_checkpoint", "is_being_written"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +36,16 @@ FORMAT = 2
 SYNC_SECONDS = 1.0  # at most so much work is lost with the machine; with the process alone, none
 START, MIDDLE, END = b'["', b'", ', b"]\n"  # of a line
 DIGEST = 16  # letters
-LOCK_TRIES, LOCK_WAIT = 5, 0.02  # who only looks at a journal holds it for a moment
+LOCK_TRIES, LOCK_WAIT = 5, 0.02  # who only looks at a checkpoint holds it for a moment
 KEPT = "what was measured before is kept, so make room there and give the same command again"
 
 
 class Header(BaseModel):
-    """The first line: of which format, and whose journal it is."""
+    """The first line: of which format, and whose checkpoint it is."""
 
     model_config = ConfigDict(strict=True)
 
-    journal: int
+    checkpoint: int
     fingerprint: str
 
 
@@ -57,8 +57,8 @@ class Line(NamedTuple):
     end: int
 
 
-class FileJournal:
-    """The journal of one run: first gives back the recorded values, then records more.
+class FileCheckpoint:
+    """The checkpoint of one run: first gives back the recorded values, then records more.
 
     Args:
         path: The file; made if it isn't there.
@@ -143,7 +143,7 @@ class FileJournal:
             logger.warning("can't remove %s: %s", self.path, error.strerror or error)
         self.close()
 
-    def __enter__(self) -> "FileJournal":
+    def __enter__(self) -> "FileCheckpoint":
         return self
 
     def __exit__(
@@ -165,14 +165,14 @@ class FileJournal:
         lines = _good_lines(content)
         header = _header(lines)
         if header is not None and header.fingerprint != fingerprint:
-            raise RunError(f"{self.path} is the journal of another run: its arguments, prompts or weights differ")
-        lines = lines if header is not None and header.journal == FORMAT else []
+            raise RunError(f"{self.path} is the checkpoint of another run: its arguments, prompts or weights differ")
+        lines = lines if header is not None and header.checkpoint == FORMAT else []
         if b"\n" in content[lines[-1].end if lines else 0 :]:  # half a line is what a kill leaves
             what = f"damaged in line {len(lines) + 1}" if lines else "damaged or of another version"
             logger.warning("%s is %s; what it held from there on is measured again", self.path, what)
         self._keep(lines)
         if not lines:
-            header = Header(journal=FORMAT, fingerprint=fingerprint)
+            header = Header(checkpoint=FORMAT, fingerprint=fingerprint)
             self._write(header.model_dump())
             self._lines = [Line(header, self._digest, self._end)]
 
@@ -201,7 +201,7 @@ class FileJournal:
 
 
 def is_being_written(path: Path) -> bool:
-    """Whether a process has this journal open."""
+    """Whether a process has this checkpoint open."""
     try:
         with open(path, "r+b", buffering=0) as file:
             _lock(file)
@@ -212,8 +212,8 @@ def is_being_written(path: Path) -> bool:
     return False
 
 
-def clear_journal(path: Path, *, finished: bool) -> bool:
-    """Remove a journal that nobody needs: its run is finished, or it holds nothing measured; tell whether it is gone.
+def clear_checkpoint(path: Path, *, finished: bool) -> bool:
+    """Remove a checkpoint that nobody needs (its run is finished, or nothing was measured); whether it is gone.
 
     Raises:
         OSError: Another process is writing it, or it can't be removed.
@@ -243,7 +243,7 @@ def _lock(file: FileIO) -> None:
                 raise
             time.sleep(LOCK_WAIT)
     if os.fstat(file.fileno()).st_nlink == 0:
-        raise BlockingIOError("the journal was just removed")
+        raise BlockingIOError("the checkpoint was just removed")
 
 
 def _sealed(value: Any, before: bytes) -> tuple[bytes, bytes]:
@@ -287,7 +287,7 @@ def _is_entry(value: Any) -> bool:
 
 def _header(lines: list[Line]) -> Header | None:
     try:
-        return validated(Header, lines[0].value, what="the journal") if lines else None
+        return validated(Header, lines[0].value, what="the checkpoint") if lines else None
     except FileError:
         return None
 

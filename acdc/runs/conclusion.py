@@ -1,4 +1,4 @@
-"""A search's result as JSON, exact to the last bit: the journal keeps it until the run's files are written."""
+"""A search's result as JSON, exact to the last bit: the checkpoint keeps it until the run's files are written."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
-from acdc.discovery import Found
+from acdc.discovery import DiscoveryResult
 from acdc.errors import FileError, printable
 from acdc.files import validated
 
@@ -28,7 +28,7 @@ class _Conclusion(BaseModel):
     told: dict[str, Any]
 
 
-def found_to_json(found: Found, graph: Graph) -> dict[str, Any]:
+def found_to_json(found: DiscoveryResult, graph: Graph) -> dict[str, Any]:
     """What JSON can hold of a search's result; the edges are in the graph's order."""
     edges = graph.edges_mask
     told = {field.name: getattr(found, field.name) for field in fields(found) if field.name not in TENSORS}
@@ -43,19 +43,19 @@ def _plain(value: Any) -> Any:
     return value.item() if callable(getattr(value, "item", None)) else str(value)
 
 
-def found_from_json(value: Mapping[str, Any], graph: Graph) -> Found:
+def found_from_json(value: Mapping[str, Any], graph: Graph) -> DiscoveryResult:
     """The result that `found_to_json` wrote.
 
     Raises:
         FileError: It is no result of a search in this graph.
     """
-    told = validated(_Conclusion, value, what="the result in the journal doesn't fit")
+    told = validated(_Conclusion, value, what="the result in the checkpoint doesn't fit")
     if not len(told.kept) == len(told.scores) == graph.n_edges:
-        raise FileError(f"the result in the journal doesn't fit: it is of {len(told.kept):,} edges")
+        raise FileError(f"the result in the checkpoint doesn't fit: it is of {len(told.kept):,} edges")
     edges: Bool[Tensor, "src dst"] = graph.edges_mask
     mask, scores = torch.zeros_like(edges), torch.full(edges.shape, torch.nan, dtype=torch.float64)
     mask[edges], scores[edges] = torch.tensor(told.kept), torch.tensor(told.scores, dtype=torch.float64)
     try:
-        return Found(mask=mask, scores=scores, **told.told)
+        return DiscoveryResult(mask=mask, scores=scores, **told.told)
     except TypeError as error:
-        raise FileError(f"the result in the journal doesn't fit: {printable(str(error))}") from None
+        raise FileError(f"the result in the checkpoint doesn't fit: {printable(str(error))}") from None

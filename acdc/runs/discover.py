@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.circuits.circuit import MAX_LISTED_EDGES, Circuit
-from acdc.discovery import Found, Journal
+from acdc.discovery import Checkpoint, DiscoveryResult
 from acdc.drawing import draw
 from acdc.errors import ACDCError, FileError, ModelError, UnsavedError
 from acdc.evaluation import measure
@@ -34,7 +34,7 @@ __all__ = ["RunResult", "discover", "load_run"]
 
 logger = logging.getLogger(__name__)
 
-UNSAVED = "what was found is in the journal: make room there, and the same command or call writes it without a search"
+UNSAVED = "what was found is in the checkpoint: make room there, and the same command or call writes it at once"
 # how far our logits may be from Hugging Face's, in units of the largest logit (of 1, where all are smaller); some
 # models' own norms and softmax are in float32 in a float64 model too
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.2}
@@ -173,11 +173,11 @@ class _Run:
     def saved_in(self, runs: Path, resume: bool) -> RunResult:
         """Search in a workspace below `runs`; whatever stops it, a later call goes on from there."""
         workspace = open_workspace(runs, self.fingerprint, resume=resume)
-        with workspace.journal:
+        with workspace.checkpoint:
             result = self.finished_in(workspace.path)
             if result is None:
                 result = self.finish(self.found_in(workspace), workspace)
-            workspace.journal.discard()
+            workspace.checkpoint.discard()
         return result
 
     def finished_in(self, folder: Path) -> RunResult | None:
@@ -187,48 +187,48 @@ class _Run:
         try:
             result = load_run(folder)
         except ACDCError as error:
-            logger.warning("%s; the run is finished again from its journal", error)
+            logger.warning("%s; the run is finished again from its checkpoint", error)
             return None
         return result if result.record.get("fingerprint") == self.fingerprint else None
 
-    def found_in(self, workspace: Workspace) -> Found:
-        """The search's result: the one in the journal, or a search that goes on from it and keeps its result there."""
-        journal, graph = workspace.journal, self.problem.model.graph
-        if journal.result is not None:
+    def found_in(self, workspace: Workspace) -> DiscoveryResult:
+        """The search's result: the checkpoint's, or a search's that goes on from it and keeps its result there."""
+        checkpoint, graph = workspace.checkpoint, self.problem.model.graph
+        if checkpoint.result is not None:
             try:
-                found = found_from_json(journal.result, graph)
+                found = found_from_json(checkpoint.result, graph)
             except FileError as error:
                 logger.warning("%s; it is searched again", error)
-                journal.forget_result()
+                checkpoint.forget_result()
             else:
                 self.clock.lap("search")
                 return found
         found = self.searched(workspace)
         try:
-            journal.conclude(found_to_json(found, graph))
+            checkpoint.conclude(found_to_json(found, graph))
         except FileError as error:  # the other files may still fit; if not, that is told
             logger.warning("%s", error)
         return found
 
-    def searched(self, workspace: Workspace) -> Found:
+    def searched(self, workspace: Workspace) -> DiscoveryResult:
         """A search that keeps what it measures, unless it fails where it would fail again."""
         try:
-            return self.search(workspace.journal)
+            return self.search(workspace.checkpoint)
         except FileError:  # like a full disk: it says nothing of the search
             raise
         except ACDCError:
             discard(workspace)
             raise
 
-    def search(self, journal: Journal | None) -> Found:
+    def search(self, checkpoint: Checkpoint | None) -> DiscoveryResult:
         """The method's work."""
         method, options = self.plan.method, self.plan.options
         _tell(self.tell, f"preparing {method.name}")
-        found = method.search(self.problem, journal=journal, progress=self.tell, **options)
+        found = method.search(self.problem, checkpoint=checkpoint, progress=self.tell, **options)
         self.clock.lap("search")
         return found
 
-    def finish(self, found: Found, workspace: Workspace | None) -> RunResult:
+    def finish(self, found: DiscoveryResult, workspace: Workspace | None) -> RunResult:
         """Measure the circuit and write everything; the record comes last, as the sign of a finished run.
 
         Raises:
@@ -278,7 +278,7 @@ class _Run:
         self.held_out = held_out.batch
         return {**measure(held_out, mask), "n_seen": held_out.batch.n_shared(problem.batch)}
 
-    def provenance(self, found: Found) -> dict[str, Any]:
+    def provenance(self, found: DiscoveryResult) -> dict[str, Any]:
         """What the circuit itself carries: nothing that differs between two equal runs."""
         model = self.identity["model"]
         hashes = {key: model[key] for key in ("revision", "weights_sha256", "tokenizer_sha256")}
@@ -289,7 +289,7 @@ class _Run:
             **options,
             **hashes,
             "prompts_sha256": self.identity["prompts_sha256"],
-            "claims": dict(found.claims),
+            "claims": dict(found.guarantees),
             **({"resolved": dict(found.resolved)} if found.resolved else {}),
         }
 
@@ -304,7 +304,7 @@ class _Run:
             "notes": list(dict.fromkeys([*batch.notes, *(held_out.notes if held_out is not None else ())])),
         }
 
-    def record(self, found: Found, workspace: Workspace | None) -> dict[str, Any]:
+    def record(self, found: DiscoveryResult, workspace: Workspace | None) -> dict[str, Any]:
         """What `run.json` holds."""
         return {
             "id": None if workspace is None else workspace.path.name,
@@ -312,20 +312,20 @@ class _Run:
             "started": self.clock.started.isoformat(timespec="seconds"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": self.clock.read(),
-            "resumed": workspace is not None and workspace.journal.recorded > 0,
+            "resumed": workspace is not None and workspace.checkpoint.recorded > 0,
             **self.identity,
             "given": {"model": self.plan.model_name, "task": self.plan.task_spec},
             "task": {"name": self.plan.task.name, "summary": self.plan.task.summary, "source": self.plan.task.source},
             "prompts": self.prompts(),
             "parity": self.parity,
             "cost": dict(found.cost),
-            "claims": dict(found.claims),
-            "evidence": dict(found.evidence),
+            "claims": dict(found.guarantees),
+            "evidence": dict(found.diagnostics),
             "resolved": dict(found.resolved),
         }
 
 
-def _warnings(found: Found, metrics: Mapping[str, Any]) -> list[str]:
+def _warnings(found: DiscoveryResult, metrics: Mapping[str, Any]) -> list[str]:
     """What the search and the measurements warn of, each thing once."""
     held_out = metrics["held_out"] or {}
     told = [*found.warnings, *metrics.get("warnings", ())]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from acdc import evaluation
 from acdc.circuits.circuit import Circuit
-from acdc.discovery import Found, get_method
+from acdc.discovery import DiscoveryResult, get_method
 from acdc.errors import ACDCError, FileError, RunError, unknown_name
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.meaning import cautions, no_meaning
@@ -32,7 +32,7 @@ from acdc.runs.evaluation_report import Evaluation
 from acdc.runs.fingerprint import fingerprint, versions
 from acdc.runs.folders import check_writable
 from acdc.runs.options import check_options
-from acdc.runs.reload import Recalled, recall
+from acdc.runs.reload import ReloadedRun, reload
 from acdc.runs.result import RunResult
 
 __all__ = ["PARTS", "PROMPTS", "Part", "evaluate"]
@@ -61,23 +61,23 @@ class Settings:
 class _Work:
     """What the parts share, each made when it is first asked for."""
 
-    def __init__(self, recalled: Recalled, settings: Settings, k: int, tell: Tell | None) -> None:
-        self.recalled, self.settings, self.k, self.tell = recalled, settings, k, tell
-        self.circuit, self.mask = recalled.circuit, recalled.circuit.mask
+    def __init__(self, reloaded: ReloadedRun, settings: Settings, k: int, tell: Tell | None) -> None:
+        self.reloaded, self.settings, self.k, self.tell = reloaded, settings, k, tell
+        self.circuit, self.mask = reloaded.circuit, reloaded.circuit.mask
         self.part, self.place, self.recorder = "", (0, 0), Recorder()
         self.folder: EvaluationFolder | None = None
-        self.discovery, warning = recalled.discovery_problem()
-        self.warnings = [*recalled.warnings, *([warning] if warning else [])]
+        self.discovery, warning = reloaded.discovery_problem()
+        self.warnings = [*reloaded.warnings, *([warning] if warning else [])]
         same = settings.prompts == "discovery" and settings.n == self.discovery.batch.n
         self.problem = self.discovery if same else self._problem()
         self.warnings += dict.fromkeys((*self.discovery.batch.notes, *self.problem.batch.notes))
-        known = recalled.prompts_sha256 == self.discovery.batch.fingerprint
+        known = reloaded.prompts_sha256 == self.discovery.batch.fingerprint
         self.n_seen = self.problem.batch.n_shared(self.discovery.batch) if known else None
 
     def _problem(self) -> Problem:
         held_out = self.settings.prompts == "held-out"
-        seed = self.settings.seed if held_out else self.recalled.arguments["seed"]
-        return self.recalled.problem(n=self.settings.n, seed=seed, held_out=held_out)
+        seed = self.settings.seed if held_out else self.reloaded.arguments["seed"]
+        return self.reloaded.problem(n=self.settings.n, seed=seed, held_out=held_out)
 
     @property
     def prompts(self) -> Result:
@@ -119,7 +119,7 @@ def _faithfulness(work: _Work) -> Result:
 
 
 def _certificate(work: _Work) -> Result:
-    options = work.recalled.arguments.get("options", {})
+    options = work.reloaded.arguments.get("options", {})
     found = evaluation.certify(
         work.discovery,
         work.mask,
@@ -291,30 +291,30 @@ def _specification(work: _Work) -> Result:
     found = evaluation.specifications(
         problems, work.mask, seed=work.settings.seed, recorder=work.recorder, progress=work.step
     )
-    own = {"prompts": "discovery", "ablation": work.recalled.ablation, "direction": "noising"}
+    own = {"prompts": "discovery", "ablation": work.reloaded.ablation, "direction": "noising"}
     return asdict(found) | {
-        "own": own | {"granularity": "edges", "metric": work.recalled.metric.name},
+        "own": own | {"granularity": "edges", "metric": work.reloaded.metric.name},
         "n_prompts": {name: problem.batch.n for name, problem in problems.items()},
     }
 
 
 def _stability(work: _Work) -> Result:
-    recalled, graph, passes = work.recalled, work.problem.model.graph, list[int | None]()
-    method = recalled.arguments["method"]
+    reloaded, graph, passes = work.reloaded, work.problem.model.graph, list[int | None]()
+    method = reloaded.arguments["method"]
     if method is None:
         raise RunError("the circuit doesn't say which method found it, so it can't be found again")
-    options = check_options(get_method(method), recalled.arguments.get("options", {}))
+    options = check_options(get_method(method), reloaded.arguments.get("options", {}))
 
     def discover(problem: Problem) -> Circuit:
         circuit = _found_again(work, problem, method, options)
         passes.append(circuit.provenance["forward_passes"])
         return circuit
 
-    first = recalled.arguments["seed"] + 1
-    again = recalled.problem(seed=first).batch
+    first = reloaded.arguments["seed"] + 1
+    again = reloaded.problem(seed=first).batch
     if again.n_shared(work.discovery.batch) == again.n:
         raise RunError("the task gives the same prompts for every seed, so there are no others to find the circuit on")
-    problems = (recalled.problem(seed=first + i) for i in range(work.k))
+    problems = (reloaded.problem(seed=first + i) for i in range(work.k))
     masks = evaluation.rediscover(problems, discover, progress=lambda done: work.step(done, work.k))
     found, near = evaluation.stability(graph, masks), [evaluation.jaccard(work.mask, mask) for mask in masks]
     kept = found.frequency.nonzero().tolist()
@@ -335,15 +335,15 @@ def _stability(work: _Work) -> Result:
 
 def _found_again(work: _Work, problem: Problem, method: str, options: Mapping[str, Any]) -> Circuit:
     """The circuit that the method finds in this problem; kept on disk for the next time."""
-    recalled, graph = work.recalled, problem.model.graph
+    reloaded, graph = work.reloaded, problem.model.graph
     made_of = {
         "method": method,
         "options": dict(options),
         "seed": problem.seed,
-        "metric": recalled.metric.name,
-        "ablation": recalled.ablation,
+        "metric": reloaded.metric.name,
+        "ablation": reloaded.ablation,
         "prompts_sha256": problem.batch.fingerprint,
-        "weights_sha256": recalled.identity["weights_sha256"],
+        "weights_sha256": reloaded.identity["weights_sha256"],
         "versions": versions(),
     }
     key = fingerprint(made_of)
@@ -352,10 +352,10 @@ def _found_again(work: _Work, problem: Problem, method: str, options: Mapping[st
         before = Circuit.load(path, graph)
         if before.provenance.get("fingerprint") == key:
             return before
-    with _journal(work, f"stability-seed-{problem.seed}", key) as journal:
-        found: Found = get_method(method).search(problem, journal=journal, **options)
+    with _checkpoint(work, f"stability-seed-{problem.seed}", key) as checkpoint:
+        found: DiscoveryResult = get_method(method).search(problem, checkpoint=checkpoint, **options)
     passes = found.cost.get("forward_passes")
-    origin = made_of | {"task": recalled.task.name, "model": problem.model.name, "fingerprint": key}
+    origin = made_of | {"task": reloaded.task.name, "model": problem.model.name, "fingerprint": key}
     circuit = Circuit(graph, found.mask, found.scores, origin | {"forward_passes": passes}, found.score_kind)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -452,11 +452,11 @@ def evaluate(
     with shown(progress) as tell:
         if tell is not None:
             tell(Progress(0, 0, stage="loading the model"))
-        recalled = recall(run, **world)
-        place = (recalled.beside if out is None else Path(out).expanduser()) if save else None
+        reloaded = reload(run, **world)
+        place = (reloaded.beside if out is None else Path(out).expanduser()) if save else None
         if place is not None:
             check_writable(place)
-        default = N_HELD_OUT if prompts == "held-out" else recalled.arguments["n"]
+        default = N_HELD_OUT if prompts == "held-out" else reloaded.arguments["n"]
         settings = Settings(
             prompts=prompts,
             n=default if n is None else n,
@@ -467,9 +467,9 @@ def evaluate(
             epsilon=epsilon,
             q=q,
             correction=correction,
-            tau=recalled.tau if tau is None else tau,
+            tau=reloaded.tau if tau is None else tau,
         )
-        work = _Work(recalled, settings, stability, tell)
+        work = _Work(reloaded, settings, stability, tell)
         report = _opening(work)
         if place is not None:
             work.folder = EvaluationFolder(place, report["fingerprint"], resume=resume)
@@ -480,19 +480,19 @@ def evaluate(
             if known and "left_out" not in known and (name != "stability" or known.get("k") == stability):
                 continue
             work.part, work.place = name, (i, len(chosen))
-            with _journal(work, name) as journal:
-                work.recorder = Recorder(journal)
+            with _checkpoint(work, name) as checkpoint:
+                work.recorder = Recorder(checkpoint)
                 report["parts"][name] = _measured(work)
                 if work.folder is not None:
                     report["parts"] = work.folder.keep(report)
         report["parts"] = {name: report["parts"][name] for name in PARTS if name in report["parts"]}
-        found = Evaluation(recalled.circuit, report)
+        found = Evaluation(reloaded.circuit, report)
         return found if work.folder is None else work.folder.finish(found)
 
 
-def _journal(work: _Work, name: str, fingerprint: str | None = None) -> AbstractContextManager[Any]:
+def _checkpoint(work: _Work, name: str, fingerprint: str | None = None) -> AbstractContextManager[Any]:
     """Where what is measured in the block is kept, so that an interrupted one goes on there."""
-    return nullcontext() if work.folder is None else work.folder.journal(name, fingerprint)
+    return nullcontext() if work.folder is None else work.folder.checkpoint(name, fingerprint)
 
 
 def _measured(work: _Work) -> Result:
@@ -510,14 +510,14 @@ def _measured(work: _Work) -> Result:
 
 def _opening(work: _Work) -> dict[str, Any]:
     """What the report says of circuit, model and prompts, and the fingerprint of all that decides its numbers."""
-    recalled, settings, graph = work.recalled, work.settings, work.circuit.graph
+    reloaded, settings, graph = work.reloaded, work.settings, work.circuit.graph
     scores = b"" if work.circuit.scores is None else work.circuit.scores.numpy().tobytes()
     digest = hashlib.sha256(work.mask.numpy().tobytes() + scores).hexdigest()
     identity = {
         "circuit_sha256": digest,
-        "arguments": dict(recalled.arguments),
-        "metric": recalled.metric.name,
-        "model": dict(recalled.identity),
+        "arguments": dict(reloaded.arguments),
+        "metric": reloaded.metric.name,
+        "model": dict(reloaded.identity),
         "settings": asdict(settings),
         "prompts_sha256": {"evaluation": work.problem.batch.fingerprint, "discovery": work.discovery.batch.fingerprint},
         "versions": versions(),
@@ -530,8 +530,8 @@ def _opening(work: _Work) -> dict[str, Any]:
             "n_nodes": len(work.circuit.nodes),
             "flipped_scores": bool(work.circuit.provenance.get("flipped_scores", False)),
         },
-        "task": recalled.task.name,
-        "ablation": recalled.ablation,
+        "task": reloaded.task.name,
+        "ablation": reloaded.ablation,
         "prompts": work.prompts,
         **identity,
         "warnings": list(work.warnings),

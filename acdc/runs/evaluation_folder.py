@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from acdc.errors import ACDCError, FileError
 from acdc.evaluation.report import PART_SCHEMAS, load_report
 from acdc.files import write_json
-from acdc.runs.checkpoint import FileJournal
+from acdc.runs.checkpoint import FileCheckpoint
 from acdc.runs.evaluation_report import WRITTEN, Evaluation, write_evaluation
 
 __all__ = ["REPORT", "EvaluationFolder"]
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 REPORT, LOCK, UNFINISHED = "evaluation.json", ".evaluation.lock", "unfinished"
 DAMAGED, EARLIER = "evaluation.damaged.json", "earlier"
 WAIT = 120  # seconds for which another process may write the report and its figures
-Parts = dict[str, dict[str, Any]]
+ModelComponents = dict[str, dict[str, Any]]
 
 
 class EvaluationFolder:
@@ -44,17 +44,17 @@ class EvaluationFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(f"can't make the folder {path}: {error.strerror or error}") from None
-        self._ignored: Parts = {}
+        self._ignored: ModelComponents = {}
         if not resume:
             with self._locked():
                 self._ignored = self._parts()
 
-    def parts(self) -> Parts:
+    def parts(self) -> ModelComponents:
         """The parts of this evaluation that are finished, by whatever process."""
         with self._locked():
             return self._parts()
 
-    def keep(self, report: Mapping[str, Any]) -> Parts:
+    def keep(self, report: Mapping[str, Any]) -> ModelComponents:
         """Write the report together with the parts that are there already; these and its own."""
         with self._locked():
             parts = self._merged(report["parts"])
@@ -72,8 +72,8 @@ class EvaluationFolder:
         return Evaluation(written.circuit, written.report, self.path, (self.path / REPORT, *written.files))
 
     @contextmanager
-    def journal(self, name: str, fingerprint: str | None = None) -> Iterator[FileJournal | None]:
-        """A journal of what is measured in the block; it stays where the block is interrupted, so that the next one
+    def checkpoint(self, name: str, fingerprint: str | None = None) -> Iterator[FileCheckpoint | None]:
+        """A checkpoint of what is measured in the block; it stays where the block is interrupted, so that the next one
         of this name and fingerprint goes on there. None where another process holds it, or it can't be written."""
         fingerprint = fingerprint or self.fingerprint
         path = self.path / UNFINISHED / f"{name}-{fingerprint[:12]}.jsonl"
@@ -81,20 +81,20 @@ class EvaluationFolder:
             path.parent.mkdir(exist_ok=True)
             if not self.resume:
                 path.unlink(missing_ok=True)
-            journal = FileJournal(path, fingerprint)
+            checkpoint = FileCheckpoint(path, fingerprint)
         except (ACDCError, OSError) as error:
             logger.info("what %s measures is not kept for another time: %s", name, error)
             yield None
             return
-        with journal:
+        with checkpoint:
             try:
-                yield journal
+                yield checkpoint
             except FileError:  # it may well be read or written another time
                 raise
             except ACDCError:  # it would fail again in the same place
-                journal.discard()
+                checkpoint.discard()
                 raise
-            journal.discard()
+            checkpoint.discard()
         with suppress(OSError):
             path.parent.rmdir()
 
@@ -112,8 +112,8 @@ class EvaluationFolder:
         finally:
             lock.release()
 
-    def _parts(self) -> Parts:
-        found: Parts = {}
+    def _parts(self) -> ModelComponents:
+        found: ModelComponents = {}
         for folder in (self._earlier(self.fingerprint), self.path):
             report = _report(folder)
             if report is not None and report["fingerprint"] == self.fingerprint:
@@ -139,7 +139,7 @@ class EvaluationFolder:
             raise FileError(f"can't move an earlier evaluation to {place}: {error.strerror or error}") from None
         logger.warning("an evaluation on other prompts or settings lay there; it is kept in %s", place)
 
-    def _merged(self, parts: Parts) -> Parts:
+    def _merged(self, parts: ModelComponents) -> ModelComponents:
         """What is there and these parts; of one that both have, the one here, unless it alone was left out."""
         there = self._parts()
         mine = {name: part for name, part in parts.items() if "left_out" not in part or name not in there}

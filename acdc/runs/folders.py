@@ -11,22 +11,22 @@ from typing import NamedTuple
 
 from acdc.errors import ACDCError, FileError, RunError
 from acdc.files import sweep
-from acdc.runs.checkpoint import FileJournal, clear_journal
+from acdc.runs.checkpoint import FileCheckpoint, clear_checkpoint
 
-__all__ = ["JOURNAL", "RECORD", "Workspace", "check_writable", "discard", "open_workspace", "runs_folder"]
+__all__ = ["CHECKPOINT", "RECORD", "Workspace", "check_writable", "discard", "open_workspace", "runs_folder"]
 
 logger = logging.getLogger(__name__)
 
-JOURNAL, RECORD = "journal.jsonl", "run.json"  # the record is written last: a run that has one is finished
+CHECKPOINT, RECORD = "checkpoint.jsonl", "run.json"  # the record is written last: a run that has one is finished
 LONGEST_NAME = 80
 SETTLED_SECONDS = 60  # a folder that changed later may be a run that is just starting
 
 
 class Workspace(NamedTuple):
-    """A run's folder, and its open journal."""
+    """A run's folder, and its open checkpoint."""
 
     path: Path
-    journal: FileJournal
+    checkpoint: FileCheckpoint
 
 
 def runs_folder(out: str | Path, task: str, model: str, method: str) -> Path:
@@ -58,12 +58,12 @@ def check_writable(folder: Path) -> None:
 
 
 def open_workspace(runs: Path, fingerprint: str, *, resume: bool) -> Workspace:
-    """The newest run of this fingerprint whose journal is still there, if there is one and `resume`, else a new run.
+    """The newest run of this fingerprint whose checkpoint is still there, if there is one and `resume`, else a new run.
 
     What killed processes left among these runs is cleared away.
 
     Raises:
-        FileError: The folder or the journal can't be made.
+        FileError: The folder or the checkpoint can't be made.
     """
     workspace = _left_behind(runs, fingerprint) if resume else None
     if workspace is not None:
@@ -76,17 +76,17 @@ def open_workspace(runs: Path, fingerprint: str, *, resume: bool) -> Workspace:
 
 def discard(workspace: Workspace) -> None:
     """Remove a run that came to nothing."""
-    workspace.journal.discard()
+    workspace.checkpoint.discard()
     if not any(workspace.path.iterdir()):
         workspace.path.rmdir()
 
 
 def _left_behind(runs: Path, fingerprint: str) -> Workspace | None:
-    for path in sorted(runs.glob(f"*/{JOURNAL}"), reverse=True):
+    for path in sorted(runs.glob(f"*/{CHECKPOINT}"), reverse=True):
         if fingerprint[:8] not in path.parent.name:
             continue
         try:
-            return Workspace(path.parent, FileJournal(path, fingerprint))
+            return Workspace(path.parent, FileCheckpoint(path, fingerprint))
         except (ACDCError, BlockingIOError):  # of other arguments, or another process is at it
             continue
     return None
@@ -99,9 +99,9 @@ def _new_workspace(runs: Path, fingerprint: str) -> Workspace:
     except OSError as error:
         raise FileError(f"can't make a folder in {runs}: {error.strerror or error}") from None
     try:
-        return Workspace(folder, FileJournal(folder / JOURNAL, fingerprint))
+        return Workspace(folder, FileCheckpoint(folder / CHECKPOINT, fingerprint))
     except BaseException:
-        (folder / JOURNAL).unlink(missing_ok=True)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         folder.rmdir()
         raise
 
@@ -119,8 +119,8 @@ def _new_folder(runs: Path, run_id: str) -> Path:
 
 
 def _clear_away(runs: Path, own: Path) -> None:
-    """Remove what killed processes left: temporary files, journals of finished runs, and runs that measured nothing."""
-    sweep(own, all_of_them=True)  # its journal is locked, so nobody else writes there
+    """Remove what killed processes left: temporary files, checkpoints of finished runs, runs that measured nothing."""
+    sweep(own, all_of_them=True)  # its checkpoint is locked, so nobody else writes there
     for folder in runs.iterdir():
         if folder == own or folder.is_symlink() or not folder.is_dir():
             continue
@@ -133,9 +133,9 @@ def _clear_away(runs: Path, own: Path) -> None:
 
 def _clear_run(folder: Path) -> None:
     sweep(folder)
-    journal, names = folder / JOURNAL, {path.name for path in folder.iterdir()}
-    if JOURNAL in names and (RECORD in names or len(names) == 1):
-        clear_journal(journal, finished=RECORD in names)
+    checkpoint, names = folder / CHECKPOINT, {path.name for path in folder.iterdir()}
+    if CHECKPOINT in names and (RECORD in names or len(names) == 1):
+        clear_checkpoint(checkpoint, finished=RECORD in names)
     if not any(folder.iterdir()):
         folder.rmdir()
 

@@ -12,7 +12,7 @@ from acdc.ranges import checked
 
 __all__ = ["Option", "check_options", "options_of"]
 
-NOT_OPTIONS = ("journal", "progress")
+NOT_OPTIONS = ("checkpoint", "progress")
 REQUIRED = inspect.Parameter.empty
 
 

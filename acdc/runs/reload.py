@@ -26,7 +26,7 @@ from acdc.runs.records import Provenance
 from acdc.runs.result import CIRCUIT, RunResult, find_run, load_run
 from acdc.task import Task, load_task
 
-__all__ = ["Recalled", "open_circuit", "recall"]
+__all__ = ["ReloadedRun", "open_circuit", "reload"]
 
 DEFAULTS: dict[str, Any] = {
     "task_options": {},
@@ -45,7 +45,7 @@ HASHES = {"weights_sha256": "weights", "config_sha256": "configuration", "tokeni
 
 
 @dataclass(frozen=True, eq=False)
-class Recalled:
+class ReloadedRun:
     """A circuit, and what it was found with.
 
     Attributes:
@@ -120,7 +120,7 @@ def open_circuit(
     return run.circuit, dict(run.record), None if run.path is None else run.path / "evaluation"
 
 
-def recall(
+def reload(
     run: str | Path | RunResult | Circuit,
     *,
     model: Any = None,
@@ -137,7 +137,7 @@ def recall(
     trust_task: bool = False,
     force: bool = False,
     flip_scores: bool = False,
-) -> Recalled:
+) -> ReloadedRun:
     """Load the model and the task of a saved circuit again.
 
     Args:
@@ -194,7 +194,7 @@ def recall(
     }
     if isinstance(task, str):
         used["task"] = task_place(task)
-    return Recalled(
+    return ReloadedRun(
         circuit=circuit,
         arguments=arguments | used,
         model=loaded,

@@ -15,7 +15,7 @@ from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.meaning import shown_ratio
 from acdc.evaluation.predictions import prediction_lines
 from acdc.files import parse_json, read_bytes, validated
-from acdc.runs.folders import JOURNAL, RECORD
+from acdc.runs.folders import CHECKPOINT, RECORD
 from acdc.runs.records import Metrics, Record
 
 __all__ = ["RunResult", "find_run", "find_runs", "load_run", "read_metrics", "read_record"]
@@ -60,7 +60,7 @@ class RunResult:
         if not folder.is_dir():
             raise RunError(f"there is no run folder {str(folder)!r}")
         if not (folder / RECORD).is_file():
-            if (folder / JOURNAL).is_file():
+            if (folder / CHECKPOINT).is_file():
                 raise RunError(f"the run {str(folder)!r} is unfinished; the same command or call again finishes it")
             raise RunError(f"{str(folder)!r} is no run folder: it has no {RECORD}")
         record, metrics = read_record(folder), read_metrics(folder)
@@ -174,7 +174,7 @@ def find_runs(path: str | Path) -> list[Path]:
         raise RunError(
             f"there is no run {str(path)!r}: give a run's folder, a circuit.json, or a folder with runs in it"
         )
-    if (folder / RECORD).is_file() or (folder / JOURNAL).is_file():
+    if (folder / RECORD).is_file() or (folder / CHECKPOINT).is_file():
         return [folder]
     runs = sorted((record.parent for record in folder.rglob(RECORD)), key=lambda run: run.name, reverse=True)
     if not runs:

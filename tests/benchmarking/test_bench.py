@@ -10,7 +10,7 @@ from acdc.benchmarking import bench, benchmark, known_circuits, known_models, ra
 from acdc.benchmarking.ranking import rank
 from acdc.circuits.circuit import Circuit
 from acdc.cli import benchmark as cli
-from acdc.discovery import METHODS, Found, Method
+from acdc.discovery import METHODS, DiscoveryResult, Method
 from acdc.discovery.acdc import acdc
 from acdc.discovery.method import default_metric
 from acdc.errors import RunError, UnknownNameError
@@ -23,19 +23,19 @@ from acdc.task import load_task
 MODEL = "frac-prevs-compiled"
 
 
-def knock_out(problem, *, journal=None, progress=None, sign: float = 1.0) -> Found:
+def knock_out(problem, *, checkpoint=None, progress=None, sign: float = 1.0) -> DiscoveryResult:
     """A method that ranks by exact effects: all that the benchmark needs of a method, without `tau`."""
     graph, state = problem.model.graph, CircuitState(problem)
     rows = [tuple(edge) for edge in graph.edges_mask.nonzero().tolist()]
     scores = torch.full(graph.edges_mask.shape, torch.nan, dtype=torch.float64)
     scores[graph.edges_mask] = sign * (state.losses(rows) - state.loss)
     cost = {"forward_passes": len(rows), "backward_passes": 2}
-    return Found(
+    return DiscoveryResult(
         mask=(scores.abs() > 1).logical_and(graph.edges_mask), scores=scores, score_kind="importance", cost=cost
     )
 
 
-def unable(problem, *, journal=None, progress=None) -> Found:
+def unable(problem, *, checkpoint=None, progress=None) -> DiscoveryResult:
     raise RunError("this method can't work here")
 
 
@@ -50,14 +50,14 @@ def methods(monkeypatch):
     """The registry, with three methods of the test's own."""
     calls: list[str] = []
 
-    def counted(problem, *, journal=None, progress=None) -> Found:
+    def counted(problem, *, checkpoint=None, progress=None) -> DiscoveryResult:
         calls.append("counted")
         return knock_out(problem)
 
     own = [
         Method("acdc", "", "", acdc),
         Method("counted", "", "", counted),
-        Method("wrong-sign", "", "", lambda problem, *, journal=None, progress=None: knock_out(problem, sign=-1)),
+        Method("wrong-sign", "", "", lambda problem, *, checkpoint=None, progress=None: knock_out(problem, sign=-1)),
         Method("unable", "", "", unable),
     ]
     register(monkeypatch, {method.name: method for method in own})
@@ -91,14 +91,14 @@ def test_rows_say_how_well_each_method_recovers_the_circuit(methods) -> None:
     assert rows["acdc"]["ranking_cost"]["forward_passes"] > rows["acdc"]["cost"]["forward_passes"]
 
 
-def half_measured(problem, *, journal=None, progress=None) -> Found:
+def half_measured(problem, *, checkpoint=None, progress=None) -> DiscoveryResult:
     """Effects of every other edge only; of the others, some are kept and some are not."""
     found = knock_out(problem)
     scores, rows = found.scores.clone(), problem.model.graph.edges_mask.nonzero()[::2]
     scores[rows[:, 0], rows[:, 1]] = torch.nan
     mask = torch.zeros_like(found.mask)
     mask[rows[::3, 0], rows[::3, 1]] = True
-    return Found(mask, scores, "effect", {})
+    return DiscoveryResult(mask, scores, "effect", {})
 
 
 def test_compare_finds_the_area_that_the_benchmark_finds(methods, monkeypatch, tmp_path) -> None:

@@ -31,7 +31,7 @@ discover ioi -o out=x => give it as --out
 discover ioi -o task=x => give it as the first argument
 discover ioi -o progress=1 => give it as --quiet
 discover ioi -o task_options=1 => give it as --task-option KEY=VALUE
-discover ioi -o journal=x => unknown option of method 'acdc'
+discover ioi -o checkpoint=x => unknown option of method 'acdc'
 discover ioi -o problem=x => unknown option of method 'acdc'
 discover ioi --tau 1 -o tau=2 => tau is given twice
 discover ioi -o tau=1 -o tau=2 => --option tau is given twice

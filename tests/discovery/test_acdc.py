@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from acdc.discovery.acdc import ORDERS, acdc, edge_order
-from acdc.discovery.method import Found
+from acdc.discovery.method import DiscoveryResult
 from acdc.discovery.tau import threshold
 from acdc.errors import ACDCError
 from acdc.metrics import METRICS
@@ -107,7 +107,7 @@ def test_decisions_that_are_all_alike_are_made_many_at_a_time(tau: float) -> Non
 def test_a_circuit_called_minimal_is_minimal() -> None:
     problem = problem_of("gpt2")
     found = acdc(problem, tau=0.05, sweeps=0, prune=False)
-    assert found.claims["minimal_at_tau"]
+    assert found.guarantees["minimal_at_tau"]
     loss = problem.objective.loss(problem.logits(found.mask)).item()
     for edge in found.mask.nonzero().tolist():
         trial = found.mask.clone()
@@ -132,7 +132,7 @@ def test_pruning_changes_no_loss_and_no_claim_under_any_ablation(family: str, ta
 
     assert torch.equal(found.mask, problem.prune(searched))
     assert loss(found.mask) == pytest.approx(loss(searched), abs=1e-9)
-    assert found.claims["minimal_at_tau"]
+    assert found.guarantees["minimal_at_tau"]
     for edge in found.mask.nonzero().tolist():
         trial = found.mask.clone()
         trial[tuple(edge)] = False
@@ -147,7 +147,7 @@ def test_a_share_of_the_whole_effect_is_that_number() -> None:
     shared, plain = acdc(problem, tau="10%"), acdc(problem, tau=0.1 * effect)
     assert torch.equal(shared.mask, plain.mask)
     assert shared.resolved == {"tau": pytest.approx(0.1 * effect)} and plain.resolved == {}
-    assert shared.evidence["whole_effect"] == plain.evidence["whole_effect"] == pytest.approx(effect)
+    assert shared.diagnostics["whole_effect"] == plain.diagnostics["whole_effect"] == pytest.approx(effect)
 
 
 def test_a_tau_above_the_whole_effect_is_told_before_the_search(caplog: pytest.LogCaptureFixture) -> None:
@@ -169,7 +169,7 @@ def test_no_effect_at_all_is_told_and_has_no_share() -> None:
 
 
 def test_one_sweep_does_not_claim_minimality() -> None:
-    assert not acdc(problem_of("gpt2"), tau=0.05).claims["minimal_at_tau"]
+    assert not acdc(problem_of("gpt2"), tau=0.05).guarantees["minimal_at_tau"]
 
 
 def test_pruning_leaves_only_paths_from_input_to_logits() -> None:
@@ -189,7 +189,7 @@ def test_nothing_of_the_problem_is_changed() -> None:
 
 @dataclass
 class Memory:
-    """A journal that stops the search when it is full."""
+    """A checkpoint that stops the search when it is full."""
 
     room: float = math.inf
     recorded: deque = field(default_factory=deque)
@@ -212,23 +212,23 @@ class Memory:
 @pytest.mark.parametrize("stop", [0, 1, 5])
 def test_a_stopped_search_goes_on_to_the_same_circuit(stop: int) -> None:
     problem, whole = problem_of("gpt2"), Memory()
-    expected = acdc(problem, tau=0.01, sweeps=2, journal=whole)
+    expected = acdc(problem, tau=0.01, sweeps=2, checkpoint=whole)
     stopped = Memory(room=stop)
     with pytest.raises(KeyboardInterrupt):
-        acdc(problem, tau=0.01, sweeps=2, journal=stopped)
+        acdc(problem, tau=0.01, sweeps=2, checkpoint=stopped)
     resumed = Memory(recorded=deque(stopped.written))
-    found = acdc(problem, tau=0.01, sweeps=2, journal=resumed)
+    found = acdc(problem, tau=0.01, sweeps=2, checkpoint=resumed)
     assert torch.equal(found.mask, expected.mask)
     assert torch.equal(found.scores.nan_to_num(9), expected.scores.nan_to_num(9)), "bit for bit"
     assert stopped.written + resumed.written == whole.written, "nothing is measured twice"
-    assert isinstance(found, Found) and not resumed.rejected
+    assert isinstance(found, DiscoveryResult) and not resumed.rejected
 
 
 def test_values_that_do_not_fit_are_measured_again() -> None:
     problem, whole = problem_of("gpt2"), Memory()
-    expected = acdc(problem, tau=0.01, journal=whole)
+    expected = acdc(problem, tau=0.01, checkpoint=whole)
     foreign = Memory(recorded=deque([*whole.written[:3], [0.5] * 99, *whole.written[4:]]))
-    found = acdc(problem, tau=0.01, journal=foreign)
+    found = acdc(problem, tau=0.01, checkpoint=foreign)
     assert torch.equal(found.mask, expected.mask) and foreign.rejected == 1
     assert foreign.written == whole.written[3:]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from acdc.circuits.score_kinds import SCORE_KINDS, words_of
-from acdc.discovery import METHODS, Found
+from acdc.discovery import METHODS, DiscoveryResult
 from acdc.patching.problem import Problem
 from tests.tiny import tiny_batch, tiny_model
 
@@ -32,7 +32,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "format.md"
 
 
 @functools.cache
-def found_by(name: str) -> Found:
+def found_by(name: str) -> DiscoveryResult:
     problem = Problem.make(tiny_model("gpt2"), tiny_batch(), metric="logit_diff", seed=3)
     options = {"steps": 2} if KINDS[name] == "gate" else {} if name == "acdc" else {"n_edges": 9}
     return METHODS[name].search(problem, **options)

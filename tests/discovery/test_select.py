@@ -55,21 +55,21 @@ def test_n_edges_is_the_size_of_what_is_returned(way: str, options: dict, ablati
 
 def test_a_shortfall_is_said_with_its_reason() -> None:
     kept = chosen(n_edges=100, resamples=200)
-    n, allowed = int(kept.mask.sum()), kept.evidence["sign_consistent_edges"]
+    n, allowed = int(kept.mask.sum()), kept.diagnostics["sign_consistent_edges"]
     assert n < 100
     assert kept.warnings[0].startswith(f"the circuit has {n} edges instead of 100: only so many of the {allowed} edges")
 
 
 def test_a_large_graph_has_a_fixed_size_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = problem_of()
-    assert chosen().resolved == {} and "retained" in chosen().evidence
+    assert chosen().resolved == {} and "retained" in chosen().diagnostics
     monkeypatch.setattr(selection, "LARGE", problem.model.graph.n_edges - 1)
     monkeypatch.setattr(selection, "LARGE_SIZE", 11)
     kept = chosen()
     assert int(kept.mask.sum()) == 11 and kept.resolved == {"select": "top-n", "n_edges": 11}
     assert kept.forward_passes == 0
     for options in ({"retention": 0.5}, {"select": "retention"}):
-        assert "retained" in chosen(**options).evidence and chosen(**options).resolved == {}
+        assert "retained" in chosen(**options).diagnostics and chosen(**options).resolved == {}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_retention_keeps_enough_and_one_edge_less_does_not(metric: str, share: f
         return (empty - problem.loss(problem.logits(mask))) / (empty - full)
 
     assert retained(kept.mask) >= share - 1e-12
-    assert kept.evidence["retained"] == pytest.approx(retained(kept.mask), abs=1e-9)
+    assert kept.diagnostics["retained"] == pytest.approx(retained(kept.mask), abs=1e-9)
     order = ranked(graph, found().scores)
     cut = graph.prune if prune else torch.clone
     sizes = [n for n in range(len(order) + 1) if torch.equal(cut(prefix(order, n)), kept.mask)]
@@ -174,7 +174,7 @@ def test_resampling_drops_edges_whose_sign_hangs_on_a_few_prompts() -> None:
     assert torch.equal(kept, consistent(groups.double(), resamples=200, agreement=0.95, seed=1))
     filtered = chosen(n_edges=30, resamples=100, prune=False)
     assert bool((~filtered.mask | consistent(found().groups, resamples=100, seed=3)).all())
-    assert filtered.evidence["sign_consistent_edges"] < problem_of().model.graph.n_edges
+    assert filtered.diagnostics["sign_consistent_edges"] < problem_of().model.graph.n_edges
 
 
 def test_a_method_scores_and_selects() -> None:

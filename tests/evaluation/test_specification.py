@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from acdc.circuits.graph import Graph
-from acdc.discovery import Found
+from acdc.discovery import DiscoveryResult
 from acdc.errors import ACDCError
 from acdc.evaluation import (
     denoised_logits,
@@ -116,10 +116,10 @@ def test_rediscovery_runs_the_method_on_each_problem() -> None:
     problem = problem_of()
     seen = []
 
-    def discover(each: Problem) -> Found:
+    def discover(each: Problem) -> DiscoveryResult:
         seen.append(each.batch.fingerprint)
         scores = torch.zeros(each.model.graph.n_src, each.model.graph.n_dst)
-        return Found(random_circuit(each, seed=len(seen)), scores, "none", {})
+        return DiscoveryResult(random_circuit(each, seed=len(seen)), scores, "none", {})
 
     masks = rediscover([resampled(problem, seed) for seed in (0, 1, 0)], discover)
     assert len(masks) == 3 and seen[0] == seen[2] != seen[1], "a sample is its seed's"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acdc.models import PatchableModel
 from acdc.patching.activations import run
-from acdc.patching.attention import constant, written_by_layer
+from acdc.patching.attention import attn_out, constant
 from acdc.prompts.batch import PromptBatch
 from tests.tiny import CONFIGS, ONE_EACH, KeepDouble, tiny_batch, tiny_model
 
@@ -38,7 +38,7 @@ def test_unmodified_float64_models_differ_by_their_own_rounding_alone(family: st
     """Some go down to float32 in a softmax, or in a norm that acts on a sum of heads."""
     model, batch = tiny_model(family), tiny_batch()
     ours, theirs = run(model, batch, batch.clean).logits, model.reference_logits(batch)
-    rounded = model.hf.config._attn_implementation == "eager" or model.parts.blocks[0].attention.post_norm_eps
+    rounded = model.hf.config._attn_implementation == "eager" or model.components.blocks[0].attention.post_norm_eps
     torch.testing.assert_close(ours, theirs, atol=2e-6 if rounded else 1e-10, rtol=0)
 
 
@@ -74,10 +74,10 @@ def test_the_sources_sum_to_the_residual_stream(family: str) -> None:
             input_ids=batch.clean, attention_mask=mask, position_ids=positions, output_hidden_states=True
         ).hidden_states
     total = clean.outputs.input
-    for layer, block in enumerate(model.parts.blocks):
-        torch.testing.assert_close(clean.before_attention[layer], total)
+    for layer, block in enumerate(model.components.blocks):
+        torch.testing.assert_close(clean.resid_pre[layer], total)
         torch.testing.assert_close(total[batch.attention], stream[layer][batch.attention])
-        total = total + written_by_layer(block.attention, clean.outputs.z[layer]) + clean.outputs.mlp[layer]
+        total = total + attn_out(block.attention, clean.outputs.z[layer]) + clean.outputs.mlp[layer]
         total = total if block.attention.b_O is None else total + constant(block.attention)
     torch.testing.assert_close(clean.final, total)
 
@@ -88,7 +88,7 @@ def test_experts_serve_each_token_alone(family: str) -> None:
     model = tiny_model(family)
     x = torch.randn(3, 5, model.graph.d_model, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        for block in model.parts.blocks:
+        for block in model.components.blocks:
             together = block.mlp(x)
             for packed in (x.flatten(0, 1), x[None], x.flip(0), x[:, :1]):
                 back = {2: lambda y: y.view(x.shape), 4: lambda y: y[0]}.get(packed.ndim, lambda y: y)
@@ -103,7 +103,7 @@ def test_weights_are_views_of_the_model_s_own(family: str) -> None:
     """But for Falcon's queries with several key heads, which no view reaches."""
     model = tiny_model(family)
     own = {parameter.untyped_storage().data_ptr() for parameter in model.hf.parameters()}
-    attention = model.parts.blocks[0].attention
+    attention = model.components.blocks[0].attention
     for name in ("W_Q", "W_K", "W_V", "W_O"):
         viewed = getattr(attention, name).untyped_storage().data_ptr() in own
         assert viewed or (name == "W_Q" and family in ("falcon-gqa", "falcon-one-norm"))

@@ -78,16 +78,16 @@ def test_at_the_whole_model_the_gradient_is_minus_edge_attribution(family: str) 
 
 def nudged_logits(problem: Problem, nudges: dict[str, Tensor]) -> Tensor:
     """The clean run, where each destination reads its input plus its nudge."""
-    model, batch, parts = problem.model, problem.batch, problem.model.parts
+    model, batch, components = problem.model, problem.batch, problem.model.components
     x = problem.clean.outputs.input
-    for layer, block in enumerate(parts.blocks):
+    for layer, block in enumerate(components.blocks):
         before = x
         for h in range(model.graph.n_heads):
-            q, k, v = (block.attention_norm(before + nudges[f"a{layer}.h{h}<{kind}>"]) for kind in "qkv")
+            q, k, v = (block.ln1(before + nudges[f"a{layer}.h{h}<{kind}>"]) for kind in "qkv")
             x = x + naive_head(model, batch, layer, h, q, k, v)
         x = x if block.attention.b_O is None else x + block.attention.b_O
         read = before if model.graph.parallel else x
-        x = x + block.mlp(block.mlp_norm(read + nudges[f"m{layer}"]))
+        x = x + block.mlp(block.ln2(read + nudges[f"m{layer}"]))
     return model.unembed((x + nudges["logits"])[:, -1])
 
 

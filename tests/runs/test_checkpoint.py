@@ -1,4 +1,4 @@
-"""The journal: given back as written, cut off where it is damaged, and never the cause of another circuit."""
+"""The checkpoint: given back as written, cut off where it is damaged, and never the cause of another circuit."""
 
 import errno
 import logging
@@ -12,47 +12,47 @@ from acdc.circuits.circuit import Circuit
 from acdc.discovery import METHODS
 from acdc.errors import FileError, RunError
 from acdc.patching.problem import Problem
-from acdc.runs.checkpoint import FileJournal, clear_journal, is_being_written
+from acdc.runs.checkpoint import FileCheckpoint, clear_checkpoint, is_being_written
 from tests.tiny import tiny_batch, tiny_model
 
 VALUES = [[0.1, -2.5e-300], [1 / 3], [float("inf"), 2.0]]
 
 
 def written(path: Path, *, result: dict | None = None) -> bytes:
-    """The content of a journal with `VALUES`."""
-    with FileJournal(path, "f") as journal:
+    """The content of a checkpoint with `VALUES`."""
+    with FileCheckpoint(path, "f") as checkpoint:
         for values in VALUES:
-            assert journal.next() is None
-            journal.append(values)
+            assert checkpoint.next() is None
+            checkpoint.append(values)
         if result is not None:
-            journal.conclude(result)
+            checkpoint.conclude(result)
     return path.read_bytes()
 
 
 def read(path: Path, fingerprint: str = "f") -> list[list[float]]:
-    with FileJournal(path, fingerprint) as journal:
-        return list(iter(journal.next, None))
+    with FileCheckpoint(path, fingerprint) as checkpoint:
+        return list(iter(checkpoint.next, None))
 
 
 def test_values_come_back_to_the_last_bit_and_the_result_last(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
+    path = tmp_path / "checkpoint"
     written(path, result={"kept": [True]})
     assert read(path) == VALUES
-    with FileJournal(path, "f") as journal:
-        assert journal.result == {"kept": [True]} and journal.recorded == 4
-        journal.forget_result()
-        assert journal.result is None and list(iter(journal.next, None)) == VALUES
-        journal.conclude({"kept": [True]})
+    with FileCheckpoint(path, "f") as checkpoint:
+        assert checkpoint.result == {"kept": [True]} and checkpoint.recorded == 4
+        checkpoint.forget_result()
+        assert checkpoint.result is None and list(iter(checkpoint.next, None)) == VALUES
+        checkpoint.conclude({"kept": [True]})
     with pytest.raises(RunError, match="another run"):
         read(path, "g")
-    assert read(path) == VALUES, "another run's journal is left alone"
+    assert read(path) == VALUES, "another run's checkpoint is left alone"
 
 
 @pytest.mark.parametrize("bad", range(4))
 def test_a_changed_lost_or_moved_line_ends_the_journal_there(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: int
 ) -> None:
-    path = tmp_path / "journal"
+    path = tmp_path / "checkpoint"
     lines = written(path).splitlines(keepends=True)
     damaged = lines[bad].replace(b"0", b"1") if b"0" in lines[bad] else lines[bad].replace(b"3", b"4")
     for others in ([*lines[:bad], damaged, *lines[bad + 1 :]], [*lines[:bad], *lines[bad + 1 :]]):
@@ -60,14 +60,14 @@ def test_a_changed_lost_or_moved_line_ends_the_journal_there(
         path.write_bytes(b"".join(others))
         assert read(path) == VALUES[: max(0, bad - 1)]
         assert (others == lines[:bad]) != ("damaged" in caplog.text), "a line too few at the end can't be seen"
-        with FileJournal(path, "f") as journal:
-            list(iter(journal.next, None))
-            journal.append([7.0])
+        with FileCheckpoint(path, "f") as checkpoint:
+            list(iter(checkpoint.next, None))
+            checkpoint.append([7.0])
         assert read(path) == [*VALUES[: max(0, bad - 1)], [7.0]], "it goes on from there"
 
 
 def test_half_a_line_is_dropped_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "journal"
+    path = tmp_path / "checkpoint"
     content = written(path)
     for cut in range(len(content)):
         path.write_bytes(content[:cut])
@@ -82,40 +82,40 @@ def test_half_a_line_is_dropped_without_a_word(tmp_path: Path, caplog: pytest.Lo
 def test_a_journal_of_an_older_version_or_of_nothing_known_starts_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
-    (tmp_path / "journal").write_bytes(content)
-    assert read(tmp_path / "journal") == []
+    (tmp_path / "checkpoint").write_bytes(content)
+    assert read(tmp_path / "checkpoint") == []
     assert "of another version" in caplog.text
-    assert read(tmp_path / "journal") == []
+    assert read(tmp_path / "checkpoint") == []
 
 
 def test_rejected_values_and_all_after_them_are_forgotten(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
+    path = tmp_path / "checkpoint"
     written(path)
-    with FileJournal(path, "f") as journal:
-        assert [journal.next(), journal.next()] == VALUES[:2]
-        journal.reject()
-        assert journal.next() is None
-        journal.append([9.0])
+    with FileCheckpoint(path, "f") as checkpoint:
+        assert [checkpoint.next(), checkpoint.next()] == VALUES[:2]
+        checkpoint.reject()
+        assert checkpoint.next() is None
+        checkpoint.append([9.0])
     assert read(path) == [VALUES[0], [9.0]]
 
 
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    with FileJournal(path, "f"):
+    path = tmp_path / "checkpoint"
+    with FileCheckpoint(path, "f"):
         assert is_being_written(path)
         with pytest.raises(BlockingIOError):
-            FileJournal(path, "f")
+            FileCheckpoint(path, "f")
         with pytest.raises(BlockingIOError):
-            clear_journal(path, finished=True)
+            clear_checkpoint(path, finished=True)
     assert not is_being_written(path)
-    assert not clear_journal(tmp_path / "journal", finished=False) or not path.exists()
+    assert not clear_checkpoint(tmp_path / "checkpoint", finished=False) or not path.exists()
 
 
 def test_a_journal_that_holds_something_is_cleared_only_when_its_run_is_finished(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
+    path = tmp_path / "checkpoint"
     written(path)
-    assert not clear_journal(path, finished=False) and path.exists()
-    assert clear_journal(path, finished=True) and not path.exists()
+    assert not clear_checkpoint(path, finished=False) and path.exists()
+    assert clear_checkpoint(path, finished=True) and not path.exists()
 
 
 def test_a_full_disk_says_what_to_do_and_keeps_what_was_written(
@@ -124,28 +124,28 @@ def test_a_full_disk_says_what_to_do_and_keeps_what_was_written(
     def full(number: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    path = tmp_path / "journal"
+    path = tmp_path / "checkpoint"
     written(path)
-    with FileJournal(path, "f") as journal:
-        assert list(iter(journal.next, None)) == VALUES
+    with FileCheckpoint(path, "f") as checkpoint:
+        assert list(iter(checkpoint.next, None)) == VALUES
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(FileError, match="No space left on device; what was measured before is kept, so make room"):
-            journal.append([1.0])
+            checkpoint.append([1.0])
     assert read(path) == VALUES
 
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Problem, Path, bytes, Circuit]:
-    """A small real search: its problem, its journal, and the circuit that it finds."""
+    """A small real search: its problem, its checkpoint, and the circuit that it finds."""
     model = tiny_model("gpt2")
     problem = Problem.make(model, tiny_batch(), metric="kl")
-    path = tmp_path_factory.mktemp("search") / "journal"
+    path = tmp_path_factory.mktemp("search") / "checkpoint"
     return problem, path, *found(problem, path)
 
 
 def found(problem: Problem, path: Path) -> tuple[bytes, Circuit]:
-    with FileJournal(path, "f") as journal:
-        result = METHODS["acdc"].search(problem, tau=0.01, speculation=2, journal=journal)
+    with FileCheckpoint(path, "f") as checkpoint:
+        result = METHODS["acdc"].search(problem, tau=0.01, speculation=2, checkpoint=checkpoint)
     return path.read_bytes(), Circuit(problem.model.graph, result.mask, result.scores)
 
 

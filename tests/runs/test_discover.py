@@ -190,7 +190,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     with pytest.raises(KeyboardInterrupt):
         discover(model, Copy, out=tmp_path, progress=stop_after(20), **arguments)
     (unfinished,) = tmp_path.glob("*/*/*/*")
-    assert [path.name for path in unfinished.iterdir()] == ["journal.jsonl"]
+    assert [path.name for path in unfinished.iterdir()] == ["checkpoint.jsonl"]
     with pytest.raises(RunError, match="unfinished"):
         load_run(unfinished)
     before, asked[0] = asked[0], 0
@@ -199,7 +199,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert result.circuit == whole.circuit
     assert before + asked[0] == of_whole, "what was measured is not measured again"
     assert result.cost == whole.cost, "what was measured before counts too"
-    assert not (unfinished / "journal.jsonl").exists()
+    assert not (unfinished / "checkpoint.jsonl").exists()
 
 
 def test_other_arguments_leave_a_stopped_run_alone(model: PatchableModel, tmp_path: Path) -> None:
@@ -208,23 +208,23 @@ def test_other_arguments_leave_a_stopped_run_alone(model: PatchableModel, tmp_pa
     other = discover(model, Copy, n=6, tau=0.03, out=tmp_path)
     anew = discover(model, Copy, n=6, tau=0.02, out=tmp_path, resume=False)
     assert not other.record["resumed"] and not anew.record["resumed"]
-    assert len(list(tmp_path.glob("*/*/*/*/journal.jsonl"))) == 1
+    assert len(list(tmp_path.glob("*/*/*/*/checkpoint.jsonl"))) == 1
 
 
 KILLED = """
 import os, signal, sys
 from acdc.cli import main
-from acdc.runs.checkpoint import FileJournal
+from acdc.runs.checkpoint import FileCheckpoint
 
-append = FileJournal.append
+append = FileCheckpoint.append
 
-def killed(journal, values):
-    append(journal, values)
-    with open(journal.path, "rb") as file:
+def killed(checkpoint, values):
+    append(checkpoint, values)
+    with open(checkpoint.path, "rb") as file:
         if len(file.readlines()) > 30:
             os.kill(os.getpid(), signal.SIGKILL)
 
-FileJournal.append = killed
+FileCheckpoint.append = killed
 main(sys.argv[1:])
 """
 

@@ -23,7 +23,7 @@ from acdc.runs import evaluation_folder
 from acdc.runs.evaluate import PARTS
 from acdc.runs.evaluation_folder import EvaluationFolder
 from acdc.runs.evaluation_report import LINES
-from acdc.runs.reload import recall
+from acdc.runs.reload import reload
 from acdc.runs.result import RunResult
 from tests.evaluation.ground import naive_loss
 from tests.tiny import VOCAB, tiny_model
@@ -139,7 +139,7 @@ def test_a_random_model_s_evaluation_says_that_its_ratios_mean_nothing(run: RunR
 def test_the_certificate_is_that_of_the_run(run: RunResult, model: PatchableModel) -> None:
     found = evaluate(run, model=model, task=Random, only=["certificate"], save=False).part("certificate")
     assert found["tau"] == 0.02 and found["n_edges"] == run.circuit.n_edges
-    problem = recall(run, model=model, task=Random).problem()
+    problem = reload(run, model=model, task=Random).problem()
     weakest = run.circuit.mask
     weakest[run.circuit.graph.parse_edge(found["weakest"])] = False
     rise = naive_loss(problem, weakest) - naive_loss(problem, run.circuit.mask)

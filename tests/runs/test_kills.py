@@ -13,7 +13,7 @@ import pytest
 from acdc import PatchableModel, discover, load_run
 from acdc.circuits.circuit import Circuit
 from acdc.errors import FileError, UnsavedError
-from acdc.runs.checkpoint import FileJournal
+from acdc.runs.checkpoint import FileCheckpoint
 from tests.runs.test_discover import FILES, Copy
 from tests.tiny import tiny_model
 
@@ -67,15 +67,15 @@ def killed_at(point: int, model: PatchableModel, out: Path, told: int | None = N
             if event in TOUCHES and str(arguments[0]).startswith(str(out)):
                 touch()
 
-        def write(journal: FileJournal, value: object) -> None:
+        def write(checkpoint: FileCheckpoint, value: object) -> None:
             """Half a line, a kill, the whole line."""
             if left[0] == 1:
-                journal._file.write(b'["half')
+                checkpoint._file.write(b'["half')
             touch()
-            whole(journal, value)
+            whole(checkpoint, value)
 
-        whole = FileJournal._write
-        FileJournal._write = write
+        whole = FileCheckpoint._write
+        FileCheckpoint._write = write
         sys.addaudithook(audit)
         discover(model, Copy, out=out, **ARGUMENTS)
         if told is not None:
@@ -147,12 +147,14 @@ def test_a_full_disk_loses_nothing(model: PatchableModel, circuit: Circuit, tmp_
         discover(model, Copy, out=tmp_path, **ARGUMENTS)
 
     assert in_child(work) == 3, "an error that tells what couldn't be written"
-    journals = [path.read_bytes() for path in tmp_path.rglob("journal.jsonl")]
-    assert all(content.endswith(b"\n") for content in journals), "no half line"
-    assert size < 100 or len(journals) == 1
-    measured = journals[0].count(b"\n") if journals else 0
+    checkpoints = [path.read_bytes() for path in tmp_path.rglob("checkpoint.jsonl")]
+    assert all(content.endswith(b"\n") for content in checkpoints), "no half line"
+    assert size < 100 or len(checkpoints) == 1
+    measured = checkpoints[0].count(b"\n") if checkpoints else 0
     assert in_child(work) == 3
-    assert [path.read_bytes().count(b"\n") for path in tmp_path.rglob("journal.jsonl")] == [measured] * len(journals)
+    assert [path.read_bytes().count(b"\n") for path in tmp_path.rglob("checkpoint.jsonl")] == [measured] * len(
+        checkpoints
+    )
     check_finished(model, tmp_path, circuit)
 
 
@@ -165,7 +167,7 @@ def test_a_result_that_cannot_be_written_is_in_the_error_and_is_written_later_wi
     for method in ("acdc", "eap"):
         with monkeypatch.context() as patch:
             patch.setattr("acdc.runs.discover.write_json", full)
-            with pytest.raises(UnsavedError, match="No space left on device; what was found is in the journal") as told:
+            with pytest.raises(UnsavedError, match=r"No space left .*; what was found is in the checkpoint") as told:
                 discover(model, Copy, method=method, metric="logit_diff", n=4, out=tmp_path)
         with monkeypatch.context() as patch:
             patch.setattr("acdc.runs.discover._Run.search", None)
@@ -179,12 +181,12 @@ def test_a_run_killed_between_its_record_and_the_clean_up_is_not_made_again(
     model: PatchableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(FileJournal, "discard", FileJournal.close)
+        patch.setattr(FileCheckpoint, "discard", FileCheckpoint.close)
         first = discover(model, Copy, out=tmp_path, **ARGUMENTS)
     monkeypatch.setattr("acdc.runs.discover._Run.search", None)
     again = discover(model, Copy, out=tmp_path, **ARGUMENTS)
     assert again.path == first.path and again.record == load_run(first.path).record
-    assert not (first.path / "journal.jsonl").exists()
+    assert not (first.path / "checkpoint.jsonl").exists()
 
 
 def test_what_killed_runs_left_is_cleared_away_and_nothing_else(model: PatchableModel, tmp_path: Path) -> None:
@@ -194,14 +196,14 @@ def test_what_killed_runs_left_is_cleared_away_and_nothing_else(model: Patchable
     dead = max(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()) + 10_000
     for name, process in (("measured", dead), ("mine", os.getpid())):
         (runs / name / f".circuit.json.{process}.tmp").write_bytes(b"half")
-    FileJournal(runs / "header" / "journal.jsonl", "f").close()
-    with FileJournal(runs / "measured" / "journal.jsonl", "f") as journal:
-        journal.append([1.0])
-    with FileJournal(runs / "busy" / "journal.jsonl", "f"):
+    FileCheckpoint(runs / "header" / "checkpoint.jsonl", "f").close()
+    with FileCheckpoint(runs / "measured" / "checkpoint.jsonl", "f") as checkpoint:
+        checkpoint.append([1.0])
+    with FileCheckpoint(runs / "busy" / "checkpoint.jsonl", "f"):
         for folder in runs.iterdir():
             if folder.name != "new":
                 os.utime(folder, (1, 1))
         result = discover(model, Copy, out=tmp_path, **ARGUMENTS)
     assert {path.name for path in runs.iterdir()} == {"measured", "busy", "new", "mine", result.path.name}
-    assert [path.name for path in (runs / "measured").iterdir()] == ["journal.jsonl"]
+    assert [path.name for path in (runs / "measured").iterdir()] == ["checkpoint.jsonl"]
     assert len(list((runs / "mine").iterdir())) == 1, "that process lives"

@@ -22,7 +22,7 @@ from acdc.errors import ACDCError, FileError, RunError, TaskError
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptBatch
 from acdc.runs.prompt_file import read_prompts, write_prompts
-from acdc.runs.reload import recall
+from acdc.runs.reload import reload
 from tests.circuits.formats.test_fuzz import changed_bytes, changed_value
 from tests.tiny import CONFIGS, NumberTokenizer, tiny_model
 
@@ -77,9 +77,9 @@ def test_what_stands_before_prompts_is_recorded_and_taken_up_again(hf, tmp_path:
     result = discover(model, Shuffled, n=8, bos=bos, tau=0.05, out=tmp_path)
     assert result.arguments["bos"] is bos and result.record["prompts"]["before"] == before
     assert result.circuit.provenance["bos"] is bos
-    again, warning = recall(result.path, model=model, task=Shuffled).discovery_problem()
+    again, warning = reload(result.path, model=model, task=Shuffled).discovery_problem()
     assert warning is None and again.batch.clean[0, : again.batch.n_pos - 3].tolist() == [0] * len(before)
-    other = recall(result.path, model=model, task=Shuffled, bos=not before).problem()
+    other = reload(result.path, model=model, task=Shuffled, bos=not before).problem()
     assert other.batch.n_pos != again.batch.n_pos
 
 
@@ -89,7 +89,7 @@ def test_a_task_that_fell_short_gives_the_same_prompts_again(hf, tmp_path: Path)
     result = discover(model, Shuffled, n=50, tau=0.05, out=tmp_path)
     assert result.arguments["n"] == 9 and result.arguments["n_asked"] == 50
     for run in (result.path, result.path / "circuit.json", result.circuit):
-        problem, warning = recall(run, model=model, task=Shuffled).discovery_problem()
+        problem, warning = reload(run, model=model, task=Shuffled).discovery_problem()
         assert warning is None and problem.batch.fingerprint == result.record["prompts_sha256"]
     report = evaluate(result.path, model=model, task=Shuffled, only=["faithfulness"], save=False).report
     assert report["prompts"]["n_seen"] == 0 and report["prompts"]["n"] == 3
@@ -191,7 +191,7 @@ def test_a_run_is_measured_again_on_the_prompts_that_it_has_kept(
     result = discover(model, Shuffled, tau=0.05, out=tmp_path)
     assert result.arguments["n"] == 9
     monkeypatch.setattr(Shuffled, "pairs", lambda self, tokenizer, n, rng: rng.sample(PAIRS[:8], min(n, 8)))
-    problem, warning = recall(result.path, model=model).discovery_problem()
+    problem, warning = reload(result.path, model=model).discovery_problem()
     assert problem.batch.fingerprint == result.record["prompts_sha256"]
     assert "those that the run has kept (prompts.jsonl)" in warning
 

@@ -21,7 +21,7 @@ from acdc import discover, load_run
 from acdc.cli import main
 from acdc.errors import ACDCError, FileError
 from acdc.runs.catalog import list_runs
-from acdc.runs.checkpoint import FileJournal
+from acdc.runs.checkpoint import FileCheckpoint
 from acdc.runs.result import RunResult
 from tests.runs.test_discover import Copy, stop_after
 from tests.tiny import tiny_model
@@ -135,7 +135,7 @@ def test_runs_are_listed_newest_first_with_unfinished_and_damaged_ones(
     (runs / "20290101T000000Z-damaged" / "run.json").write_text("{}")
     with pytest.raises(KeyboardInterrupt):
         discover(tiny_model("gpt2"), Copy, n=4, tau=0.01, out=tmp_path, progress=stop_after(3))
-    with FileJournal(next(runs.glob("*/journal.jsonl")), json.loads(_header(runs))["fingerprint"]):
+    with FileCheckpoint(next(runs.glob("*/checkpoint.jsonl")), json.loads(_header(runs))["fingerprint"]):
         assert [each.state for each in list_runs(tmp_path)] == ["finished", "damaged", "running"]
     found = list_runs(tmp_path)
     assert [each.state for each in found] == ["finished", "damaged", "unfinished"]
@@ -152,7 +152,7 @@ def test_runs_are_listed_newest_first_with_unfinished_and_damaged_ones(
 
 
 def _header(runs: Path) -> str:
-    line = next(runs.glob("*/journal.jsonl")).read_text().splitlines()[0]
+    line = next(runs.glob("*/checkpoint.jsonl")).read_text().splitlines()[0]
     return json.dumps(json.loads(line)[1])
 
 
@@ -179,13 +179,13 @@ def test_a_request_to_end_is_obeyed_as_ctrl_c_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "acdc", "discover", "ioi", "--n", "40", "--tau", "0.001", "-o", "speculation=1"]
     process = subprocess.Popen([*command, "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not any(path.stat().st_size > 400 for path in tmp_path.rglob("journal.jsonl")):
+    while not any(path.stat().st_size > 400 for path in tmp_path.rglob("checkpoint.jsonl")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
     assert "stopped; the same command goes on from here" in process.stderr.read()
-    assert len(list(tmp_path.rglob("journal.jsonl"))) == 1 and not list(tmp_path.rglob("run.json"))
+    assert len(list(tmp_path.rglob("checkpoint.jsonl"))) == 1 and not list(tmp_path.rglob("run.json"))
 
 
 def test_files_of_several_runs_are_not_read_as_one(run: RunResult, tmp_path: Path) -> None:

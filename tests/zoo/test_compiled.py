@@ -83,7 +83,7 @@ def test_the_true_circuit_alone_does_as_the_model_does(name: str) -> None:
 def test_acdc_recovers_the_true_circuit_exactly(name: str, seed: int, tau: float, metric: str) -> None:
     found = acdc(problem_of(name, seed, metric=metric), tau=tau, sweeps=0, prune=False)
     assert problem_of(name).model.graph.edge_names(found.mask) == list(truth_of(name).edges)
-    assert found.claims["minimal_at_tau"]
+    assert found.guarantees["minimal_at_tau"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -92,7 +92,7 @@ def test_idle_nodes_do_write(name: str) -> None:
     problem = problem_of(name)
     nodes = SCRIPTS[name].model()
     for layer, z in enumerate(problem.clean.outputs.z):
-        W_O = problem.model.parts.blocks[layer].attention.W_O
+        W_O = problem.model.components.blocks[layer].attention.W_O
         written = torch.einsum("hbpe,hed->hbpd", z, W_O).flatten(1).norm(dim=1)
         assert bool((written > 0.1).all())
     for mlp in nodes.mlps:

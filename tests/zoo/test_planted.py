@@ -71,7 +71,7 @@ def test_the_weights_are_trained_and_other_nodes_are_alive(task: str) -> None:
     """No node is silent: discovery has something to reject."""
     problem = problem_of(task)
     for layer, z in enumerate(problem.clean.outputs.z):
-        written = torch.einsum("hbpe,hed->hbpd", z, problem.model.parts.blocks[layer].attention.W_O)
+        written = torch.einsum("hbpe,hed->hbpd", z, problem.model.components.blocks[layer].attention.W_O)
         assert bool((written.flatten(1).norm(dim=1) > 1e-3).all())
 
 

@@ -71,7 +71,7 @@ def test_acdc_recovers_the_compiled_circuit_exactly(metric: str, tau: float, see
     problem = Problem.make(model, load_task("induction").batch(model.tokenizer, 20, seed), metric=metric)
     found = acdc(problem, tau=tau, sweeps=0, prune=False)
     assert model.graph.edge_names(found.mask) == list(truth.edges)
-    assert found.claims["minimal_at_tau"]
+    assert found.guarantees["minimal_at_tau"]
 
 
 def test_the_compiled_model_is_what_its_script_makes() -> None:

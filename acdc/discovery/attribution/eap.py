@@ -12,7 +12,7 @@ Reference: Syed, Rager, Conmy 2023, Attribution Patching Outperforms Automated C
 from collections.abc import Callable
 
 from acdc.discovery.attribution.scores import EdgeScores, check_gradient
-from acdc.patching.gradient.attribution import MEMORY, Piece, Point, edge_effects
+from acdc.patching.gradient.attribution import MEMORY, Microbatch, Point, edge_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes
@@ -41,7 +41,7 @@ def eap(
     return EdgeScores(groups.sum(0), "estimated effect", {"forward_passes": 2, "backward_passes": 1}, groups=groups)
 
 
-def at_clean(piece: Piece) -> list[Point]:
+def at_clean(piece: Microbatch) -> list[Point]:
     """The clean run alone."""
     return [Point(1.0, piece.clean)]
 

@@ -26,7 +26,7 @@ import numpy as np
 from acdc.discovery.attribution.eap import noting
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.errors import RunError
-from acdc.patching.gradient.attribution import MEMORY, Piece, Point, edge_effects
+from acdc.patching.gradient.attribution import MEMORY, Microbatch, Point, edge_effects
 from acdc.patching.gradient.backward import forward, summed_loss
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
@@ -63,9 +63,9 @@ def eap_ig_inputs(
     groups = edge_effects(problem, path, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
     scores = groups.sum(0)
     effect = path.ablated_loss / problem.batch.n - problem.loss(problem.clean.logits)
-    evidence = off(float(scores[0].nansum()), effect)
+    diagnostics = off(float(scores[0].nansum()), effect)
     cost = {"forward_passes": steps + 3, "backward_passes": steps}
-    return EdgeScores(scores, "estimated effect", cost, evidence, groups)
+    return EdgeScores(scores, "estimated effect", cost, diagnostics, groups)
 
 
 def nodes(quadrature: Quadrature, steps: int) -> list[tuple[float, float]]:
@@ -97,7 +97,7 @@ class InputPath:
     points: list[tuple[float, float]]
     ablated_loss: float = 0.0
 
-    def __call__(self, piece: Piece) -> Iterator[Point]:
+    def __call__(self, piece: Microbatch) -> Iterator[Point]:
         end = forward(piece.part, piece.input + piece.change.input)
         self.ablated_loss += float(summed_loss(piece.part, end.final[:, -1]))
         del end

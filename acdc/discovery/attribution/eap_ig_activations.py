@@ -26,9 +26,9 @@ from acdc.circuits.graph import Graph
 from acdc.discovery.attribution.eap import noting
 from acdc.discovery.attribution.eap_ig import Quadrature, nodes
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.patching.attention import written_by_layer
-from acdc.patching.gradient.attribution import MEMORY, Piece, Point, edge_effects
-from acdc.patching.gradient.backward import Streams, forward, summed_loss
+from acdc.patching.attention import attn_out
+from acdc.patching.gradient.attribution import MEMORY, Microbatch, Point, edge_effects
+from acdc.patching.gradient.backward import ResidualStreams, forward, summed_loss
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Steps
@@ -65,8 +65,8 @@ def eap_ig_activations(
     groups = edge_effects(problem, found, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
     scores, n_components = groups.sum(0), 2 * graph.n_layers + 1
     cost = {"forward_passes": 2 + n_components * (steps + (paths == "own")), "backward_passes": n_components * steps}
-    evidence = found.completeness(problem, scores) if paths == "own" else {}
-    return EdgeScores(scores, "estimated effect", cost, evidence, groups)
+    diagnostics = found.completeness(problem, scores) if paths == "own" else {}
+    return EdgeScores(scores, "estimated effect", cost, diagnostics, groups)
 
 
 class Component(NamedTuple):
@@ -99,7 +99,7 @@ class _Paths:
     own: bool
     ablated_losses: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, piece: Piece) -> Iterator[Point]:
+    def __call__(self, piece: Microbatch) -> Iterator[Point]:
         found = components(piece.part.model.graph)
         for component in found:
             change = change_of(piece, component)
@@ -126,17 +126,17 @@ class _Paths:
         return {"completeness_error": misses[worst], "worst_component": worst}
 
 
-def change_of(piece: Piece, component: Component) -> Float[Tensor, "batch pos d_model"]:
+def change_of(piece: Microbatch, component: Component) -> Float[Tensor, "batch pos d_model"]:
     """`ablated - clean` of a component's output in the residual stream."""
     if component.kind == "input":
         return piece.change.input
     if component.kind == "mlp":
         return piece.change.mlp[component.layer]
-    attention = piece.part.model.parts.blocks[component.layer].attention
-    return written_by_layer(attention, piece.change.z[component.layer])
+    attention = piece.part.model.components.blocks[component.layer].attention
+    return attn_out(attention, piece.change.z[component.layer])
 
 
-def run_with(piece: Piece, component: Component, change: Float[Tensor, "batch pos d_model"]) -> Streams:
+def run_with(piece: Microbatch, component: Component, change: Float[Tensor, "batch pos d_model"]) -> ResidualStreams:
     """The clean run with one component's output changed, from there on."""
     part, clean, layer = piece.part, piece.clean, component.layer
     if component.kind == "input":

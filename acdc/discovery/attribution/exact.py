@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.discovery.method import Journal, recorded
+from acdc.discovery.method import Checkpoint, recorded
 from acdc.errors import RunError
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
@@ -29,7 +29,7 @@ def exact(
     problem: Problem,
     *,
     memory: Bytes = 256 * 2**20,
-    journal: Journal | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:
     """Score every edge by the rise of the loss when it alone is removed.
@@ -46,11 +46,11 @@ def exact(
     scores = np.full((graph.n_src, graph.n_dst), np.nan)
     done = 0
     for edges in _chunks(state, memory):
-        losses = recorded(journal, len(edges))
+        losses = recorded(checkpoint, len(edges))
         if losses is None:
             losses = state.losses(edges).tolist()
-            if journal is not None:
-                journal.append(losses)
+            if checkpoint is not None:
+                checkpoint.append(losses)
         if any(math.isnan(loss) for loss in losses):
             raise RunError(f"the loss becomes NaN near {graph.edge_name(*edges[0])}; use a wider dtype")
         for edge, loss in zip(edges, losses, strict=True):

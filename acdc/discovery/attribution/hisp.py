@@ -21,8 +21,8 @@ from acdc.circuits.graph import Graph
 from acdc.discovery.attribution.eap import at_clean, noting
 from acdc.discovery.attribution.nodes import lift
 from acdc.discovery.attribution.scores import EdgeScores, check_gradient
-from acdc.patching.activations import Outputs
-from acdc.patching.gradient.attribution import MEMORY, Piece, node_effects
+from acdc.patching.activations import NodeOutputs
+from acdc.patching.gradient.attribution import MEMORY, Microbatch, node_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes
@@ -57,11 +57,11 @@ def hisp(
     return EdgeScores(lift(graph, importance), "importance", {"forward_passes": 2, "backward_passes": 1})
 
 
-def _activation(piece: Piece) -> Outputs:
+def _activation(piece: Microbatch) -> NodeOutputs:
     return piece.clean_outputs
 
 
-def _change(piece: Piece) -> Outputs:
+def _change(piece: Microbatch) -> NodeOutputs:
     return piece.change
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from acdc.circuits.graph import QKV
 from acdc.discovery.attribution.eap import noting
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.patching.gradient.attribution import MEMORY, Piece, n_pieces, pieces
+from acdc.patching.gradient.attribution import MEMORY, Microbatch, n_pieces, pieces
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes
@@ -47,7 +47,7 @@ def ifr(problem: Problem, *, memory: Bytes = MEMORY, progress: Callable[[Progres
     return EdgeScores(scores, "share", {"forward_passes": 1, "backward_passes": 0})
 
 
-def _add(piece: Piece, total: Float64[Tensor, "src dst"], tokens: Float64[Tensor, " dst"]) -> None:
+def _add(piece: Microbatch, total: Float64[Tensor, "src dst"], tokens: Float64[Tensor, " dst"]) -> None:
     """Add a piece's shares and numbers of tokens to the sums."""
     graph, real = piece.part.model.graph, piece.part.batch.attention.flatten().nonzero()[:, 0]
     for layer in range(graph.n_layers):
@@ -69,7 +69,7 @@ def _add(piece: Piece, total: Float64[Tensor, "src dst"], tokens: Float64[Tensor
 
 
 def _shares(
-    piece: Piece, x: Float[Tensor, "rows d_model"], n_src: int, rows: Tensor
+    piece: Microbatch, x: Float[Tensor, "rows d_model"], n_src: int, rows: Tensor
 ) -> tuple[Float64[Tensor, " src"], float]:
     """Shares of the first sources in `x`, summed over tokens, and the number of tokens that count."""
     found, block = [], piece.source_block

@@ -23,14 +23,14 @@ class EdgeScores:
             removing the edge makes the loss worse.
         kind: What the scores are: see `acdc.circuits.score_kinds`.
         cost: What it took: `forward_passes` and `backward_passes`, in whole batches.
-        evidence: What the scorer says of its own accuracy, like `completeness_error`.
+        diagnostics: What the scorer says of its own accuracy, like `completeness_error`.
         groups: The same from groups of prompts apart, adding up to `scores`; for resampling. None if not asked for.
     """
 
     scores: Float[Tensor, "src dst"]
     kind: ScoreKind
     cost: Mapping[str, int | float]
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
     groups: Float[Tensor, "groups src dst"] | None = None
 
 

@@ -19,7 +19,7 @@ from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
 from acdc.discovery.masks.training import Schedule, Target, train
-from acdc.discovery.method import Found, Journal
+from acdc.discovery.method import Checkpoint, DiscoveryResult
 from acdc.discovery.select import first, ranked
 from acdc.discovery.take import take
 from acdc.errors import RunError
@@ -49,9 +49,9 @@ def edge_pruning(
     warm_start: Annotated[str, Checked(lambda name: name == "none" or get_scorer(name))] = "none",
     prune: bool = True,
     memory: Bytes = 2**30,
-    journal: Journal | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Found:
+) -> DiscoveryResult:
     """Find a circuit of a given size by edge pruning.
 
     Args:
@@ -94,18 +94,18 @@ def edge_pruning(
     gates = EdgeGates(graph, with_nodes=node_sparsity is not None)
     start = initial_log_odds(gates, _warm_scores(problem, warm_start))
     pressure = Target(targets, warmup=int(warmup * steps))
-    trained = train(problem, gates, start, pressure, schedule, journal=journal, progress=progress)
+    trained = train(problem, gates, start, pressure, schedule, checkpoint=checkpoint, progress=progress)
     log_odds = gates.log_odds(trained.log_alpha)
     order = ranked(graph, log_odds, signed=True)
     taken = take(graph, order, wanted, from_input=problem.ablated.coherent) if prune else None
     mask = first(graph, order, wanted) if taken is None else taken.mask
-    return Found(
+    return DiscoveryResult(
         mask=mask,
         scores=log_odds.sigmoid(),
         score_kind="gate",
         cost=trained.cost,
-        claims={"target_met": trained.met, "n_open": int((log_odds > 0).sum())},
-        evidence={} if taken is None else {"edges_gone_through": taken.gone_through},
+        guarantees={"target_met": trained.met, "n_open": int((log_odds > 0).sum())},
+        diagnostics={} if taken is None else {"edges_gone_through": taken.gone_through},
         warnings=cautions(problem, mask, more="ask for more edges", less="ask for fewer edges (n_edges, sparsity)"),
     )
 

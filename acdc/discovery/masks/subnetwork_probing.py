@@ -16,7 +16,7 @@ from torch import Tensor
 from acdc.circuits.graph import Graph
 from acdc.discovery.cautions import cautions
 from acdc.discovery.masks.training import Price, Schedule, Target, train
-from acdc.discovery.method import Found, Journal
+from acdc.discovery.method import Checkpoint, DiscoveryResult
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
@@ -40,9 +40,9 @@ def subnetwork_probing(
     batch_size: Count = 16,
     patience: Steps | None = 100,
     memory: Bytes = 2**30,
-    journal: Journal | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Found:
+) -> DiscoveryResult:
     """Find a circuit of whole nodes by subnetwork probing.
 
     Args:
@@ -78,19 +78,19 @@ def subnetwork_probing(
     pressure = _pressure(gates, price, n_nodes, int(warmup * steps))
     schedule = Schedule(steps, lr, MULTIPLIER_LR, batch_size, patience, memory)
     start = torch.full((gates.n,), OPEN, dtype=torch.float64)
-    trained = train(problem, gates, start, pressure, schedule, journal=journal, progress=progress)
+    trained = train(problem, gates, start, pressure, schedule, checkpoint=checkpoint, progress=progress)
     n_open = int((trained.log_alpha > 0).sum())
     best = trained.log_alpha.argsort(descending=True, stable=True)[: n_open if n_nodes is None else n_nodes]
     kept = torch.zeros(gates.n, dtype=torch.bool)
     kept[best] = True
     mask = gates.mask(kept)
     told = cautions(problem, mask, more="lower the price, or give n_nodes", less="raise the price, or give n_nodes")
-    return Found(
+    return DiscoveryResult(
         mask=mask,
         scores=gates.log_odds(trained.log_alpha).sigmoid(),
         score_kind="gate",
         cost=trained.cost,
-        claims={"n_open": n_open} | ({} if n_nodes is None else {"target_met": trained.met}),
+        guarantees={"n_open": n_open} | ({} if n_nodes is None else {"target_met": trained.met}),
         warnings=told,
     )
 

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from acdc.discovery.masks.hard_concrete import p_open, sample
-from acdc.discovery.method import Journal, recorded
+from acdc.discovery.method import Checkpoint, recorded
 from acdc.errors import RunError
 from acdc.patching.exact.reachability import reading
 from acdc.patching.masked import prompts_that_fit, weighted_logits
@@ -155,7 +155,7 @@ def train(
     pressure: Target | Price,
     schedule: Schedule,
     *,
-    journal: Journal | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
     """Train the gates from the log odds `start`.
@@ -164,7 +164,7 @@ def train(
         RunError: The loss becomes NaN.
     """
     state = _State(start, pressure.n_multipliers, schedule)
-    state.read(journal)
+    state.read(checkpoint)
     totals = gates.totals
     first = 1 - gates.open(p_open(start)) / totals
     every, met, finished = max(1, schedule.steps // CHECKPOINTS), False, False
@@ -179,7 +179,7 @@ def train(
         if not met:
             state.forget_best()
         if state.step % every == 0 and state.step < schedule.steps and not finished:
-            state.write(journal)
+            state.write(checkpoint)
         if progress is not None:
             progress(Progress(state.step, schedule.steps, round(opened[0].item()), "training masks", unit="steps"))
     return Trained(state.parameters[0].detach(), state.step, met, _cost(problem, schedule, state.step))
@@ -279,16 +279,16 @@ class _State:
         """Start to look for the best loss anew."""
         self.best, self.best_step = math.inf, self.step
 
-    def write(self, journal: Journal | None) -> None:
+    def write(self, checkpoint: Checkpoint | None) -> None:
         """Record everything, exact to the last bit."""
-        if journal is not None:
+        if checkpoint is not None:
             tensors = torch.cat([tensor.detach().flatten() for tensor in self._tensors()])
-            journal.append([float(self.step), self.smoothed, self.best, float(self.best_step), *tensors.tolist()])
+            checkpoint.append([float(self.step), self.smoothed, self.best, float(self.best_step), *tensors.tolist()])
 
-    def read(self, journal: Journal | None) -> None:
+    def read(self, checkpoint: Checkpoint | None) -> None:
         """Go to the last recorded state."""
         last, size = None, 4 + 3 * sum(parameter.numel() for parameter in self.parameters)  # they and their moments
-        while (values := recorded(journal, size)) is not None:
+        while (values := recorded(checkpoint, size)) is not None:
             last = values
         if last is None:
             return

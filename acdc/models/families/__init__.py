@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from acdc.models.components import Parts
+from acdc.models.components import ModelComponents
 from acdc.models.families import gpt, llama
 from acdc.models.families.unfit import biased_post_norm, bidirectional, bloom_post_norm, opt_post_norm
 
@@ -27,7 +27,7 @@ class Family:
     """
 
     name: str
-    read: Callable[[Any], Parts]
+    read: Callable[[Any], ModelComponents]
     models: str
     tested: str
     unfit: Callable[[Any], str | None] = lambda config: None

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acdc.models.components import Attention, Block, Parts, Rotary
+from acdc.models.components import Attention, Block, ModelComponents, Rotary
 from acdc.models.families.views import read_out, separate
 
 __all__ = ["bloom", "falcon", "gpt2", "gpt_neo", "gpt_neox", "gptj", "opt"]
@@ -14,7 +14,7 @@ __all__ = ["bloom", "falcon", "gpt2", "gpt_neo", "gpt_neox", "gptj", "opt"]
 QKV_NAMES = ("W_Q", "W_K", "W_V", "b_Q", "b_K", "b_V")
 
 
-def gpt2(hf: Any) -> Parts:
+def gpt2(hf: Any) -> ModelComponents:
     """GPT-2: learned positions, q, k and v side by side in `c_attn` ([d_model, 3 d_model])."""
     body = hf.transformer
     n_heads, d_model = hf.config.n_head, hf.config.n_embd
@@ -27,16 +27,16 @@ def gpt2(hf: Any) -> Parts:
         attention = Attention(q, k, v, w_o, b_q, b_k, b_v, layer.attn.c_proj.bias, scale)
         return Block(attention, layer.ln_1, layer.ln_2, layer.mlp)
 
-    return Parts(
+    return ModelComponents(
         embed=lambda ids, positions: body.wte(ids) + body.wpe(positions),
         blocks=tuple(block(layer) for layer in body.h),
-        final_norm=body.ln_f,
+        ln_final=body.ln_f,
         unembed=hf.lm_head.weight,
         unembed_bias=hf.lm_head.bias,
     )
 
 
-def gpt_neo(hf: Any) -> Parts:
+def gpt_neo(hf: Any) -> ModelComponents:
     """GPT-Neo: GPT-2 with separate projections, scores without a scale, and a window in every other layer."""
     body, config = hf.transformer, hf.config
 
@@ -46,16 +46,16 @@ def gpt_neo(hf: Any) -> Parts:
         attention = separate(attn, attn.out_proj, config, scale=1.0, window=window)
         return Block(attention, layer.ln_1, layer.ln_2, layer.mlp)
 
-    return Parts(
+    return ModelComponents(
         embed=lambda ids, positions: body.wte(ids) + body.wpe(positions),
         blocks=tuple(block(layer) for layer in body.h),
-        final_norm=body.ln_f,
+        ln_final=body.ln_f,
         unembed=hf.lm_head.weight,
         unembed_bias=hf.lm_head.bias,
     )
 
 
-def gptj(hf: Any) -> Parts:
+def gptj(hf: Any) -> ModelComponents:
     """GPT-J: parallel blocks with one norm, rotation of neighbouring dimensions of a part of each head."""
     body, config = hf.transformer, hf.config
 
@@ -66,10 +66,10 @@ def gptj(hf: Any) -> Parts:
         return Block(attention, layer.ln_1, layer.ln_1, layer.mlp)
 
     rotary = _interleaved_tables(body.h[0].attn)
-    return Parts(
+    return ModelComponents(
         embed=lambda ids, positions: body.wte(ids),
         blocks=tuple(block(layer) for layer in body.h),
-        final_norm=body.ln_f,
+        ln_final=body.ln_f,
         unembed=hf.lm_head.weight,
         unembed_bias=hf.lm_head.bias,
         parallel=True,
@@ -84,7 +84,7 @@ def _interleaved_tables(attn: Any) -> Rotary:
     return tables
 
 
-def gpt_neox(hf: Any) -> Parts:
+def gpt_neox(hf: Any) -> ModelComponents:
     """GPT-NeoX and Pythia: rotary on a part of each head; q, k and v of each head side by side in one projection."""
     body, config = hf.gpt_neox, hf.config
     n_heads = config.num_attention_heads
@@ -100,10 +100,10 @@ def gpt_neox(hf: Any) -> Parts:
         )
         return Block(attention, layer.input_layernorm, layer.post_attention_layernorm, layer.mlp)
 
-    return Parts(
+    return ModelComponents(
         embed=lambda ids, positions: body.embed_in(ids),
         blocks=tuple(block(layer) for layer in body.layers),
-        final_norm=body.final_layer_norm,
+        ln_final=body.final_layer_norm,
         unembed=hf.get_output_embeddings().weight,
         unembed_bias=hf.get_output_embeddings().bias,
         parallel=bool(config.use_parallel_residual),
@@ -117,7 +117,7 @@ def _per_head_qkv(fused: nn.Linear, n_heads: int) -> dict[str, Any]:
     return dict(zip(QKV_NAMES, (*weights, *biases), strict=True))
 
 
-def opt(hf: Any) -> Parts:
+def opt(hf: Any) -> ModelComponents:
     """OPT: learned positions counted from 2, separate projections, an MLP without a module of its own."""
     body, config = hf.model.decoder, hf.config
 
@@ -128,16 +128,16 @@ def opt(hf: Any) -> Parts:
         attention = separate(layer.self_attn, layer.self_attn.out_proj, config)
         return Block(attention, layer.self_attn_layer_norm, layer.final_layer_norm, mlp)
 
-    return Parts(
+    return ModelComponents(
         embed=lambda ids, positions: body.embed_tokens(ids) + body.embed_positions(None, position_ids=positions),
         blocks=tuple(block(layer) for layer in body.layers),
-        final_norm=body.final_layer_norm or nn.Identity(),
+        ln_final=body.final_layer_norm or nn.Identity(),
         unembed=hf.lm_head.weight,
         unembed_bias=hf.lm_head.bias,
     )
 
 
-def bloom(hf: Any) -> Parts:
+def bloom(hf: Any) -> ModelComponents:
     """BLOOM: ALiBi, normed embeddings, fused q, k and v; its MLP adds the residual stream, here zero, itself."""
     body, n_heads = hf.transformer, hf.config.n_head
 
@@ -160,16 +160,16 @@ def bloom(hf: Any) -> Parts:
             lambda x: layer.mlp(x, torch.zeros_like(x)),
         )
 
-    return Parts(
+    return ModelComponents(
         embed=lambda ids, positions: body.word_embeddings_layernorm(body.word_embeddings(ids)),
         blocks=tuple(block(layer) for layer in body.h),
-        final_norm=body.ln_f,
+        ln_final=body.ln_f,
         unembed=hf.lm_head.weight,
         unembed_bias=hf.lm_head.bias,
     )
 
 
-def falcon(hf: Any) -> Parts:
+def falcon(hf: Any) -> ModelComponents:
     """Falcon: one key head or several, parallel blocks with one norm or two, rotary or ALiBi.
 
     With several key heads (40B, 180B, Falcon 2) each group's queries, key and value stand side by side, which is no
@@ -194,10 +194,10 @@ def falcon(hf: Any) -> Parts:
         second = layer.input_layernorm if config.parallel_attn else layer.post_attention_layernorm
         return Block(attention, layer.input_layernorm, second, layer.mlp)
 
-    return Parts(
+    return ModelComponents(
         embed=lambda ids, positions: body.word_embeddings(ids),
         blocks=tuple(block(layer) for layer in body.h),
-        final_norm=body.ln_f,
+        ln_final=body.ln_f,
         unembed=hf.lm_head.weight,
         unembed_bias=hf.lm_head.bias,
         parallel=bool(config.new_decoder_architecture or config.parallel_attn),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acdc.models.components import Attention, Block, Parts
+from acdc.models.components import Attention, Block, ModelComponents
 from acdc.models.families.views import decoder, per_token, read_out, separate, whole_tables, window_of
 
 __all__ = [
@@ -29,7 +29,9 @@ __all__ = [
 Fields = Callable[[Any], dict[str, Any]]  # of a layer's attention module
 
 
-def llama(hf: Any, fields: Fields = lambda attn: {}, mlp: Callable[[Any], Any] = lambda module: module) -> Parts:
+def llama(
+    hf: Any, fields: Fields = lambda attn: {}, mlp: Callable[[Any], Any] = lambda module: module
+) -> ModelComponents:
     """Llama, Mistral, Qwen2 and Gemma: grouped-query attention, perhaps a window and biases."""
     rotary = hf.model.rotary_emb
 
@@ -42,7 +44,7 @@ def llama(hf: Any, fields: Fields = lambda attn: {}, mlp: Callable[[Any], Any] =
     return decoder(hf, map(block, hf.model.layers))
 
 
-def mixture(hf: Any) -> Parts:
+def mixture(hf: Any) -> ModelComponents:
     """Mixtral and Qwen2-MoE: Llama with a mixture of experts as its MLP."""
     return llama(hf, mlp=per_token)
 
@@ -51,41 +53,41 @@ def _head_norms(attn: Any) -> dict[str, Any]:
     return {"q_norm": (attn.q_norm,), "k_norm": (attn.k_norm,)}
 
 
-def qwen3(hf: Any) -> Parts:
+def qwen3(hf: Any) -> ModelComponents:
     """Qwen3: Llama with a norm of each head's q and k."""
     return llama(hf, _head_norms)
 
 
-def qwen3_moe(hf: Any) -> Parts:
+def qwen3_moe(hf: Any) -> ModelComponents:
     """Qwen3-MoE: Qwen3 with a mixture of experts as its MLP."""
     return llama(hf, _head_norms, per_token)
 
 
-def gpt_oss(hf: Any) -> Parts:
+def gpt_oss(hf: Any) -> ModelComponents:
     """GPT-OSS: a mixture of experts, attention sinks, a window in every other layer, biases, YaRN."""
     rotary = whole_tables(hf.model.rotary_emb)
     return llama(hf, lambda attn: {"sinks": attn.sinks, "rotary": rotary}, per_token)
 
 
-def olmo(hf: Any) -> Parts:
+def olmo(hf: Any) -> ModelComponents:
     """OLMo: Llama with norms that have no weights, and q, k and v clipped."""
     return llama(hf, lambda attn: {"clip": hf.config.clip_qkv})
 
 
-def granite(hf: Any) -> Parts:
+def granite(hf: Any) -> ModelComponents:
     """Granite: Llama with factors of the embeddings, the scores, what each component adds, and the logits."""
     config, body = hf.config, hf.model
     factor = float(config.residual_multiplier)
-    parts = llama(hf, lambda attn: {"gain": factor}, lambda module: lambda x: module(x) * factor)
+    components = llama(hf, lambda attn: {"gain": factor}, lambda module: lambda x: module(x) * factor)
     return decoder(
         hf,
-        parts.blocks,
+        components.blocks,
         embed=lambda ids, positions: body.embed_tokens(ids) * config.embedding_multiplier,
         logit_divisor=float(config.logits_scaling),
     )
 
 
-def stablelm(hf: Any) -> Parts:
+def stablelm(hf: Any) -> ModelComponents:
     """StableLM: layer norms, rotary on a part of each head, perhaps parallel blocks, perhaps a norm for each head."""
     config, rotary = hf.config, hf.model.rotary_emb
 
@@ -101,7 +103,7 @@ def stablelm(hf: Any) -> Parts:
     return decoder(hf, map(block, hf.model.layers), parallel=bool(config.use_parallel_residual))
 
 
-def phi(hf: Any) -> Parts:
+def phi(hf: Any) -> ModelComponents:
     """Phi-1, 1.5 and 2: parallel blocks with one norm, biases everywhere, rotary on a part of each head."""
     rotary = hf.model.rotary_emb
 
@@ -112,10 +114,10 @@ def phi(hf: Any) -> Parts:
         attention = separate(attn, attn.dense, hf.config, rotary=rotary, **norms)
         return Block(attention, layer.input_layernorm, layer.input_layernorm, layer.mlp)
 
-    return decoder(hf, map(block, hf.model.layers), parallel=True, final_norm=hf.model.final_layernorm)
+    return decoder(hf, map(block, hf.model.layers), parallel=True, ln_final=hf.model.final_layernorm)
 
 
-def phi3(hf: Any) -> Parts:
+def phi3(hf: Any) -> ModelComponents:
     """Phi-3 and Phi-4: Llama with q, k and v one above the other in one projection."""
     config, rotary = hf.config, hf.model.rotary_emb
     n_heads, n_kv = config.num_attention_heads, config.num_key_value_heads
@@ -169,14 +171,14 @@ def _gemma_block(layer: Any, config: Any, **fields: Any) -> Block:
     return Block(attention, layer.input_layernorm, layer.pre_feedforward_layernorm, mlp)
 
 
-def gemma2(hf: Any) -> Parts:
+def gemma2(hf: Any) -> ModelComponents:
     """Gemma 2: norms before and after each component, soft caps, a window in every other layer."""
     fields = {"rotary": hf.model.rotary_emb, "soft_cap": hf.config.attn_logit_softcapping}
     blocks = [_gemma_block(layer, hf.config, **fields) for layer in hf.model.layers]
     return decoder(hf, blocks, logit_cap=hf.config.final_logit_softcapping)
 
 
-def gemma3(hf: Any) -> Parts:
+def gemma3(hf: Any) -> ModelComponents:
     """Gemma 3, text: norms before and after each component and of each head's q and k, other rotary tables in layers
     with a window."""
     config, body = hf.config, hf.model
@@ -189,7 +191,7 @@ def gemma3(hf: Any) -> Parts:
     return decoder(hf, map(block, body.layers), logit_cap=config.final_logit_softcapping)
 
 
-def olmo2(hf: Any) -> Parts:
+def olmo2(hf: Any) -> ModelComponents:
     """OLMo 2: no norm before a component but one after it, and a norm of all heads' q and k side by side."""
     rotary = hf.model.rotary_emb
 

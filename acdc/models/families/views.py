@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acdc.models.components import Attention, Block, Parts, Rotary
+from acdc.models.components import Attention, Block, ModelComponents, Rotary
 
 __all__ = ["decoder", "per_token", "read_in", "read_out", "separate", "split_bias", "whole_tables", "window_of"]
 
@@ -44,16 +44,16 @@ def separate(attn: Any, out: nn.Linear, config: Any, **fields: Any) -> Attention
     )
 
 
-def decoder(hf: Any, blocks: Iterable[Block], **fields: Any) -> Parts:
+def decoder(hf: Any, blocks: Iterable[Block], **fields: Any) -> ModelComponents:
     """A model with `model.embed_tokens`, `model.norm` and `lm_head`; `fields` replace or add to these."""
     body = hf.model
     named: dict[str, Any] = {
         "embed": lambda ids, positions: body.embed_tokens(ids),
-        "final_norm": body.norm if "final_norm" not in fields else None,
+        "ln_final": body.norm if "ln_final" not in fields else None,
         "unembed": hf.lm_head.weight,
         "unembed_bias": hf.lm_head.bias,
     }
-    return Parts(blocks=tuple(blocks), **named | fields)
+    return ModelComponents(blocks=tuple(blocks), **named | fields)
 
 
 def per_token(module: Callable[[Tensor], Any]) -> Callable[[Tensor], Tensor]:

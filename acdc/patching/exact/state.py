@@ -17,7 +17,7 @@ from torch import Tensor
 
 from acdc.circuits.graph import QKV
 from acdc.models.components import Attention
-from acdc.patching.activations import Outputs
+from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import (
     Layout,
     Tables,
@@ -93,7 +93,7 @@ class CircuitState:
 
     def __init__(self, problem: Problem, *, memory: int = 256 * 2**20) -> None:
         self.problem, self.memory = problem, memory
-        self.graph, self.parts = problem.model.graph, problem.model.parts
+        self.graph, self.components = problem.model.graph, problem.model.components
         self.mask = self.graph.edges_mask.numpy().copy()
         self.forward_passes = self.propagations = 0
         self._pending: dict[int, Waiting] = {}
@@ -108,10 +108,10 @@ class CircuitState:
         self._first, (self._batch, self._width) = first, active[:, first:].shape
         self._rows = active[:, first:].flatten().nonzero()[:, 0]
         self._target = (active[:, first:].flatten().cumsum(0) - 1).view(self._batch, -1)[:, -1]
-        self._layout = Layout(problem.batch, self.parts, problem.model.dtype)
+        self._layout = Layout(problem.batch, self.components, problem.model.dtype)
         self._tables: dict[int, Tables] = {}  # by the identity of whole tables, which most layers share
         self._out, self._ablated = (
-            Outputs(self._pack(run.input), tuple(map(self._pack, run.z)), tuple(map(self._pack, run.mlp)))
+            NodeOutputs(self._pack(run.input), tuple(map(self._pack, run.z)), tuple(map(self._pack, run.mlp)))
             for run in (clean.outputs, ablated)
         )
         group = self.graph.n_heads // clean.k[0].shape[0]
@@ -124,8 +124,8 @@ class CircuitState:
             "k": [k[:, :, :first].repeat_interleave(group, 0) for k in clean.k],
             "v": [v[:, :, :first].repeat_interleave(group, 0) for v in clean.v],
         }
-        self._before_attention = [self._pack(x) for x in clean.before_attention]
-        self._before_mlp = [self._pack(x) for x in clean.before_mlp]
+        self._before_attention = [self._pack(x) for x in clean.resid_pre]
+        self._before_mlp = [self._pack(x) for x in clean.resid_mid]
         self._final = clean.final[:, -1]
         self._known = {everywhere: self._room_for_changes(everywhere) for everywhere in (True, False)}
         self._inputs: dict[int, Tensor] = {}  # inputs of destinations that differ from the clean residual stream
@@ -252,7 +252,7 @@ class CircuitState:
 
     def _sum_of(self, waiting: Waiting, everywhere: bool) -> Float[Tensor, "rows d_model"]:
         """The sum of the changes of all that wait for a destination, one after another: a search that goes on from a
-        journal sums them in other portions, and must find the same bits."""
+        checkpoint sums them in other portions, and must find the same bits."""
         done, total = waiting.sums.get(everywhere, (0, torch.zeros((), dtype=self._out.input.dtype)))
         for src in waiting.sources[done:]:
             total = self._change_if_removed([src], everywhere)[0] + total
@@ -282,7 +282,7 @@ class CircuitState:
             places, heads = [i for i, _ in pairs], [h for _, h in pairs]
             here = index_of(heads)
             z = self._read_at(self._ablated.z[layer][here] - self._out.z[layer][here], everywhere)
-            change[places] = written(self.parts.blocks[layer].attention, z, heads)
+            change[places] = written(self.components.blocks[layer].attention, z, heads)
         return change
 
     def _logits(self, final: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows n_tokens"]:
@@ -292,7 +292,7 @@ class CircuitState:
     def _losses_of(self, final: Float[Tensor, "copies batch d_model"]) -> Float64[Tensor, " copies"]:
         """Losses of stacked copies, a few copies' logits at a time."""
         tokens = self.problem.objective.tokens
-        n_tokens = len(self.parts.unembed) if tokens is None else len(tokens)
+        n_tokens = len(self.components.unembed) if tokens is None else len(tokens)
         size = max(1, self.memory // 8 // (final.shape[1] * n_tokens * max(4, final.element_size())))
         return torch.cat(
             [self.problem.objective.loss(self._logits(part.flatten(0, 1))).cpu() for part in final.split(size)]
@@ -387,17 +387,17 @@ class _Propagation:
         self.narrow_sources += sources
 
     def _mlp(self, layer: int, everywhere: bool) -> None:
-        state, block = self.state, self.state.parts.blocks[layer]
+        state, block = self.state, self.state.components.blocks[layer]
         dst, src = state.graph.mlp_dst(layer), state.graph.mlp_src(layer)
         x = self._read([dst], everywhere, state._before_mlp[layer])
-        out = block.mlp(block.mlp_norm(x[0]))
+        out = block.mlp(block.ln2(x[0]))
         self._write([src], (out - state._read_at(state._out.mlp[layer], everywhere))[None], everywhere)
         if self.keep:
             state._inputs[dst] = x[0, 0]
             self.outputs.append((state._out.mlp[layer], out[0]))
 
     def _attention(self, layer: int, touched: LayerReach) -> None:
-        attention = self.state.parts.blocks[layer].attention
+        attention = self.state.components.blocks[layer].attention
         if attention.post_norm_eps is None:
             self._attention_of_heads(layer, attention, touched)
         else:
@@ -437,7 +437,7 @@ class _Propagation:
         if everywhere and len(state._rows) < z.shape[2]:
             z = z[:, :, state._rows]
         before = state._read_at(state._out.z[layer][index_of(heads)], everywhere)
-        change = written(state.parts.blocks[layer].attention, z - before[:, None], heads)
+        change = written(state.components.blocks[layer].attention, z - before[:, None], heads)
         self._write([state.graph.head_src(layer, h) for h in heads], change, everywhere)
         if self.keep:
             self.outputs += [(state._out.z[layer][h], z[i, 0]) for i, h in enumerate(heads)]
@@ -446,11 +446,11 @@ class _Propagation:
         """New q, k or v, `[n copies batch pos d_head]`, of the heads whose input changes; None without such heads."""
         if not heads:
             return None
-        state, block = self.state, self.state.parts.blocks[layer]
+        state, block = self.state, self.state.components.blocks[layer]
         dsts = [state.graph.head_dst(layer, kind, h) for h in heads]
         x = self._read(dsts, everywhere, state._before_attention[layer])
         tables = state._tables_at(block.attention, everywhere)
-        out = project_heads(block.attention, kind, block.attention_norm(x), heads, tables)
+        out = project_heads(block.attention, kind, block.ln1(x), heads, tables)
         if self.keep:
             for i, dst in enumerate(dsts):
                 state._inputs[dst] = x[i, 0]
@@ -464,7 +464,7 @@ class _Propagation:
         self, layer: int, kind: str, h: int, touched: LayerReach, everywhere: bool
     ) -> Float[Tensor, "n_stored #copies batch pos d_head"]:
         """q, k or v of all stored heads from the input of head `h`, whether or not that changes."""
-        state, block = self.state, self.state.parts.blocks[layer]
+        state, block = self.state, self.state.components.blocks[layer]
         dst, now = state.graph.head_dst(layer, kind, h), state._before_attention[layer]
         if h in touched.inputs[kind]:
             x = self._read([dst], everywhere, now)[0]
@@ -473,7 +473,7 @@ class _Propagation:
         else:
             x = state._read_at(state._inputs.get(dst, now), everywhere)[None]
         tables = state._tables_at(block.attention, everywhere)
-        rows = project_layer(block.attention, kind, block.attention_norm(x), tables)
+        rows = project_layer(block.attention, kind, block.ln1(x), tables)
         step = 1 if kind == "q" else block.attention.group
         rows = self._unpack(rows, state._projected[kind][layer][::step], everywhere)
         if kind == "q" or state._first == 0:
@@ -524,9 +524,9 @@ def cost_of(problem: Problem, found: Reach, n_rows: int) -> Cost:
     """About what a propagation takes."""
     graph, batch, tokens = problem.model.graph, problem.batch.n, problem.objective.tokens
     d_model, d_head = graph.d_model, problem.clean.q[0].shape[-1]
-    n_logits = len(problem.model.parts.unembed) if tokens is None else len(tokens)
+    n_logits = len(problem.model.components.unembed) if tokens is None else len(tokens)
     flops, weights, at_once = 2 * batch * d_model * n_logits, d_model * n_logits, 0
-    for block, touched in zip(problem.model.parts.blocks, found.layers, strict=True):
+    for block, touched in zip(problem.model.components.blocks, found.layers, strict=True):
         wide, narrow, inputs = len(touched.everywhere), len(touched.target), touched.inputs
         queries = wide * n_rows + narrow * batch
         projected = (len(inputs["k"]) + len(inputs["v"])) * n_rows

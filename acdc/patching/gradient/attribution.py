@@ -19,12 +19,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.errors import RunError
-from acdc.patching.activations import Outputs
+from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import written
-from acdc.patching.gradient.backward import Part, Streams, backward
+from acdc.patching.gradient.backward import Part, ResidualStreams, backward
 from acdc.patching.problem import Problem
 
-__all__ = ["MEMORY", "Piece", "Point", "edge_effects", "n_pieces", "node_effects", "pieces"]
+__all__ = ["MEMORY", "Microbatch", "Point", "edge_effects", "n_pieces", "node_effects", "pieces"]
 
 MEMORY = 256 * 2**20
 Note = Callable[[int, int], None]  # parts done, of all
@@ -39,12 +39,12 @@ class Point(NamedTuple):
     """
 
     weight: float
-    streams: Streams
+    streams: ResidualStreams
     sources: slice | None = None
 
 
 @dataclass(frozen=True)
-class Piece:
+class Microbatch:
     """Some prompts of a problem, and what ablation changes there.
 
     Attributes:
@@ -57,9 +57,9 @@ class Piece:
     """
 
     part: Part
-    clean: Streams
-    clean_outputs: Outputs
-    change: Outputs
+    clean: ResidualStreams
+    clean_outputs: NodeOutputs
+    change: NodeOutputs
     group: int
     source_bytes: int
 
@@ -69,7 +69,7 @@ class Piece:
         return self.clean_outputs.input
 
     def written(
-        self, first: int, stop: int, outputs: Outputs | None = None, rows: Int[Tensor, " rows"] | None = None
+        self, first: int, stop: int, outputs: NodeOutputs | None = None, rows: Int[Tensor, " rows"] | None = None
     ) -> Float[Tensor, "src rows d_model"]:
         """Sources' outputs in the residual stream.
 
@@ -78,7 +78,7 @@ class Piece:
             outputs: `change` if None.
             rows: Flat `[batch pos]` indices of tokens; the part's rows if None.
         """
-        graph, blocks = self.part.model.graph, self.part.model.parts.blocks
+        graph, blocks = self.part.model.graph, self.part.model.components.blocks
         what, where = self.change if outputs is None else outputs, self.part.rows if rows is None else rows
         found = [what.input.flatten(0, 1)[None, where]] if first == 0 else []
         for layer, block in enumerate(blocks):
@@ -103,7 +103,7 @@ def accumulator(part: Part) -> torch.dtype:
     return torch.float64 if part.model.dtype == torch.float64 else torch.float32
 
 
-def pieces(problem: Problem, *, memory: int = MEMORY, n_groups: int = 1) -> Iterator[Piece]:
+def pieces(problem: Problem, *, memory: int = MEMORY, n_groups: int = 1) -> Iterator[Microbatch]:
     """The problem's prompts, in pieces for which gradients take about `memory` bytes.
 
     Args:
@@ -137,30 +137,30 @@ def _plan(problem: Problem, memory: int) -> tuple[int, int, int]:
     return 1, min(graph.n_heads, max(1, half // (width * number * per_head))), half
 
 
-def _piece(problem: Problem, rows: Tensor, heads: int, group: int, source_bytes: int) -> Piece:
+def _piece(problem: Problem, rows: Tensor, heads: int, group: int, source_bytes: int) -> Microbatch:
     batch = problem.batch.select(rows)
     start = problem.batch.n_pos - batch.n_pos
     clean, ablated = (_some(outputs, rows, start) for outputs in (problem.clean.outputs, problem.ablated.outputs))
-    change = Outputs(
+    change = NodeOutputs(
         ablated.input - clean.input,
         tuple(new - old for new, old in zip(ablated.z, clean.z, strict=True)),
         tuple(new - old for new, old in zip(ablated.mlp, clean.mlp, strict=True)),
     )
     active = problem.ablated.active[rows, start:].flatten().nonzero()[:, 0]
     part = Part(problem.model, batch, problem.objective.select(rows), active, heads)
-    return Piece(part, Streams.of(problem.clean, rows, start), clean, change, group, source_bytes)
+    return Microbatch(part, ResidualStreams.of(problem.clean, rows, start), clean, change, group, source_bytes)
 
 
-def _some(outputs: Outputs, rows: Tensor, start: int) -> Outputs:
+def _some(outputs: NodeOutputs, rows: Tensor, start: int) -> NodeOutputs:
     """Those of some prompts, from a column on."""
     z, mlp = (tuple(x[..., rows, start:, :] for x in xs) for xs in (outputs.z, outputs.mlp))
-    return Outputs(outputs.input[rows, start:], z, mlp)
+    return NodeOutputs(outputs.input[rows, start:], z, mlp)
 
 
 @torch.no_grad()
 def edge_effects(
     problem: Problem,
-    points: Callable[[Piece], Iterable[Point]],
+    points: Callable[[Microbatch], Iterable[Point]],
     *,
     memory: int = MEMORY,
     n_groups: int = 1,
@@ -194,7 +194,7 @@ def edge_effects(
 class _Contraction:
     """Sums `Δ_s · G_d` of one piece over its points."""
 
-    def __init__(self, piece: Piece) -> None:
+    def __init__(self, piece: Microbatch) -> None:
         graph, device = piece.part.model.graph, piece.input.device
         self.piece, self.upstream = piece, graph.upstream.tolist()
         self.effects = torch.zeros(graph.n_src, graph.n_dst, dtype=accumulator(piece.part), device=device)
@@ -222,9 +222,9 @@ class _Contraction:
 @torch.no_grad()
 def node_effects(
     problem: Problem,
-    points: Callable[[Piece], Iterable[Point]],
+    points: Callable[[Microbatch], Iterable[Point]],
     *,
-    change: Callable[[Piece], Outputs] = attrgetter("change"),
+    change: Callable[[Microbatch], NodeOutputs] = attrgetter("change"),
     memory: int = MEMORY,
     note: Note | None = None,
 ) -> Float[Tensor, "batch src"]:
@@ -252,7 +252,7 @@ def node_effects(
 class _NodeProduct:
     """Sums `Δ_s · ∂loss/∂out_s` of one piece over its points, prompt by prompt."""
 
-    def __init__(self, piece: Piece, change: Outputs) -> None:
+    def __init__(self, piece: Microbatch, change: NodeOutputs) -> None:
         graph, self.dtype = piece.part.model.graph, accumulator(piece.part)
         self.change, self.n_heads, self.weight = change, graph.n_heads, 1.0
         self.effects = torch.zeros(piece.part.batch.n, graph.n_src, dtype=self.dtype, device=piece.input.device)

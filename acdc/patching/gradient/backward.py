@@ -18,11 +18,12 @@ from acdc.circuits.graph import QKV
 from acdc.metrics import Objective
 from acdc.models import PatchableModel
 from acdc.models.components import Attention, Block
-from acdc.patching.activations import CleanRun
+from acdc.patching.activations import ActivationCache
 from acdc.patching.attention import (
     Layout,
     attend_heads,
     attend_layer,
+    attn_out,
     constant,
     finish,
     head_outputs,
@@ -30,18 +31,17 @@ from acdc.patching.attention import (
     index_of,
     project_layer,
     pull_to_heads,
-    written_by_layer,
 )
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["Part", "Streams", "backward", "forward", "loss_gradient", "summed_loss"]
+__all__ = ["Part", "ResidualStreams", "backward", "forward", "loss_gradient", "summed_loss"]
 
 Read = Callable[[int, Tensor], None]  # first destination, [n rows d_model]
 Wrote = Callable[[int, Tensor], None]  # first source, [n batch pos d_head] of heads, [1 batch pos d_model] of others
 
 
 @dataclass(frozen=True)
-class Streams:
+class ResidualStreams:
     """The residual streams that destinations read in one run.
 
     Attributes:
@@ -56,14 +56,14 @@ class Streams:
     cut: tuple[str, int] | None = None
 
     @classmethod
-    def of(cls, run: CleanRun, rows: Int[Tensor, " rows"], start: int) -> "Streams":
+    def of(cls, run: ActivationCache, rows: Int[Tensor, " rows"], start: int) -> "ResidualStreams":
         """Those of a whole batch's run, for some prompts, from a column on."""
         attention, mlp = (
-            {layer: x[rows, start:] for layer, x in enumerate(xs)} for xs in (run.before_attention, run.before_mlp)
+            {layer: x[rows, start:] for layer, x in enumerate(xs)} for xs in (run.resid_pre, run.resid_mid)
         )
         return cls(attention, mlp, run.final[rows, start:])
 
-    def below(self, other: "Streams", cut: tuple[str, int] | None) -> "Streams":
+    def below(self, other: "ResidualStreams", cut: tuple[str, int] | None) -> "ResidualStreams":
         """These streams at the layers that `other` didn't compute, else `other`'s."""
         return replace(other, attention=self.attention | other.attention, mlp=self.mlp | other.mlp, cut=cut)
 
@@ -87,29 +87,31 @@ class Part:
     @property
     def layout(self) -> Layout:
         """Who may see whom."""
-        return Layout(self.batch, self.model.parts, self.model.dtype)
+        return Layout(self.batch, self.model.components, self.model.dtype)
 
 
 @torch.no_grad()
-def forward(part: Part, x: Float[Tensor, "batch pos d_model"], layer: int = 0, *, at_mlp: bool = False) -> Streams:
+def forward(
+    part: Part, x: Float[Tensor, "batch pos d_model"], layer: int = 0, *, at_mlp: bool = False
+) -> ResidualStreams:
     """Run the unpatched model from the residual stream `x` on.
 
     Args:
         layer: The block that reads `x`.
         at_mlp: It is the block's MLP that reads `x`, after its attention (in serial blocks).
     """
-    parts, layout = part.model.parts, part.layout
+    components, layout = part.model.components, part.layout
     attention: dict[int, Tensor] = {}
     mlp: dict[int, Tensor] = {}
-    for i in range(layer, len(parts.blocks)):
-        block, read_by_mlp = parts.blocks[i], x
+    for i in range(layer, len(components.blocks)):
+        block, read_by_mlp = components.blocks[i], x
         if not (at_mlp and i == layer):
             attention[i] = x
             x = x + _attention(block, x, layout)
-            read_by_mlp = attention[i] if parts.parallel else x
+            read_by_mlp = attention[i] if components.parallel else x
         mlp[i] = read_by_mlp
         x = x + _mlp(block, read_by_mlp)
-    return Streams(attention, mlp, x)
+    return ResidualStreams(attention, mlp, x)
 
 
 def summed_loss(part: Part, final: Float[Tensor, "batch d_model"]) -> Float[Tensor, ""]:
@@ -119,7 +121,7 @@ def summed_loss(part: Part, final: Float[Tensor, "batch d_model"]) -> Float[Tens
     return -values.sum() if part.objective.metric.higher_is_better else values.sum()
 
 
-def loss_gradient(part: Part, streams: Streams) -> Float[Tensor, "batch d_model"]:
+def loss_gradient(part: Part, streams: ResidualStreams) -> Float[Tensor, "batch d_model"]:
     """`∂ Σ loss / ∂x_logits` at the targets."""
     with torch.enable_grad():
         x = streams.final[:, -1].detach().requires_grad_()
@@ -127,7 +129,7 @@ def loss_gradient(part: Part, streams: Streams) -> Float[Tensor, "batch d_model"
 
 
 @torch.no_grad()
-def backward(part: Part, streams: Streams, *, read: Read | None = None, wrote: Wrote | None = None) -> None:
+def backward(part: Part, streams: ResidualStreams, *, read: Read | None = None, wrote: Wrote | None = None) -> None:
     """Go from the logits down to where `streams` begin.
 
     Args:
@@ -136,14 +138,14 @@ def backward(part: Part, streams: Streams, *, read: Read | None = None, wrote: W
         wrote: Called with the first of some sources that follow each other and `∂ Σ loss / ∂out_s` everywhere: of heads
             in head space.
     """
-    parts, graph, layout = part.model.parts, part.model.graph, part.layout
+    components, graph, layout = part.model.components, part.model.graph, part.layout
     at_target = loss_gradient(part, streams)
     if read is not None:
         read(graph.n_dst - 1, at_target[None])
     g = torch.zeros_like(streams.final)
     g[:, -1] = at_target
     for layer in reversed(range(graph.n_layers)):
-        block, above = parts.blocks[layer], g
+        block, above = components.blocks[layer], g
         if wrote is not None and layer in streams.mlp:
             wrote(graph.mlp_src(layer), g[None])
         if layer in streams.mlp and streams.cut != ("mlp", layer):
@@ -155,7 +157,7 @@ def backward(part: Part, streams: Streams, *, read: Read | None = None, wrote: W
         if layer not in streams.attention:
             break
         if streams.cut != ("attention", layer) or wrote is not None:
-            written = above if parts.parallel else g
+            written = above if components.parallel else g
             g = g + _through_heads(part, layer, streams, written, layout, read, wrote)
     if wrote is not None and 0 in streams.attention:
         wrote(0, g[None])
@@ -164,15 +166,15 @@ def backward(part: Part, streams: Streams, *, read: Read | None = None, wrote: W
 def _through_heads(
     part: Part,
     layer: int,
-    streams: Streams,
+    streams: ResidualStreams,
     g: Float[Tensor, "batch pos d_model"],
     layout: Layout,
     read: Read | None,
     wrote: Wrote | None,
 ) -> Float[Tensor, "batch pos d_model"]:
     """What attention adds to the gradient of the stream that it reads; `g` is the gradient of what it writes."""
-    graph, block, x = part.model.graph, part.model.parts.blocks[layer], streams.attention[layer]
-    y, total = block.attention_norm(x), torch.zeros_like(x)
+    graph, block, x = part.model.graph, part.model.components.blocks[layer], streams.attention[layer]
+    y, total = block.ln1(x), torch.zeros_like(x)
     for first in range(0, graph.n_heads, part.heads_at_once):
         heads = range(first, min(first + part.heads_at_once, graph.n_heads))
         at_z = pull_to_heads(block.attention, g, heads)
@@ -184,12 +186,12 @@ def _through_heads(
             total += at_y.sum(0).view_as(total)
             if read is not None:
                 at_x = pull_back(
-                    block.attention_norm,
+                    block.ln1,
                     x.flatten(0, 1)[part.rows].expand(len(at_y), -1, -1),
                     at_y if len(part.rows) == at_y.shape[1] else at_y[:, part.rows],
                 )
                 read(graph.head_dst(layer, kind, first), at_x)
-    return pull_back(block.attention_norm, x, total)
+    return pull_back(block.ln1, x, total)
 
 
 def pull_back(
@@ -203,7 +205,7 @@ def pull_back(
 
 def _mlp(block: Block, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
     """What a layer's MLP writes."""
-    return block.mlp(block.mlp_norm(x))
+    return block.mlp(block.ln2(x))
 
 
 # -- attention
@@ -213,9 +215,9 @@ def _attention(
     block: Block, x: Float[Tensor, "batch pos d_model"], layout: Layout
 ) -> Float[Tensor, "batch pos d_model"]:
     """What a layer's attention adds, what belongs to no head included."""
-    attention, y, tables = block.attention, block.attention_norm(x), layout.rotary(block.attention)
+    attention, y, tables = block.attention, block.ln1(x), layout.rotary(block.attention)
     q, k, v = (project_layer(attention, kind, y, tables)[:, None] for kind in QKV)
-    out = written_by_layer(attention, attend_layer(attention, q, k, v, layout.bias_of(attention))[:, 0])
+    out = attn_out(attention, attend_layer(attention, q, k, v, layout.bias_of(attention))[:, 0])
     bias = constant(attention)
     return out if bias is None else out + bias
 

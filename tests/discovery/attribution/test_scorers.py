@@ -47,13 +47,13 @@ def linear_problem() -> Problem:
             attention=dataclasses.replace(
                 block.attention, W_Q=block.attention.W_Q * 0, b_Q=torch.zeros_like(block.attention.b_Q)
             ),
-            attention_norm=same,
-            mlp_norm=same,
+            ln1=same,
+            ln2=same,
             mlp=torch.nn.Linear(16, 16).double(),
         )
-        for block in model.parts.blocks
+        for block in model.components.blocks
     )
-    model.parts = dataclasses.replace(model.parts, blocks=blocks, final_norm=same)
+    model.components = dataclasses.replace(model.components, blocks=blocks, ln_final=same)
     return Problem.make(model, tiny_batch(), metric="logit_diff")
 
 
@@ -81,13 +81,13 @@ def test_exact_is_one_masked_forward_per_edge(family: str, metric: str) -> None:
     assert bool(scores[whole].isfinite().all())
 
 
-def test_exact_goes_on_from_its_journal() -> None:
+def test_exact_goes_on_from_its_checkpoint() -> None:
     problem, whole, stopped = problem_of(), Memory(), Memory(room=3)
-    expected = exact(problem, journal=whole).scores
+    expected = exact(problem, checkpoint=whole).scores
     with pytest.raises(KeyboardInterrupt):
-        exact(problem, journal=stopped)
+        exact(problem, checkpoint=stopped)
     resumed = Memory(recorded=deque(stopped.written))
-    assert_same(exact(problem, journal=resumed).scores, expected, 0)
+    assert_same(exact(problem, checkpoint=resumed).scores, expected, 0)
     assert stopped.written + resumed.written == whole.written, "nothing is measured twice"
 
 
@@ -104,7 +104,7 @@ def test_in_a_linear_model_every_gradient_method_is_exact(quadrature: str, steps
     for method in (eap_ig_inputs, eap_ig_activations):
         found = method(problem, steps=steps, quadrature=quadrature)
         assert_same(found.scores, expected)
-        assert found.evidence["completeness_error"] < 1e-12
+        assert found.diagnostics["completeness_error"] < 1e-12
 
 
 @pytest.mark.parametrize("family", ["gpt2", "neox-parallel"])
@@ -135,7 +135,7 @@ def test_one_step_from_the_clean_end_is_eap_and_from_the_ablated_end_is_eap_ther
 def test_the_completeness_error_falls_with_the_steps(method, family: str) -> None:
     problem = problem_of(family)
     few, more, many = (
-        method(problem, steps=steps, quadrature="midpoint").evidence["completeness_error"] for steps in (2, 6, 18)
+        method(problem, steps=steps, quadrature="midpoint").diagnostics["completeness_error"] for steps in (2, 6, 18)
     )
     assert many < more / 4 < few, "midpoints converge at second order"
 
@@ -218,7 +218,7 @@ def test_information_flow_sums_to_one_and_is_the_formula() -> None:
     written = torch.stack(list(ablated_sources(problem.model, problem.clean.outputs).values()))
     for name, stream, n, rows in (
         ("logits", problem.clean.final, graph.n_src, torch.zeros_like(problem.batch.attention)),
-        ("a1.h2<k>", problem.clean.before_attention[1], graph.head_src(1), problem.batch.attention.clone()),
+        ("a1.h2<k>", problem.clean.resid_pre[1], graph.head_src(1), problem.batch.attention.clone()),
     ):
         rows[:, -1] = True
         x, sources = stream[rows], written[:n, rows]

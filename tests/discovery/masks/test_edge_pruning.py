@@ -14,7 +14,7 @@ from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.masks.edge_pruning import EdgeGates, edge_pruning, initial_log_odds
 from acdc.discovery.masks.hard_concrete import p_open
 from acdc.discovery.masks.training import _rows
-from acdc.discovery.method import Found
+from acdc.discovery.method import DiscoveryResult
 from acdc.discovery.select import ranked
 from acdc.discovery.take import take
 from acdc.errors import ACDCError
@@ -61,7 +61,7 @@ def test_the_training_comes_to_the_target_and_lowers_the_loss() -> None:
     problem = problem_of("gpt2")
     graph = problem.model.graph
     found = edge_pruning(problem, sparsity=0.6, steps=300, batch_size=4, patience=None)
-    assert found.claims["target_met"] and found.cost["steps"] == 300
+    assert found.guarantees["target_met"] and found.cost["steps"] == 300
     expected = float(p_open(found.scores[graph.edges_mask].logit()).sum())
     assert expected == pytest.approx(0.4 * graph.n_edges, abs=0.01 * graph.n_edges)
     loss = problem.objective.loss(problem.logits(found.mask)).item()
@@ -75,7 +75,7 @@ def test_the_training_comes_to_the_target_and_lowers_the_loss() -> None:
 def test_gates_of_nodes_close_nodes() -> None:
     problem = problem_of("gpt2")
     found = edge_pruning(problem, sparsity=0.8, node_sparsity=0.5, steps=300, batch_size=4, patience=None)
-    assert found.claims["target_met"]
+    assert found.guarantees["target_met"]
     gates = EdgeGates(problem.model.graph, with_nodes=True)
     log_alpha = torch.linspace(-4, 4, gates.n, dtype=torch.float64)
     edges = torch.zeros(problem.model.graph.edges_mask.shape, dtype=torch.float64)
@@ -111,25 +111,25 @@ def test_memory_changes_no_score_with_any_metric(metric: str) -> None:
 @pytest.mark.parametrize("stop", [0, 1, 3])
 def test_a_stopped_search_goes_on_to_the_same_circuit(stop: int, options: dict) -> None:
     problem, whole = problem_of("gpt2"), Memory()
-    expected = edge_pruning(problem, journal=whole, steps=60, batch_size=2, **options)
+    expected = edge_pruning(problem, checkpoint=whole, steps=60, batch_size=2, **options)
     stopped = Memory(room=stop)
     with pytest.raises(KeyboardInterrupt):
-        edge_pruning(problem, journal=stopped, steps=60, batch_size=2, **options)
+        edge_pruning(problem, checkpoint=stopped, steps=60, batch_size=2, **options)
     steps: list[Progress] = []
     resumed = Memory(recorded=deque(stopped.written))
-    found = edge_pruning(problem, journal=resumed, progress=steps.append, steps=60, batch_size=2, **options)
-    assert isinstance(found, Found)
+    found = edge_pruning(problem, checkpoint=resumed, progress=steps.append, steps=60, batch_size=2, **options)
+    assert isinstance(found, DiscoveryResult)
     assert torch.equal(found.mask, expected.mask)
     assert torch.equal(found.scores.nan_to_num(9), expected.scores.nan_to_num(9)), "bit for bit"
-    assert found.cost == expected.cost and found.claims == expected.claims
+    assert found.cost == expected.cost and found.guarantees == expected.guarantees
     assert stopped.written + resumed.written == whole.written
     assert steps[0].done == 3 * stop + 1, "no step is taken twice but those since the last state"
 
 
 def test_what_a_journal_holds_that_is_no_state_is_done_again() -> None:
-    whole = edge_pruning(problem_of("gpt2"), journal=Memory(), **QUICK)
+    whole = edge_pruning(problem_of("gpt2"), checkpoint=Memory(), **QUICK)
     damaged = Memory(recorded=deque([[3.0, 0.1, 0.1, 0.0, 1.0]]))
-    found = edge_pruning(problem_of("gpt2"), journal=damaged, **QUICK)
+    found = edge_pruning(problem_of("gpt2"), checkpoint=damaged, **QUICK)
     assert torch.equal(found.mask, whole.mask) and torch.equal(found.scores.nan_to_num(), whole.scores.nan_to_num())
     assert damaged.rejected == 1
 

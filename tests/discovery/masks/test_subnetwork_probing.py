@@ -33,7 +33,7 @@ def test_the_compiled_circuit_s_nodes_are_recovered_exactly(options: dict) -> No
     problem = Problem.make(model, load_task("induction").batch(model.tokenizer, 12, 0))
     found = subnetwork_probing(problem, steps=100, batch_size=6, **options)
     assert model.graph.node_names(found.mask) == list(truth.nodes) == ["input", "a0.h2", "a1.h1", "logits"]
-    assert found.claims["n_open"] == 2
+    assert found.guarantees["n_open"] == 2
 
 
 @pytest.mark.parametrize("family", ["gpt2", "neox-parallel", "llama-gqa"])
@@ -55,7 +55,7 @@ def test_edges_between_kept_nodes_do_as_nodes_that_are_kept(family: str) -> None
 def test_a_higher_price_keeps_fewer_nodes_and_a_price_of_nothing_all() -> None:
     problem = problem_of("gpt2")
     sizes = [
-        subnetwork_probing(problem, price=price, steps=120, patience=None).claims["n_open"]
+        subnetwork_probing(problem, price=price, steps=120, patience=None).guarantees["n_open"]
         for price in (0.0, 0.1, 30.0)
     ]
     assert sizes[0] >= sizes[1] >= sizes[2] == 0
@@ -65,7 +65,7 @@ def test_a_higher_price_keeps_fewer_nodes_and_a_price_of_nothing_all() -> None:
 def test_a_number_of_nodes_is_met() -> None:
     problem = problem_of("gpt2")
     found = subnetwork_probing(problem, n_nodes=4, steps=400, patience=None)
-    assert found.claims["target_met"]
+    assert found.guarantees["target_met"]
     nodes = set(problem.model.graph.node_names(found.mask)) - {"input", "logits"}
     assert len(nodes) == 4
 
@@ -76,8 +76,8 @@ def test_a_stopped_search_goes_on_to_the_same_circuit(options: dict) -> None:
     expected = subnetwork_probing(problem, **QUICK, **options)
     stopped = Memory(room=2)
     with pytest.raises(KeyboardInterrupt):
-        subnetwork_probing(problem, journal=stopped, **QUICK, **options)
-    found = subnetwork_probing(problem, journal=Memory(recorded=deque(stopped.written)), **QUICK, **options)
+        subnetwork_probing(problem, checkpoint=stopped, **QUICK, **options)
+    found = subnetwork_probing(problem, checkpoint=Memory(recorded=deque(stopped.written)), **QUICK, **options)
     assert torch.equal(found.mask, expected.mask)
     assert torch.equal(found.scores.nan_to_num(9), expected.scores.nan_to_num(9)), "bit for bit"
 

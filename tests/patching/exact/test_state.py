@@ -66,7 +66,7 @@ def test_what_reading_calls_read_at_the_target_alone_is(share: float) -> None:
     generator = torch.Generator().manual_seed(2)
     mask = graph.edges_mask & (torch.rand(graph.n_src, graph.n_dst, generator=generator) < share)
     read = reading(graph, mask.numpy())
-    for layer, block in enumerate(problem.model.parts.blocks):
+    for layer, block in enumerate(problem.model.components.blocks):
         everywhere = bool((mask[graph.mlp_src(layer)].numpy() & read.everywhere).any())
         before = problem.logits(mask)
         hook = block.mlp.register_forward_hook(lambda module, args, out: spoil(out))

@@ -78,7 +78,7 @@ def test_narrow_weights_give_nearly_the_same(dtype: torch.dtype) -> None:
 def test_no_gradient_of_a_weight_is_made_and_nothing_is_changed() -> None:
     problem = Problem.make(tiny_model("llama-gqa"), tiny_batch(), metric="logit_diff")
     clean, ablated = problem.clean, problem.ablated.outputs
-    tensors = [clean.final, *clean.before_mlp, *clean.outputs.z, *ablated.mlp, *problem.model.hf.parameters()]
+    tensors = [clean.final, *clean.resid_mid, *clean.outputs.z, *ablated.mlp, *problem.model.hf.parameters()]
     before = [tensor.clone() for tensor in tensors]
     edge_effects(problem, at_clean)
     assert all(torch.equal(old, new) for old, new in zip(before, tensors, strict=True))
