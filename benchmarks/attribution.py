@@ -31,7 +31,8 @@ from rich.table import Table
 from acdc.circuits.graph import QKV
 from acdc.discovery.attribution.eap import eap
 from acdc.models import PatchableModel
-from acdc.patching.attention import Layout, attend
+from acdc.patching.attention import attend
+from acdc.patching.layout import Layout
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptBatch
 
@@ -102,7 +103,7 @@ def plain_run(
     model: PatchableModel, batch: PromptBatch, ids: torch.Tensor
 ) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
     """Every source's output, every destination's input (heads of a kind together), and the target logits."""
-    layout, x = Layout(batch, model.components, model.dtype), model.embed(ids, batch.position_ids)
+    layout, x = Layout(batch, model.dtype), model.embed(ids, batch.position_ids)
     outputs, inputs = [x], []
     for block in model.components.blocks:
         attention, projected = block.attention, []

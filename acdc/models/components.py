@@ -4,13 +4,13 @@ Nothing is copied where a view can be had: each weight is a view of the module's
 families is a field here; `acdc.patching.attention` is the one place that reads these fields.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Attention", "Block", "ModelComponents", "Rotary"]
+__all__ = ["Attention", "Block", "ModelComponents", "Rotary", "index_of"]
 
 Norm = Callable[[Tensor], Tensor]
 Rotary = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -109,7 +109,9 @@ class ModelComponents:
     logit_divisor: float = 1.0
     logit_cap: float | None = None
 
-    @property
-    def rotary(self) -> Rotary | None:
-        """The first layer's rotary tables; most models have no others."""
-        return self.blocks[0].attention.rotary
+
+def index_of(rows: Sequence[int]) -> slice | list[int]:
+    """An index of these rows, like some heads' weights: a slice, and so a view, where they follow each other."""
+    if rows and list(rows) == list(range(rows[0], rows[0] + len(rows))):
+        return slice(rows[0], rows[0] + len(rows))
+    return list(rows)

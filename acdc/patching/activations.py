@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.models import PatchableModel
-from acdc.patching.attention import Layout, attend_layer, attn_out, constant, project_layer
+from acdc.patching.attention import attend_layer, attn_out, constant, project_layer
+from acdc.patching.layout import Layout
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["ActivationCache", "NodeOutputs", "run"]
@@ -15,9 +16,9 @@ __all__ = ["ActivationCache", "NodeOutputs", "run"]
 
 @dataclass(frozen=True)
 class NodeOutputs:
-    """NodeOutputs of all sources at some tokens, laid out as `[batch pos]` or as rows.
+    """What all sources write at some tokens, laid out as `[batch pos]` or as rows.
 
-    A head's output is kept as z, and what it writes is `z W_O` (fact 8): see `acdc.patching.attention.written`.
+    A head's output is kept as z, and what it writes is `z W_O` (fact 8): see `acdc.patching.attention.head_results`.
     """
 
     input: Float[Tensor, "*tokens d_model"]
@@ -60,7 +61,7 @@ def run(
     Args:
         embeddings: Read instead of the embedded ids.
     """
-    components, layout = model.components, Layout(batch, model.components, model.dtype)
+    components, layout = model.components, Layout(batch, model.dtype)
     x = model.embed(ids, batch.position_ids) if embeddings is None else embeddings
     start = x
     layers: list[tuple[Tensor, ...]] = []

@@ -16,7 +16,8 @@ from acdc.circuits.graph import QKV
 from acdc.errors import CircuitError
 from acdc.models import PatchableModel
 from acdc.patching.activations import NodeOutputs
-from acdc.patching.attention import Layout, attn_out, constant, head_outputs, written
+from acdc.patching.attention import attn_out, constant, head_outputs, head_results
+from acdc.patching.layout import Layout
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["masked_logits", "prompts_that_fit", "weighted_logits"]
@@ -147,7 +148,7 @@ class _Pass:
         self.ablated = NodeOutputs(
             ablated.input[rows], tuple(z[:, rows] for z in ablated.z), tuple(mlp[rows] for mlp in ablated.mlp)
         )
-        self.layout = Layout(self.batch, model.components, model.dtype)
+        self.layout = Layout(self.batch, model.dtype)
         self.needed = needed
         self.changes: list[tuple[list[int], Tensor]] = []  # sources, and what they change, stacked
         self.fresh: list[tuple[int, Tensor]] = []  # not stacked yet
@@ -164,7 +165,7 @@ class _Pass:
             heads = [h for h in range(graph.n_heads) if self.needed[graph.head_src(layer, h)]]
             if heads:
                 change = self._z(layer, heads, before) - self.ablated.z[layer][heads]
-                for h, of_head in zip(heads, written(block.attention, change, heads), strict=True):
+                for h, of_head in zip(heads, head_results(block.attention, change, heads), strict=True):
                     self._add(graph.head_src(layer, h), of_head)
             if self.needed[graph.mlp_src(layer)]:
                 x = self._read([graph.mlp_dst(layer)], before if components.parallel else base)[0]

@@ -16,19 +16,11 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import QKV
-from acdc.models.components import Attention
+from acdc.models.components import Attention, index_of
 from acdc.patching.activations import NodeOutputs
-from acdc.patching.attention import (
-    Layout,
-    Tables,
-    attend_heads,
-    attend_layer,
-    index_of,
-    project_heads,
-    project_layer,
-    written,
-)
+from acdc.patching.attention import attend_heads, attend_layer, head_results, project_heads, project_layer
 from acdc.patching.exact.reachability import LayerReach, Reach, reach, reading
+from acdc.patching.layout import Layout, Tables
 from acdc.patching.problem import Problem
 
 __all__ = ["CircuitState", "Edge"]
@@ -108,7 +100,7 @@ class CircuitState:
         self._first, (self._batch, self._width) = first, active[:, first:].shape
         self._rows = active[:, first:].flatten().nonzero()[:, 0]
         self._target = (active[:, first:].flatten().cumsum(0) - 1).view(self._batch, -1)[:, -1]
-        self._layout = Layout(problem.batch, self.components, problem.model.dtype)
+        self._layout = Layout(problem.batch, problem.model.dtype)
         self._tables: dict[int, Tables] = {}  # by the identity of whole tables, which most layers share
         self._out, self._ablated = (
             NodeOutputs(self._pack(run.input), tuple(map(self._pack, run.z)), tuple(map(self._pack, run.mlp)))
@@ -282,7 +274,7 @@ class CircuitState:
             places, heads = [i for i, _ in pairs], [h for _, h in pairs]
             here = index_of(heads)
             z = self._read_at(self._ablated.z[layer][here] - self._out.z[layer][here], everywhere)
-            change[places] = written(self.components.blocks[layer].attention, z, heads)
+            change[places] = head_results(self.components.blocks[layer].attention, z, heads)
         return change
 
     def _logits(self, final: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows n_tokens"]:
@@ -437,7 +429,7 @@ class _Propagation:
         if everywhere and len(state._rows) < z.shape[2]:
             z = z[:, :, state._rows]
         before = state._read_at(state._out.z[layer][index_of(heads)], everywhere)
-        change = written(state.components.blocks[layer].attention, z - before[:, None], heads)
+        change = head_results(state.components.blocks[layer].attention, z - before[:, None], heads)
         self._write([state.graph.head_src(layer, h) for h in heads], change, everywhere)
         if self.keep:
             self.outputs += [(state._out.z[layer][h], z[i, 0]) for i, h in enumerate(heads)]

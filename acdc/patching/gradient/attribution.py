@@ -20,7 +20,7 @@ from torch import Tensor
 
 from acdc.errors import RunError
 from acdc.patching.activations import NodeOutputs
-from acdc.patching.attention import written
+from acdc.patching.attention import head_results
 from acdc.patching.gradient.backward import Part, ResidualStreams, backward
 from acdc.patching.problem import Problem
 
@@ -86,7 +86,7 @@ class Microbatch:
             heads = slice(max(first - start, 0), min(max(stop - start, 0), graph.n_heads))
             if heads.start < heads.stop:
                 z = what.z[layer][heads].flatten(1, 2)[:, where]
-                found.append(written(block.attention, z, range(graph.n_heads)[heads]))
+                found.append(head_results(block.attention, z, range(graph.n_heads)[heads]))
             if first <= graph.mlp_src(layer) < stop:
                 found.append(what.mlp[layer].flatten(0, 1)[None, where])
         return torch.cat(found).to(accumulator(self.part))

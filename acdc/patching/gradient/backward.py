@@ -17,10 +17,9 @@ from torch import Tensor
 from acdc.circuits.graph import QKV
 from acdc.metrics import Objective
 from acdc.models import PatchableModel
-from acdc.models.components import Attention, Block
+from acdc.models.components import Attention, Block, index_of
 from acdc.patching.activations import ActivationCache
 from acdc.patching.attention import (
-    Layout,
     attend_heads,
     attend_layer,
     attn_out,
@@ -28,10 +27,10 @@ from acdc.patching.attention import (
     finish,
     head_outputs,
     head_rows,
-    index_of,
     project_layer,
     pull_to_heads,
 )
+from acdc.patching.layout import Layout
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["Part", "ResidualStreams", "backward", "forward", "loss_gradient", "summed_loss"]
@@ -87,7 +86,7 @@ class Part:
     @property
     def layout(self) -> Layout:
         """Who may see whom."""
-        return Layout(self.batch, self.model.components, self.model.dtype)
+        return Layout(self.batch, self.model.dtype)
 
 
 @torch.no_grad()
