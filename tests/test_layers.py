@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "acdc"
 FLOORS = [  # from the ground up; names in one group are siblings
-    ["errors"],
+    ["errors", "defaults"],
     ["progress"],
     ["files", "ranges"],
     ["circuits", "prompts", "zoo"],

@@ -13,6 +13,7 @@ from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import TAUS, rank
 from acdc.benchmarking.recovery import compare, strongest
 from acdc.circuits.circuit import Circuit
+from acdc.defaults import N_PROMPTS, OUT, SEED
 from acdc.discovery import METHODS, Method, get_method
 from acdc.discovery.method import default_metric
 from acdc.errors import ACDCError, FileError, ModelError, RunError
@@ -41,11 +42,11 @@ def benchmark(
     models: list[str] | None = None,
     methods: list[str] | None = None,
     *,
-    n: int = 50,
-    seed: int = 0,
+    n: int = N_PROMPTS,
+    seed: int = SEED,
     metric: str | None = None,
     signed: bool = False,
-    out: str | Path | None = "outputs/benchmark",
+    out: str | Path | None = f"{OUT}/benchmark",
     resume: bool = True,
     progress: Progressing = None,
 ) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, say, table
+from acdc.defaults import N_PROMPTS, OUT, SEED
 from acdc.errors import RunError, printable
 
 __all__ = ["benchmark"]
@@ -26,13 +27,13 @@ def benchmark(
     methods: Annotated[
         str | None, typer.Option(help="Methods, separated by commas: see `acdc methods`. [default: all]")
     ] = None,
-    n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 50,
-    seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = 0,
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = N_PROMPTS,
+    seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = SEED,
     metric: Annotated[
         str | None, typer.Option(help="kl, logit_diff, prob_diff or nll. [default: the task's, or one with a gradient]")
     ] = None,
     signed: Annotated[bool, typer.Option("--signed", help="Rank by signed scores, not by their size.")] = False,
-    out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("outputs/benchmark"),
+    out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(OUT, "benchmark"),
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Take results that are there, if they were made the same way.")
     ] = True,

@@ -24,6 +24,7 @@ from acdc.cli.terminal import (
     say,
     warn,
 )
+from acdc.defaults import ABLATION, DEVICE, DTYPE, N_PROMPTS, OUT, SEED
 from acdc.errors import RunError
 from acdc.ranges import Word
 
@@ -57,9 +58,9 @@ def discover(
     ] = None,
     ablation: Annotated[
         str, typer.Option(help="What a removed edge carries: corrupt, zero, mean, noise or resample.")
-    ] = "corrupt",
-    n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 50,
-    seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = 0,
+    ] = ABLATION,
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = N_PROMPTS,
+    seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = SEED,
     n_edges: Annotated[
         int | None,
         typer.Option(help="Keep so many edges. [default: as many as 0.9 of the metric needs; 500 in large models]"),
@@ -76,14 +77,14 @@ def discover(
     ] = None,
     task_option: TaskOption = None,
     bos: Bos = None,
-    dtype: Dtype = "float32",
-    device: Device = "cpu",
+    dtype: Dtype = DTYPE,
+    device: Device = DEVICE,
     device_map: Annotated[
         str | None, typer.Option(help="Load straight to a device (auto, cuda:0) by accelerate, instead of --device.")
     ] = None,
     revision: Revision = None,
     trust_remote_code: TrustRemoteCode = False,
-    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("outputs"),
+    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path(OUT),
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on with an unfinished run of the same arguments.")
     ] = True,

@@ -7,6 +7,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say
+from acdc.defaults import SEED
 
 __all__ = ["evaluate"]
 
@@ -30,7 +31,7 @@ def evaluate(
     n: Annotated[
         int | None, typer.Option("--n", "-n", help="Number of prompt pairs. [default: 100 held-out, or the run's]")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the held-out prompts and of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the held-out prompts and of all that is drawn.")] = SEED,
     stability: Annotated[int, typer.Option(metavar="K", help="Find the circuit again on K other sets of prompts.")] = 0,
     n_random: Annotated[int, typer.Option("--random", help="How many random circuits to compare with.")] = 50,
     level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,

@@ -25,6 +25,7 @@ from acdc.cli.terminal import (
     say,
     table,
 )
+from acdc.defaults import DEVICE, DTYPE, SEED
 from acdc.errors import RunError
 
 if TYPE_CHECKING:
@@ -46,11 +47,11 @@ def tasks(
         str | None, typer.Option(help="Show what this model makes of them. [default: only the default model's tokens]")
     ] = None,
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 3,
-    seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = SEED,
     task_option: TaskOption = None,
     bos: Bos = None,
-    dtype: Dtype = "float32",
-    device: Device = "cpu",
+    dtype: Dtype = DTYPE,
+    device: Device = DEVICE,
     revision: Revision = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,

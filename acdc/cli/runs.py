@@ -8,6 +8,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, dump, say, show_warnings
+from acdc.defaults import OUT
 
 if TYPE_CHECKING:
     from acdc.runs.catalog import Listed
@@ -19,7 +20,7 @@ HEADS = ("task/model/method/run", "edges", "faithfulness", "accuracy", "")
 
 @app.command()
 def runs(
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs are kept.")] = Path("outputs"),
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs are kept.")] = Path(OUT),
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from acdc.circuits.graph import QKV, Graph
+from acdc.defaults import MEMORY
 from acdc.discovery.cautions import cautions
 from acdc.discovery.method import Checkpoint, DiscoveryResult, recorded
 from acdc.discovery.tau import Tau, threshold
@@ -54,7 +55,7 @@ def acdc(
     sweeps: Annotated[int, Range(0, 10_000)] = 1,
     prune: bool = True,
     speculation: Annotated[int, Range(1, 2**16)] | None = None,
-    memory: Bytes = 256 * 2**20,
+    memory: Bytes = MEMORY,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> DiscoveryResult:

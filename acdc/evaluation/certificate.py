@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.evaluation.knockouts import MEMORY, Step, knock_out_edges
+from acdc.defaults import MEMORY
+from acdc.evaluation.knockouts import Step, knock_out_edges
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.patching.problem import Problem
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from acdc.defaults import MEMORY
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.values import loss_of
 from acdc.patching.exact.state import CircuitState, Edge
@@ -16,7 +17,6 @@ from acdc.patching.problem import Problem
 __all__ = ["Knockouts", "Step", "edges_of_node", "knock_out_edges", "knock_out_nodes", "state_of"]
 
 Step = Callable[[int, int], None]  # told (done, total) as work goes on
-MEMORY = 256 * 2**20
 
 
 @dataclass(frozen=True)

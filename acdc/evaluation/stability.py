@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.defaults import ABLATION
 from acdc.errors import CircuitError
 from acdc.patching.problem import Problem
 
@@ -98,7 +99,7 @@ def rediscover(
     return masks
 
 
-def resampled(problem: Problem, seed: int, *, ablation: str = "corrupt") -> Problem:
+def resampled(problem: Problem, seed: int, *, ablation: str = ABLATION) -> Problem:
     """The same problem on as many of its prompts, drawn with replacement: a bootstrap sample.
 
     Args:

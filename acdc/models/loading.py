@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from acdc.defaults import DEVICE
 from acdc.errors import ACDCError, ModelError
 from acdc.models.config_file import check_config, check_config_file, check_heads, check_index
 from acdc.zoo import zoo_names, zoo_path
@@ -81,11 +82,11 @@ def load_tokenizer(place: str, revision: str | None, trust_remote_code: bool) ->
     )
 
 
-def check_device_map(device_map: str | Mapping[str, Any] | None, device: str = "cpu") -> None:
+def check_device_map(device_map: str | Mapping[str, Any] | None, device: str = DEVICE) -> None:
     """Raise `ModelError` unless this device map can be used here: before the weights are loaded."""
     if device_map is None:
         return
-    if device != "cpu":
+    if device != DEVICE:
         raise ModelError(f"give device ({device!r}) or device_map ({device_map!r}), not both")
     if find_spec("accelerate") is None:
         raise ModelError("device_map needs the package accelerate: pip install 'acdc-engine[large]', or give device")

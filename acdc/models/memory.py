@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
+from acdc.defaults import MEMORY
 from acdc.errors import ModelError
 
 __all__ = ["activation_bytes", "check_activations", "check_weights", "free_bytes", "weight_bytes"]
 
-PROPAGATION = 256 * 2**20  # the default of a search's `memory` option
 GIB = 2**30
 
 
@@ -42,7 +42,7 @@ def activation_bytes(
         n_pos: Columns of the longest.
     """
     per_token = n_layers * (8 * d_heads + 2 * d_kv + 8 * d_model) + 4 * d_model
-    return n * (n_pos * per_token * dtype.itemsize + 4 * n_vocab * 8) + PROPAGATION
+    return n * (n_pos * per_token * dtype.itemsize + 4 * n_vocab * 8) + MEMORY
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -91,7 +91,7 @@ def check_activations(name: str, needed: int, n: int, device: torch.device) -> N
     free = free_bytes(device)
     if free is None or needed <= free:
         return
-    room = (free - PROPAGATION) * n // max(1, needed - PROPAGATION)
+    room = (free - MEMORY) * n // max(1, needed - MEMORY)
     fewer = f"at most {room} prompts" if room > 0 else "shorter prompts"
     raise ModelError(
         f"the activations of {name!r} on {n} prompts take about {_gib(needed)}, and {device} has {_gib(free)} free; "

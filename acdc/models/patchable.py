@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.defaults import DEVICE, DTYPE
 from acdc.errors import ModelError, TaskError, nearest, printable, unknown_name
 from acdc.models.components import ModelComponents
 from acdc.models.families import FAMILIES, Family
@@ -71,8 +72,8 @@ class PatchableModel:
         name_or_path: str | Path,
         *,
         revision: str | None = None,
-        dtype: str | torch.dtype = "float32",
-        device: str = "cpu",
+        dtype: str | torch.dtype = DTYPE,
+        device: str = DEVICE,
         device_map: str | Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> "PatchableModel":

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from acdc.defaults import SEED
 from acdc.errors import TaskError, unknown_name
 from acdc.models import PatchableModel
 from acdc.patching.activations import NodeOutputs, run
@@ -128,7 +129,7 @@ ABLATIONS: dict[str, Ablation] = {
 
 
 @torch.no_grad()
-def ablate(kind: str, model: PatchableModel, batch: PromptBatch, clean: NodeOutputs, *, seed: int = 0) -> Ablated:
+def ablate(kind: str, model: PatchableModel, batch: PromptBatch, clean: NodeOutputs, *, seed: int = SEED) -> Ablated:
     """Ablated outputs of this kind.
 
     Raises:

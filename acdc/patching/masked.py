@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from acdc.circuits.graph import QKV
+from acdc.defaults import MASKED_MEMORY
 from acdc.errors import CircuitError
 from acdc.models import PatchableModel
 from acdc.patching.activations import NodeOutputs
@@ -56,7 +57,7 @@ def weighted_logits(
     *,
     rows: Int[Tensor, " n"] | None = None,
     live: Bool[Tensor, " src"] | None = None,
-    memory: int = 2**30,
+    memory: int = MASKED_MEMORY,
 ) -> Float[Tensor, "n vocab"]:
     """Target logits where each edge carries a share of its source's output, differentiable in the shares.
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.defaults import ABLATION, SEED
 from acdc.errors import ModelError
 from acdc.metrics import Metric, Objective, get_metric
 from acdc.models import PatchableModel
@@ -33,7 +34,7 @@ class Problem:
     clean: ActivationCache
     ablated: Ablated
     objective: Objective
-    seed: int = 0
+    seed: int = SEED
 
     @classmethod
     def make(
@@ -42,8 +43,8 @@ class Problem:
         batch: PromptBatch,
         *,
         metric: str | Metric = "kl",
-        ablation: str = "corrupt",
-        seed: int = 0,
+        ablation: str = ABLATION,
+        seed: int = SEED,
     ) -> "Problem":
         """Check the batch and make the runs.
 

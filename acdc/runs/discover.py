@@ -12,6 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.circuits.circuit import MAX_LISTED_EDGES, Circuit
+from acdc.defaults import ABLATION, DEVICE, DTYPE, MEMORY, N_PROMPTS, OUT, SEED
 from acdc.discovery import Checkpoint, DiscoveryResult
 from acdc.drawing import draw
 from acdc.errors import ACDCError, FileError, ModelError, UnsavedError
@@ -46,13 +47,13 @@ def discover(
     *,
     method: str = "acdc",
     metric: str | Metric | None = None,
-    ablation: str = "corrupt",
-    n: int = 50,
-    seed: int = 0,
-    out: str | Path | None = "outputs",
+    ablation: str = ABLATION,
+    n: int = N_PROMPTS,
+    seed: int = SEED,
+    out: str | Path | None = OUT,
     resume: bool = True,
-    dtype: str | torch.dtype = "float32",
-    device: str = "cpu",
+    dtype: str | torch.dtype = DTYPE,
+    device: str = DEVICE,
     device_map: str | Mapping[str, Any] | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -367,7 +368,7 @@ def _parity(problem: Problem) -> dict[str, float]:
     return {"max_abs_difference": difference, "allowed": allowed}
 
 
-def _parts(batch: PromptBatch, vocab: int, memory: int = 256 * 2**20) -> list[PromptBatch]:
+def _parts(batch: PromptBatch, vocab: int, memory: int = MEMORY) -> list[PromptBatch]:
     """The batch in pieces whose logits at all positions fit into about `memory` bytes."""
     size = max(1, memory // (4 * vocab * batch.n_pos))
     return [batch.select(list(range(start, min(start + size, batch.n)))) for start in range(0, batch.n, size)]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from acdc import evaluation
 from acdc.circuits.circuit import Circuit
+from acdc.defaults import SEED
 from acdc.discovery import DiscoveryResult, get_method
 from acdc.errors import ACDCError, FileError, RunError, unknown_name
 from acdc.evaluation.held_out import prompts_text
@@ -400,7 +401,7 @@ def evaluate(
     skip: Sequence[str] = (),
     prompts: str = "held-out",
     n: int | None = None,
-    seed: int = 0,
+    seed: int = SEED,
     stability: int = 0,
     n_random: int = 50,
     level: float = 0.95,

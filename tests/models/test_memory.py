@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from acdc.defaults import MEMORY
 from acdc.errors import ModelError
 from acdc.models import PatchableModel, memory
 from acdc.models.loading import check_one_device
@@ -51,13 +52,13 @@ def test_the_estimate_bounds_what_the_engine_holds(family: str, monkeypatch: pyt
     for name in parts:
         part = getattr(state, name)
         held += tensors_of(vars(part) if hasattr(part, "z") else part, seen)
-    needed = asked[0] - memory.PROPAGATION
+    needed = asked[0] - MEMORY
     assert held <= needed < 2.5 * held
 
 
 def test_too_many_prompts_are_refused_with_how_many_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = tiny_model("gpt2"), tiny_batch(n=8)
-    monkeypatch.setattr(memory, "free_bytes", lambda device: memory.PROPAGATION + 150_000)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: MEMORY + 150_000)
     with pytest.raises(ModelError, match=r"on 8 prompts take about 0\.\d GiB, and cpu has .* use at most \d+ prompts"):
         Problem.make(model, batch)
 

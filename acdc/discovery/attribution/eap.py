@@ -11,8 +11,9 @@ Reference: Syed, Rager, Conmy 2023, Attribution Patching Outperforms Automated C
 
 from collections.abc import Callable
 
+from acdc.defaults import MEMORY
 from acdc.discovery.attribution.scores import EdgeScores, check_gradient
-from acdc.patching.gradient.attribution import MEMORY, Microbatch, Point, edge_effects
+from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes

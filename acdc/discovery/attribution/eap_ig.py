@@ -23,10 +23,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import noting
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.errors import RunError
-from acdc.patching.gradient.attribution import MEMORY, Microbatch, Point, edge_effects
+from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
 from acdc.patching.gradient.backward import forward, summed_loss
 from acdc.patching.problem import Problem
 from acdc.progress import Progress

@@ -23,11 +23,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import noting
 from acdc.discovery.attribution.eap_ig import Quadrature, nodes
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.patching.attention import attn_out
-from acdc.patching.gradient.attribution import MEMORY, Microbatch, Point, edge_effects
+from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
 from acdc.patching.gradient.backward import ResidualStreams, forward, summed_loss
 from acdc.patching.problem import Problem
 from acdc.progress import Progress

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from acdc.defaults import MEMORY
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.method import Checkpoint, recorded
 from acdc.errors import RunError
@@ -28,7 +29,7 @@ MOST = 256  # edges in one propagation
 def exact(
     problem: Problem,
     *,
-    memory: Bytes = 256 * 2**20,
+    memory: Bytes = MEMORY,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:

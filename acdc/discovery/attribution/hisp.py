@@ -18,11 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import at_clean, noting
 from acdc.discovery.attribution.nodes import lift
 from acdc.discovery.attribution.scores import EdgeScores, check_gradient
 from acdc.patching.activations import NodeOutputs
-from acdc.patching.gradient.attribution import MEMORY, Microbatch, node_effects
+from acdc.patching.gradient.attribution import Microbatch, node_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes

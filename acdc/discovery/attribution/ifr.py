@@ -18,9 +18,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import QKV
+from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import noting
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.patching.gradient.attribution import MEMORY, Microbatch, n_pieces, pieces
+from acdc.patching.gradient.attribution import Microbatch, n_pieces, pieces
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes

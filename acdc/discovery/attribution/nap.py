@@ -12,11 +12,12 @@ References: Nanda 2023, Attribution Patching; Mueller et al. 2025, MIB (arXiv 25
 
 from collections.abc import Callable
 
+from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import at_clean, noting
 from acdc.discovery.attribution.eap_ig import InputPath, Quadrature, nodes
 from acdc.discovery.attribution.nodes import lift
 from acdc.discovery.attribution.scores import EdgeScores, check_gradient
-from acdc.patching.gradient.attribution import MEMORY, node_effects
+from acdc.patching.gradient.attribution import node_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Steps

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from acdc.circuits.graph import Graph
+from acdc.defaults import MASKED_MEMORY
 from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
@@ -48,7 +49,7 @@ def edge_pruning(
     patience: Steps | None = 100,
     warm_start: Annotated[str, Checked(lambda name: name == "none" or get_scorer(name))] = "none",
     prune: bool = True,
-    memory: Bytes = 2**30,
+    memory: Bytes = MASKED_MEMORY,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> DiscoveryResult:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.defaults import MASKED_MEMORY
 from acdc.discovery.cautions import cautions
 from acdc.discovery.masks.training import Price, Schedule, Target, train
 from acdc.discovery.method import Checkpoint, DiscoveryResult
@@ -39,7 +40,7 @@ def subnetwork_probing(
     lr: Learning = 0.1,
     batch_size: Count = 16,
     patience: Steps | None = 100,
-    memory: Bytes = 2**30,
+    memory: Bytes = MASKED_MEMORY,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> DiscoveryResult:

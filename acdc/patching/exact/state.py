@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import QKV
+from acdc.defaults import MEMORY
 from acdc.models.components import Attention, index_of
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import attend_heads, attend_layer, head_results, project_heads, project_layer
@@ -83,7 +84,7 @@ class CircuitState:
         forward_passes: Copies of the batch that were propagated so far; `propagations`: how often.
     """
 
-    def __init__(self, problem: Problem, *, memory: int = 256 * 2**20) -> None:
+    def __init__(self, problem: Problem, *, memory: int = MEMORY) -> None:
         self.problem, self.memory = problem, memory
         self.graph, self.components = problem.model.graph, problem.model.components
         self.mask = self.graph.edges_mask.numpy().copy()

@@ -18,15 +18,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from acdc.defaults import MEMORY
 from acdc.errors import RunError
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import head_results
 from acdc.patching.gradient.backward import Part, ResidualStreams, backward
 from acdc.patching.problem import Problem
 
-__all__ = ["MEMORY", "Microbatch", "Point", "edge_effects", "n_pieces", "node_effects", "pieces"]
+__all__ = ["Microbatch", "Point", "edge_effects", "n_pieces", "node_effects", "pieces"]
 
-MEMORY = 256 * 2**20
 Note = Callable[[int, int], None]  # parts done, of all
 
 
