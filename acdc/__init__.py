@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from acdc.version import __version__
+
 if TYPE_CHECKING:
     from acdc.circuits.circuit import Circuit
     from acdc.circuits.graph import Graph
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from acdc.runs.evaluate import evaluate
     from acdc.runs.evaluation_report import Evaluation
     from acdc.task import PromptList, Task, single_token, single_tokens, spellable, split_words
-
-__version__ = "0.2.0"
 
 _HOME = {  # name: module; imported when first used, so that `import acdc` stays light
     **dict.fromkeys(

@@ -18,8 +18,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from acdc.errors import TaskError, unknown_name
+from acdc.errors import TaskError
 from acdc.prompts.batch import PromptBatch
+from acdc.registry import Registry
 
 __all__ = ["METRICS", "Metric", "Objective", "accuracy", "answer_probability", "get_metric", "top1_accuracy"]
 
@@ -140,9 +141,9 @@ def _mean_at(logits: Logits, ids: Ids) -> Values:
     return logits.gather(1, ids.clamp_min(0)).masked_fill(ids < 0, 0).sum(-1) / (ids >= 0).sum(-1)
 
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
+METRICS = Registry.of(
+    "metric",
+    (
         Metric(
             "kl",
             "KL divergence from the full model, in nats",
@@ -167,8 +168,8 @@ METRICS: dict[str, Metric] = {
             needs_wrong=True,
         ),
         Metric("nll", "minus the log probability of the correct answers, in nats", nll, higher_is_better=False),
-    )
-}
+    ),
+)
 
 
 def get_metric(name: "str | Metric") -> Metric:
@@ -177,11 +178,7 @@ def get_metric(name: "str | Metric") -> Metric:
     Raises:
         UnknownNameError: No metric has this name.
     """
-    if isinstance(name, Metric):
-        return name
-    if name not in METRICS:
-        raise unknown_name("metric", name, METRICS)
-    return METRICS[name]
+    return name if isinstance(name, Metric) else METRICS.find(name)
 
 
 class Objective:

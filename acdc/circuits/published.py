@@ -10,7 +10,8 @@ from itertools import product
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
-from acdc.errors import CircuitError, unknown_name
+from acdc.errors import CircuitError
+from acdc.registry import Registry
 
 __all__ = ["GPT2_SMALL", "REFERENCES", "Reference", "get_reference"]
 
@@ -123,9 +124,9 @@ def _existing(graph: Graph, sources: Iterable[str], destinations: Iterable[str])
 
 HANNA = "Hanna et al. 2023 (arXiv 2305.00586)"
 CONMY = "edges as in Conmy et al. 2023 (arXiv 2304.14997)"
-REFERENCES: dict[str, Reference] = {
-    reference.name: reference
-    for reference in (
+REFERENCES = Registry.of(
+    "reference circuit",
+    (
         Reference(
             "ioi-wang",
             "ioi",
@@ -147,8 +148,8 @@ REFERENCES: dict[str, Reference] = {
             f"{HANNA}; heads and {CONMY}",
             _greater_than_edges(("a5.h5", "a6.h1", "a6.h9", "a7.h10", "a8.h11", "a9.h1")),
         ),
-    )
-}
+    ),
+)
 
 
 def get_reference(name: str) -> Reference:
@@ -157,6 +158,4 @@ def get_reference(name: str) -> Reference:
     Raises:
         UnknownNameError: There is none.
     """
-    if name not in REFERENCES:
-        raise unknown_name("reference circuit", name, REFERENCES)
-    return REFERENCES[name]
+    return REFERENCES.find(name)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from acdc import __version__
+from acdc.version import __version__
 
 __all__ = ["app"]
 

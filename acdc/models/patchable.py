@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acdc.circuits.graph import Graph
 from acdc.defaults import DEVICE, DTYPE
-from acdc.errors import ModelError, TaskError, nearest, printable, unknown_name
+from acdc.errors import ModelError, TaskError, nearest, printable
 from acdc.models.components import ModelComponents
 from acdc.models.families import FAMILIES, Family
 from acdc.models.families.unfit import quantised, reason_against
@@ -25,16 +25,20 @@ from acdc.models.loading import (
 )
 from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
 from acdc.prompts.batch import PromptBatch
+from acdc.registry import Registry
 
 __all__ = ["DTYPES", "PatchableModel"]
 
 DEVICES = ("cpu", "cuda", "mps")
-DTYPES: dict[str, torch.dtype] = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+DTYPES = Registry(
+    "dtype",
+    {
+        "float32": torch.float32,
+        "float64": torch.float64,
+        "bfloat16": torch.bfloat16,
+        "float16": torch.float16,
+    },
+)
 
 
 class PatchableModel:
@@ -225,11 +229,7 @@ def family_of(config: Any) -> Family:
 
 def as_dtype(dtype: str | torch.dtype) -> torch.dtype:
     """The torch type of this name."""
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype not in DTYPES:
-        raise unknown_name("dtype", dtype, DTYPES)
-    return DTYPES[dtype]
+    return dtype if isinstance(dtype, torch.dtype) else DTYPES.find(dtype)
 
 
 def as_device(device: str) -> torch.device:

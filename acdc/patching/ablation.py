@@ -8,10 +8,11 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.defaults import SEED
-from acdc.errors import TaskError, unknown_name
+from acdc.errors import TaskError
 from acdc.models import PatchableModel
 from acdc.patching.activations import NodeOutputs, run
 from acdc.prompts.batch import PromptBatch
+from acdc.registry import Registry
 
 __all__ = ["ABLATIONS", "Ablated", "Ablation", "ablate"]
 
@@ -116,16 +117,16 @@ def _map(function: Callable[[Tensor], Tensor], outputs: NodeOutputs) -> NodeOutp
     return NodeOutputs(function(outputs.input), tuple(map(function, outputs.z)), tuple(map(function, outputs.mlp)))
 
 
-ABLATIONS: dict[str, Ablation] = {
-    ablation.name: ablation
-    for ablation in (
+ABLATIONS = Registry.of(
+    "ablation",
+    (
         Ablation("corrupt", "the corrupted prompt's activation", corrupt),
         Ablation("zero", "zero", zero),
         Ablation("mean", "the mean over the corrupted prompts, per position", mean),
         Ablation("noise", "the clean prompt's activation after noise on the embeddings that differ", noise),
         Ablation("resample", "the activation of another clean prompt of the same length", resample),
-    )
-}
+    ),
+)
 
 
 @torch.no_grad()
@@ -136,6 +137,4 @@ def ablate(kind: str, model: PatchableModel, batch: PromptBatch, clean: NodeOutp
         UnknownNameError: There is no such ablation.
         TaskError: The batch doesn't allow it.
     """
-    if kind not in ABLATIONS:
-        raise unknown_name("ablation", kind, ABLATIONS)
-    return ABLATIONS[kind].make(model, batch, clean, seed)
+    return ABLATIONS.find(kind).make(model, batch, clean, seed)

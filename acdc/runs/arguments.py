@@ -9,7 +9,7 @@ import torch
 
 from acdc.discovery import Method, get_method
 from acdc.discovery.method import default_metric
-from acdc.errors import ModelError, RunError, nearest, unknown_name
+from acdc.errors import ModelError, RunError, nearest
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
 from acdc.models.hub import WELL_KNOWN, check_reachable
@@ -74,8 +74,7 @@ class Plan:
         chosen = get_method(method)
         filled = check_options(chosen, options)
         made = load_task(task, **task_options)
-        if ablation not in ABLATIONS:
-            raise unknown_name("ablation", ablation, ABLATIONS)
+        ABLATIONS.find(ablation)
         check_count(n)
         seed = checked("seed", Seed, seed)
         if bos is not None and not isinstance(bos, bool):

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from acdc import __version__
 from acdc.models import PatchableModel
+from acdc.version import __version__
 
 __all__ = ["fingerprint", "model_identity", "run_fingerprint", "versions"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.formats import ShapelessError, read_circuit
 from acdc.circuits.graph import Graph
-from acdc.errors import CircuitError, RunError, UnknownNameError, unknown_name
+from acdc.errors import CircuitError, RunError, UnknownNameError
 from acdc.files import validated
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
@@ -174,8 +174,7 @@ def reload(
     kept = _kept(beside) if task is None and task_options is None and bos is None else None
     made = _task(arguments, task, kept, trust_task)
     chosen = _metric(arguments, metric, made)
-    if arguments["ablation"] not in ABLATIONS:
-        raise unknown_name("ablation", arguments["ablation"], ABLATIONS)
+    ABLATIONS.find(arguments["ablation"])
     loaded = _model(arguments, model if model is None else live_model(model, tokenizer), trust_remote_code)
     if circuit.graph != loaded.graph:
         raise CircuitError(

@@ -11,14 +11,15 @@ from acdc.circuits.formats.kinds import kind_of
 from acdc.circuits.formats.tensors import ACDC_PTH, EAP_IG_PT
 from acdc.circuits.formats.xml import GEXF, GRAPHML
 from acdc.circuits.graph import Graph
-from acdc.errors import CircuitError, FileError, printable, unknown_name
+from acdc.errors import CircuitError, FileError, printable
 from acdc.files import read_bytes
+from acdc.registry import Registry
 
 __all__ = ["FORMATS", "detect_format", "format_for", "get_format", "read_circuit", "write_circuit"]
 
-FORMATS: dict[str, Format] = {  # in the order in which contents are tried: ACDC's sign is the stricter one
-    entry.name: entry
-    for entry in (
+FORMATS = Registry.of(
+    "format",
+    (  # in the order in which contents are tried: ACDC's sign is the stricter one
         EAP_IG,
         EAP_IG_PT,
         json_format(ACDC),
@@ -28,16 +29,14 @@ FORMATS: dict[str, Format] = {  # in the order in which contents are tried: ACDC
         text_format(AUTO_CIRCUIT),
         GRAPHML,
         GEXF,
-    )
-}
+    ),
+)
 LONGEST_REASON = 400  # letters
 
 
 def get_format(name: str) -> Format:
     """The format of a name; an unknown one lists all."""
-    if name not in FORMATS:
-        raise unknown_name("format", name, FORMATS)
-    return FORMATS[name]
+    return FORMATS.find(name)
 
 
 def format_for(path: str | os.PathLike[str]) -> Format:
