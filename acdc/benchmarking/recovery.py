@@ -12,6 +12,7 @@ from torch import Tensor
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
+from acdc.circuits.ranking import top_edges
 from acdc.evaluation.roc import edge_ranks
 
 __all__ = ["Agreement", "compare", "strongest"]
@@ -59,11 +60,6 @@ def compare(graph: Graph, found: Mask, truth: Mask) -> Agreement:
 def strongest(circuit: Circuit, n: int, truth: Mask) -> Mask:
     """The n edges of the highest rank (`edge_ranks`); of those that tie for the last places, the false ones first, so
     that a method which doesn't tell edges apart gains nothing by it."""
-    where = circuit.graph.edges_mask
-    ranks, true = edge_ranks(circuit).tolist(), truth[where].tolist()
-    order = sorted(range(len(ranks)), key=lambda i: (-ranks[i], true[i]))
-    chosen = torch.zeros(len(ranks), dtype=torch.bool)
-    chosen[order[:n]] = True
-    mask = torch.zeros_like(truth)
-    mask[where] = chosen
-    return mask
+    where, ranks = circuit.graph.edges_mask, torch.zeros(truth.shape, dtype=torch.float64)
+    ranks[where] = torch.from_numpy(edge_ranks(circuit)) - 0.25 * truth[where]  # ranks are whole or half numbers
+    return top_edges(circuit.graph, ranks, n, signed=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from acdc.circuits.file import MAX_JSON_BYTES, Parts, decode, encode, shape_of
 from acdc.circuits.graph import Graph
 from acdc.circuits.html import html_table
+from acdc.circuits.ranking import top_edges
 from acdc.circuits.score_kinds import ScoreKind, check_score_kind
 from acdc.errors import CircuitError, FileError, printable
 from acdc.files import read_json, write_atomically
@@ -240,14 +241,11 @@ class Circuit:
         return frame
 
     def _listed(self, most: int) -> Bool[Tensor, "src dst"]:
-        listed, scores, removed = self.mask, self.scores, self.graph.edges_mask & ~self.mask
-        room = most - int(listed.sum())
-        if scores is not None and room > 0:
-            sizes = scores[removed].abs().nan_to_num(nan=-1.0, posinf=math.inf)
-            chosen = torch.zeros(len(sizes), dtype=torch.bool)
-            chosen[sizes.argsort(descending=True, stable=True)[:room]] = True
-            listed[removed] = chosen
-        return listed
+        mask, scores = self.mask, self.scores
+        if scores is None:
+            return mask
+        removed = self.graph.edges_mask & ~mask
+        return mask | top_edges(self.graph, scores, most - int(mask.sum()), signed=False, among=removed)
 
     def save(self, path: str | os.PathLike[str], *, full: bool = False) -> Path:
         """Write the circuit as JSON that EAP-IG and MIB read too; an interrupted write leaves the old file whole.

@@ -1,16 +1,13 @@
 """`acdc show`: a saved run again, as numbers and, where asked, as a picture."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from acdc.cli.app import app
 from acdc.cli.convert import circuit_at
 from acdc.cli.terminal import Debug, Json, dump, say, show_warnings, table
-
-if TYPE_CHECKING:
-    from acdc.circuits.circuit import Circuit
 
 __all__ = ["show"]
 
@@ -35,6 +32,7 @@ def show(
 ) -> None:
     """Print a run's numbers and its strongest edges; nothing is written but the picture that --draw asks for."""
     from acdc import drawing
+    from acdc.circuits.ranking import strongest
     from acdc.circuits.score_kinds import words_of
     from acdc.runs.result import find_runs, load_run
 
@@ -51,12 +49,7 @@ def show(
     if places:
         say(f"{places[0]}{f' (the newest of {len(places)} runs)' if len(places) > 1 else ''}")
     say(repr(circuit) if result is None else f"{result.summary()}\n{result.predictions()}")
-    table(["edge", words_of(circuit.score_kind).label], _strongest(circuit, edges))
+    listed = strongest(circuit.graph, circuit.mask, circuit.scores, edges)
+    table(["edge", words_of(circuit.score_kind).label], [[edge, f"{score:.4g}"] for edge, score in listed])
     for path in (*(() if result is None else result.files), *drawn):
         say(f"  {path}")
-
-
-def _strongest(circuit: "Circuit", n: int) -> list[list[str]]:
-    """The kept edges with the largest scores, and these."""
-    kept = circuit.to_frame(most=0).sort_values("score", key=abs, ascending=False, na_position="last").head(n)
-    return [[edge, f"{score:.4g}"] for edge, score in zip(kept["edge"], kept["score"], strict=True)]

@@ -18,10 +18,11 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.circuits.ranking import first_edges, ranked_edges
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
 from acdc.discovery.take import Taken, take
@@ -30,10 +31,11 @@ from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Count, Range, Share
 
-__all__ = ["RETENTION", "Selected", "consistent", "first", "greedy_order", "ranked", "retain", "select"]
+__all__ = ["RETENTION", "Selected", "consistent", "greedy_order", "retain", "select", "with_positive_share"]
 
 Scores = Float[Tensor, "src dst"]
 Mask = Bool[Tensor, "src dst"]
+Order = Int[Tensor, " edges"]  # flat indices of [src, dst]: a circuit of n edges is the first n
 RETENTION = 0.9  # the share to keep where none is named
 LARGE = 20_000  # edges of a model, above which a circuit of a fixed size is the default, not one of a share
 LARGE_SIZE = 500  # that size
@@ -109,7 +111,8 @@ def select(
     if way == "greedy":
         order = greedy_order(graph, found.scores, signed=signed, allowed=allowed)
     else:
-        order = ranked(graph, found.scores, signed=signed, positive_share=positive_share, allowed=allowed)
+        order = ranked_edges(graph, found.scores, signed=signed, among=allowed)
+        order = order if positive_share is None else with_positive_share(order, found.scores, positive_share)
     if way == "retention":
         kept = retain(problem, order, RETENTION if retention is None else retention, cut=cut, progress=progress)
         less = "give the size that you want (n_edges), or another scorer"
@@ -119,7 +122,7 @@ def select(
     if prune:
         taken = take(graph, order, wanted, from_input=problem.ablated.coherent)
     else:
-        taken = Taken(first(graph, order, wanted), min(wanted, len(order)))
+        taken = Taken(first_edges(graph, order, wanted), min(wanted, len(order)))
     diagnostics["edges_gone_through"] = taken.gone_through
     told = [*_shortfall(taken.mask, wanted, len(order), prune), *cautions(problem, taken.mask, more=MORE, less=LESS)]
     return Selected(taken.mask, 0, diagnostics, tuple(told), resolved)
@@ -176,31 +179,13 @@ def _check(
         raise RunError("resamples must be at least 0 and agreement a share above 0.5 and up to 1")
 
 
-# -- orders of edges: a circuit of n edges is the first n
+# -- orders of edges
 
 
-def ranked(
-    graph: Graph,
-    scores: Scores,
-    *,
-    signed: bool = False,
-    positive_share: float | None = None,
-    allowed: Mask | None = None,
-) -> list[int]:
-    """The edges as flat indices of `[src, dst]`, best first; equal scores in the order of the graph."""
-    edges = _flat(graph.edges_mask if allowed is None else allowed)
-    values = scores.flatten()[edges].nan_to_num(0.0)
-    if positive_share is None:
-        best = (values if signed else values.abs()).sort(descending=True, stable=True).indices
-        return edges[best].tolist()
-    order = values.abs().sort(descending=True, stable=True).indices
-    positive = [int(edges[i]) for i in order if values[i] > 0]
-    others = [int(edges[i]) for i in order if values[i] <= 0]
-    return list(_mixed(positive, others, positive_share))
-
-
-def _flat(mask: Mask) -> Tensor:
-    return mask.flatten().nonzero()[:, 0]
+def with_positive_share(order: Order, scores: Scores, share: float) -> Order:
+    """The edges of an order by size, rearranged: of the first n about `share · n` have positive scores."""
+    positive = scores.flatten()[order] > 0
+    return torch.tensor(list(_mixed(order[positive].tolist(), order[~positive].tolist(), share)), dtype=torch.long)
 
 
 def _mixed(positive: list[int], others: list[int], share: float) -> Iterator[int]:
@@ -216,7 +201,7 @@ def _mixed(positive: list[int], others: list[int], share: float) -> Iterator[int
             j += 1
 
 
-def greedy_order(graph: Graph, scores: Scores, *, signed: bool = False, allowed: Mask | None = None) -> list[int]:
+def greedy_order(graph: Graph, scores: Scores, *, signed: bool = False, allowed: Mask | None = None) -> Order:
     """The edges in the order in which they are added from the logits back: always the best one into a node that the
     circuit holds already (Hanna et al. 2024, section 3)."""
     allowed = graph.edges_mask if allowed is None else allowed
@@ -239,14 +224,7 @@ def greedy_order(graph: Graph, scores: Scores, *, signed: bool = False, allowed:
         order.append(edge)
         if (src := edge // graph.n_dst) not in held:
             hold(src)
-    return order
-
-
-def first(graph: Graph, order: list[int], n: int) -> Mask:
-    """The mask of the first n edges of an order."""
-    mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
-    mask[order[:n]] = True
-    return mask.view(graph.n_src, graph.n_dst)
+    return torch.tensor(order, dtype=torch.long)
 
 
 # -- measured and resampled
@@ -254,7 +232,7 @@ def first(graph: Graph, order: list[int], n: int) -> Mask:
 
 def retain(
     problem: Problem,
-    order: list[int],
+    order: Order,
     share: float,
     *,
     cut: Callable[[Tensor], Tensor] = torch.clone,
@@ -283,7 +261,7 @@ def retain(
 
     def kept(n: int) -> float:
         nonlocal passes
-        mask = cut(first(graph, order, n))
+        mask = cut(first_edges(graph, order, n))
         if not bool(mask.any()):
             return 0.0
         if int(mask.sum()) == graph.n_edges:
@@ -306,7 +284,7 @@ def retain(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if kept(middle) >= share else (middle, high)
-    return Selected(cut(first(graph, order, high)), passes, {"retained": measured.get(high, 1.0)})
+    return Selected(cut(first_edges(graph, order, high)), passes, {"retained": measured.get(high, 1.0)})
 
 
 def consistent(

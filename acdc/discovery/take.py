@@ -8,14 +8,14 @@ take too many with it, the weakest goes all the same, and the best edges between
 then the best two edges that join one more node. No forward pass is needed.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.circuits.ranking import first_edges
 
 __all__ = ["Taken", "take"]
 
@@ -27,7 +27,7 @@ class Taken(NamedTuple):
     gone_through: int
 
 
-def take(graph: Graph, order: Sequence[int], n: int, *, from_input: bool = True) -> Taken:
+def take(graph: Graph, order: Int[Tensor, " edges"], n: int, *, from_input: bool = True) -> Taken:
     """The circuit of `n` edges that lie on paths from the input to the logits.
 
     Args:
@@ -37,18 +37,15 @@ def take(graph: Graph, order: Sequence[int], n: int, *, from_input: bool = True)
     Returns:
         Fewer edges only where `order` has no `n` that can be joined.
     """
-    ranking = torch.tensor(list(order), dtype=torch.long)
 
     def start(length: int) -> Bool[Tensor, "src dst"]:
-        mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
-        mask[ranking[:length]] = True
-        return graph.prune(mask.view(graph.n_src, graph.n_dst), from_input=from_input)
+        return graph.prune(first_edges(graph, order, length), from_input=from_input)
 
-    low, high = min(n, len(ranking)), len(ranking)
+    low, high = min(n, len(order)), len(order)
     while low < high:  # what is on paths grows with the start
         middle = (low + high) // 2
         low, high = (low, middle) if int(start(middle).sum()) >= n else (middle + 1, high)
-    found = _Circuit(graph, ranking.tolist(), from_input, start(low))
+    found = _Circuit(graph, order.tolist(), from_input, start(low))
     if len(found) > n:
         new = found.kept - _edges(start(low - 1))
         found.trim(n, new)

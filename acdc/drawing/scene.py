@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import input_of, kind_of
+from acdc.circuits.ranking import top_edges
 from acdc.circuits.score_kinds import UNKNOWN, ScoreWords, words_of
 
 __all__ = ["ARROW_COLORS", "MAX_DRAWN_EDGES", "NODE_COLORS", "Arrow", "Groups", "Row", "Scene", "scene_of"]
@@ -141,15 +142,13 @@ def scene_of(circuit: Circuit, *, title: str | None, max_edges: int | None, grou
 
 def _strongest(circuit: Circuit, max_edges: int | None) -> list[tuple[str, str, float | None]]:
     """(source, destination, score) of the edges to draw, in the graph's order."""
-    graph, scores = circuit.graph, circuit.scores
-    edges = []
-    for i, j in circuit.mask.nonzero().tolist():
-        score = math.nan if scores is None else float(scores[i, j])
-        edges.append((graph.sources[i], graph.destinations[j], None if math.isnan(score) else score))
-    if max_edges is None or len(edges) <= max_edges:
-        return edges
-    order = sorted(range(len(edges)), key=lambda n: -abs(edges[n][2] or 0.0))  # stable: ties keep the graph's order
-    return [edges[n] for n in sorted(order[: max(max_edges, 0)])]
+    graph, mask, scores = circuit.graph, circuit.mask, circuit.scores
+    shown = mask if max_edges is None else top_edges(graph, scores, max_edges, signed=False, among=mask)
+    values = [math.nan] * int(shown.sum()) if scores is None else scores[shown].tolist()
+    return [
+        (graph.sources[i], graph.destinations[j], None if math.isnan(score) else score)
+        for (i, j), score in zip(shown.nonzero().tolist(), values, strict=True)
+    ]
 
 
 def _arrows(circuit: Circuit, kept: list[tuple[str, str, float | None]], groups: Groups | None) -> tuple[Arrow, ...]:

@@ -23,7 +23,6 @@ from acdc.evaluation.hypotheses import (
 from acdc.evaluation.knockouts import Knockouts, Step, knock_out_edges, knock_out_nodes
 from acdc.evaluation.minimality import Minimality, Need, minimality, n_knock_outs
 from acdc.evaluation.random_circuits import degree_matched, inflated, random_path, size_matched
-from acdc.evaluation.rankings import n_tied, top_edges
 from acdc.evaluation.roc import edge_ranks, roc_auc
 from acdc.evaluation.specification import Specification, Specifications, denoised_logits, specifications
 from acdc.evaluation.stability import Stability, jaccard, rediscover, resampled, stability
@@ -85,7 +84,6 @@ __all__ = [
     "minimality",
     "minimality_test",
     "n_knock_outs",
-    "n_tied",
     "normalised",
     "outcomes_of",
     "prompt_values",
@@ -100,6 +98,5 @@ __all__ = [
     "specifications",
     "stability",
     "sufficiency_test",
-    "top_edges",
     "worst_prompts",
 ]

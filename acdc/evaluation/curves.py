@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.circuits.ranking import first_edges, n_tied, ranked_edges
 from acdc.evaluation.areas import corrected_areas, log_sizes, mib_areas, mib_sizes
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.meaning import no_meaning
 from acdc.evaluation.predictions import prompt_text
-from acdc.evaluation.rankings import TIE_ORDERS, first_edges, n_tied, ranked_edges
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.values import ROUNDING, TASK_VALUES, Values, circuit_values, normalised, prompt_values
 from acdc.patching.problem import Problem
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Curve", "areas", "curve", "curve_sizes", "mib_cpr"]
 
+TIE_ORDERS = 5  # orders among equals that are drawn
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -83,11 +84,11 @@ def curve(
         complement: Measure also all other edges; it takes as many forward passes again.
         seed: Of the orders among equals.
     """
-    graph = problem.model.graph
+    graph, by_score = problem.model.graph, ranking == "signed"
     asked = curve_sizes(graph) if sizes is None else sorted(set(sizes))
-    tied = {n: n_tied(graph, scores, n, ranking=ranking) for n in asked}
+    tied = {n: n_tied(graph, scores, n, signed=by_score) for n in asked}
     n_orders = TIE_ORDERS if any(tied.values()) else 1
-    orders = [ranked_edges(graph, scores, ranking=ranking, ties=TIE_ORDERS * seed + i) for i in range(n_orders)]
+    orders = [ranked_edges(graph, scores, signed=by_score, ties=TIE_ORDERS * seed + i) for i in range(n_orders)]
     measure, points = _Measure(problem, recorder), list[Mapping[str, Any]]()
     by_order: list[list[Mapping[str, Any]]] = [[] for _ in orders]
     for i, n in enumerate(asked):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from acdc.circuits.circuit import Circuit, model_words
+from acdc.circuits.ranking import strongest_nodes
 from acdc.circuits.score_kinds import words_of
 from acdc.discovery.select import RETENTION
 from acdc.errors import FileError, RunError, printable
@@ -262,16 +263,12 @@ def _evidence(record: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 def _strongest(circuit: Circuit, n: int = 6) -> dict[str, str]:
     """The heads and MLPs whose kept outgoing edges have the largest scores together; by their number, if none has."""
-    graph, mask = circuit.graph, circuit.mask.double()
-    sizes = mask if circuit.scores is None else mask * circuit.scores.abs().nan_to_num(0, posinf=1e300)
-    by = "number of kept edges" if not sizes.any() or circuit.scores is None else words_of(circuit.score_kind).label
-    totals = (mask if not sizes.any() else sizes).sum(1).tolist()
-    ranked = sorted(range(graph.n_src), key=lambda src: -totals[src])
-    names = [graph.sources[src] for src in ranked if totals[src] > 0 and graph.sources[src] != "input"][:n]
-    if not names:
-        return {}
-    what = by if by.startswith("number") else f"{by} of their outgoing edges, summed"
-    return {"strongest": f"{', '.join(names)} (by {what})"}
+    graph, mask, scores = circuit.graph, circuit.mask, circuit.scores
+    by = f"{words_of(circuit.score_kind).label} of their outgoing edges, summed"
+    if scores is None or not scores[mask].nan_to_num().any():
+        scores, by = mask.double(), "number of kept edges"
+    names = strongest_nodes(graph, mask, scores, n)
+    return {"strongest": f"{', '.join(names)} (by {by})"} if names else {}
 
 
 def _held_out(metrics: Mapping[str, Any] | None) -> str:

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import acdc.discovery.select as selection
+from acdc.circuits.ranking import ranked_edges
 from acdc.discovery import METHODS
 from acdc.discovery.attribution.eap import eap
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.discovery.select import consistent, greedy_order, ranked, retain, select
+from acdc.discovery.select import consistent, greedy_order, retain, select, with_positive_share
 from acdc.errors import ACDCError
 from acdc.patching.problem import Problem
 from acdc.runs.options import check_options
@@ -103,7 +104,7 @@ def test_n_edges_alone_means_top_n() -> None:
 def test_greedy_adds_the_best_edge_into_a_node_that_is_held() -> None:
     graph, scores = problem_of().model.graph, found().scores.abs()
     held, mask = {None}, torch.zeros_like(graph.edges_mask)
-    for edge in greedy_order(graph, found().scores)[:40]:
+    for edge in greedy_order(graph, found().scores)[:40].tolist():
         into_held = graph.edges_mask & torch.tensor([node in held for node in graph.src_of_dst])[None, :] & ~mask
         src, dst = divmod(edge, graph.n_dst)
         assert into_held[src, dst]
@@ -116,8 +117,8 @@ def test_greedy_adds_the_best_edge_into_a_node_that_is_held() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.8, 1.0])
 def test_a_positive_share_is_kept_at_every_size(share: float) -> None:
     graph, scores = problem_of().model.graph, found().scores
-    order = ranked(graph, scores, positive_share=share)
-    assert sorted(order) == graph.edges_mask.flatten().nonzero()[:, 0].tolist()
+    order = with_positive_share(ranked_edges(graph, scores, signed=False), scores, share)
+    assert sorted(order.tolist()) == graph.edges_mask.flatten().nonzero()[:, 0].tolist()
     values = scores.flatten()[order]
     for n in range(1, 30):
         assert abs(int((values[:n] > 0).sum()) - share * n) <= 0.5
@@ -139,14 +140,14 @@ def test_retention_keeps_enough_and_one_edge_less_does_not(metric: str, share: f
 
     assert retained(kept.mask) >= share - 1e-12
     assert kept.diagnostics["retained"] == pytest.approx(retained(kept.mask), abs=1e-9)
-    order = ranked(graph, found().scores)
+    order = ranked_edges(graph, found().scores, signed=False)
     cut = graph.prune if prune else torch.clone
     sizes = [n for n in range(len(order) + 1) if torch.equal(cut(prefix(order, n)), kept.mask)]
     assert sizes, "it is a prefix of the ranking"
     assert sizes[0] == 1 or retained(cut(prefix(order, sizes[0] - 1))) < share
 
 
-def prefix(order: list[int], n: int) -> torch.Tensor:
+def prefix(order: torch.Tensor, n: int) -> torch.Tensor:
     graph = problem_of().model.graph
     mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
     mask[order[:n]] = True
@@ -163,7 +164,7 @@ def test_retention_counts_its_passes() -> None:
             return super().logits(mask)
 
     counted = Counted(**{name: getattr(problem, name) for name in problem.__dataclass_fields__})
-    assert retain(counted, ranked(problem.model.graph, found().scores), 0.9).forward_passes == calls
+    assert retain(counted, ranked_edges(problem.model.graph, found().scores, signed=False), 0.9).forward_passes == calls
     assert calls < 2 * math.log2(problem.model.graph.n_edges) + 4
 
 
@@ -213,6 +214,6 @@ def test_options_that_do_not_fit_are_refused(options: dict, message: str) -> Non
 
 
 def test_too_few_edges_to_keep_enough_is_told() -> None:
-    order = ranked(problem_of().model.graph, found().scores)[:2]
+    order = ranked_edges(problem_of().model.graph, found().scores, signed=False)[:2]
     with pytest.raises(ACDCError, match="all 2 edges that may be chosen keep"):
         retain(problem_of(), order, 0.999)

@@ -12,12 +12,12 @@ from acdc.discovery.take import take
 GRAPHS = [Graph(1, 1, 4), Graph(2, 2, 4), Graph(2, 3, 4, parallel=True), Graph(3, 1, 4)]
 
 
-def shuffled(graph: Graph, seed: int) -> list[int]:
+def shuffled(graph: Graph, seed: int) -> torch.Tensor:
     edges = graph.edges_mask.flatten().nonzero()[:, 0].tolist()
-    return random.Random(seed).sample(edges, len(edges))
+    return torch.tensor(random.Random(seed).sample(edges, len(edges)))
 
 
-def start(graph: Graph, order: list[int], n: int) -> torch.Tensor:
+def start(graph: Graph, order: torch.Tensor, n: int) -> torch.Tensor:
     mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
     mask[order[:n]] = True
     return mask.view(graph.n_src, graph.n_dst)
@@ -47,7 +47,7 @@ def test_too_many_go_from_the_weakest_on() -> None:
     names = ["a0.h0->m0", "m0->logits", "a0.h1->logits", "input->a0.h0<v>", "input->a0.h1<q>", "input->a0.h0<k>"]
 
     def taken(n: int) -> set[str]:
-        return set(graph.edge_names(take(graph, [graph_index(graph, name) for name in names], n).mask))
+        return set(graph.edge_names(take(graph, order_of(graph, names), n).mask))
 
     assert taken(6) == set(names)
     assert taken(5) == {*names[:5]}, "two edges make one path, of which the start of four has none"
@@ -58,19 +58,18 @@ def test_too_many_go_from_the_weakest_on() -> None:
 def test_a_strong_edge_is_not_given_away_for_the_number() -> None:
     graph = Graph(2, 1, 4)
     names = ["input->logits", "input->m0", "m0->logits", "a0.h0->a1.h0<q>", "input->a0.h0<k>", "a1.h0->logits"]
-    found = take(graph, [graph_index(graph, name) for name in names], 5).mask
+    found = take(graph, order_of(graph, names), 5).mask
     assert set(names[:3]) <= set(graph.edge_names(found)), "three come at once, of which one is too many"
 
 
-def graph_index(graph: Graph, name: str) -> int:
-    src, dst = graph.parse_edge(name)
-    return src * graph.n_dst + dst
+def order_of(graph: Graph, names: list[str]) -> torch.Tensor:
+    return torch.tensor([src * graph.n_dst + dst for src, dst in map(graph.parse_edge, names)])
 
 
 def test_a_choice_that_has_too_few_gives_all_that_it_has() -> None:
     graph = Graph(2, 2, 4)
     names = ["a0.h0->a1.h1<q>", "input->m0", "m0->logits", "input->a0.h1<k>", "a0.h1->m1"]
-    order = [graph_index(graph, name) for name in names]
+    order = order_of(graph, names)
     assert graph.edge_names(take(graph, order, 4).mask) == ["input->m0", "m0->logits"]
     assert graph.edge_names(take(graph, order, 4, from_input=False).mask) == ["input->m0", "m0->logits"]
 

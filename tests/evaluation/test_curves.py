@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from acdc.circuits.graph import Graph
+from acdc.circuits.ranking import top_edges
 from acdc.errors import ACDCError
 from acdc.evaluation import (
     MIB_SHARES,
@@ -19,10 +20,8 @@ from acdc.evaluation import (
     mib_areas,
     mib_cpr,
     mib_sizes,
-    n_tied,
-    top_edges,
 )
-from acdc.evaluation.rankings import TIE_ORDERS
+from acdc.evaluation.curves import TIE_ORDERS
 from tests.evaluation.ground import naive_values, problem_of, snapshot
 
 
@@ -60,28 +59,6 @@ def test_log_sizes_go_from_none_to_all() -> None:
     assert log_sizes(3) == (0, 1, 2, 3)
 
 
-def test_top_edges_are_the_highest_and_nested() -> None:
-    graph = Graph(2, 2, 8)
-    scores = random_scores(graph)
-    order = sorted((-float(scores[i, j]), i, j) for i, j in graph.edges_mask.nonzero().tolist())
-    for n in (0, 1, 7, graph.n_edges):
-        mask = top_edges(graph, scores, n)
-        assert {tuple(e) for e in mask.nonzero().tolist()} == {(i, j) for _, i, j in order[:n]}
-    size = top_edges(graph, scores, 5, ranking="absolute")
-    largest = scores.abs().nan_to_num().flatten().sort(descending=True).values[:5]
-    assert sorted(scores.abs()[size].tolist(), reverse=True) == pytest.approx(largest.tolist())
-
-
-def test_unmeasured_scores_rank_as_0_and_ties_by_place() -> None:
-    graph = Graph(1, 2, 8)
-    scores = torch.full((graph.n_src, graph.n_dst), math.nan)
-    scores[graph.parse_edge("m0->logits")] = 1.0
-    scores[graph.parse_edge("input->logits")] = -1.0
-    assert graph.edge_names(top_edges(graph, scores, 1)) == ["m0->logits"]
-    assert graph.edge_names(top_edges(graph, scores, 2)) == ["input->a0.h0<q>", "m0->logits"]
-    assert "input->logits" not in graph.edge_names(top_edges(graph, scores, graph.n_edges - 1))
-
-
 @pytest.mark.parametrize("metric", ["kl", "logit_diff"])
 def test_every_point_is_what_the_oracle_says(metric: str) -> None:
     problem = problem_of(metric=metric)
@@ -92,7 +69,7 @@ def test_every_point_is_what_the_oracle_says(metric: str) -> None:
     )
     sizes = []
     for point in found.points:
-        mask = graph.prune(top_edges(graph, scores, point["asked"]))
+        mask = graph.prune(top_edges(graph, scores, point["asked"], signed=True))
         values, rest = naive_values(problem, mask), naive_values(problem, graph.edges_mask & ~mask)
         sizes.append(point["n_edges"])
         assert point["n_edges"] == int(mask.sum())
@@ -127,16 +104,6 @@ def tied_scores(graph: Graph) -> torch.Tensor:
     return (random_scores(graph).nan_to_num() * 1.3).round().clamp_min(0)
 
 
-def test_a_size_that_cuts_a_tie_is_told_from_one_that_does_not() -> None:
-    graph = Graph(1, 2, 8)
-    scores = torch.zeros(graph.n_src, graph.n_dst)
-    scores[graph.parse_edge("m0->logits")] = 2.0
-    scores[graph.parse_edge("input->logits")] = -1.0
-    equal = graph.n_edges - 2
-    assert [n_tied(graph, scores, n) for n in (0, 1, 2, equal, equal + 1, equal + 2)] == [0, 0, equal, equal, 0, 0]
-    assert n_tied(graph, scores, 2, ranking="absolute") == 0
-
-
 def test_a_tie_is_measured_over_orders_among_equals_and_says_so() -> None:
     """Each order is a ranking of its own, and the numbers are means over them."""
     problem = problem_of(metric="logit_diff")
@@ -148,7 +115,7 @@ def test_a_tie_is_measured_over_orders_among_equals_and_says_so() -> None:
     for order in range(TIE_ORDERS):
         f = []
         for share in MIB_SHARES:
-            mask = graph.prune(top_edges(graph, scores, int(share * n), ties=order))
+            mask = graph.prune(top_edges(graph, scores, int(share * n), signed=True, ties=order))
             values_ = naive_values(problem, mask)
             f.append(float(values_.mean()))
         empty, full = (float(naive_values(problem, m).mean()) for m in (graph.edges_mask & False, graph.edges_mask))

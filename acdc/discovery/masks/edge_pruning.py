@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from acdc.circuits.graph import Graph
+from acdc.circuits.ranking import first_edges, ranked_edges
 from acdc.defaults import MASKED_MEMORY
 from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
 from acdc.discovery.masks.training import Schedule, Target, train
 from acdc.discovery.method import Checkpoint, DiscoveryResult
-from acdc.discovery.select import first, ranked
 from acdc.discovery.take import take
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
@@ -97,9 +97,9 @@ def edge_pruning(
     pressure = Target(targets, warmup=int(warmup * steps))
     trained = train(problem, gates, start, pressure, schedule, checkpoint=checkpoint, progress=progress)
     log_odds = gates.log_odds(trained.log_alpha)
-    order = ranked(graph, log_odds, signed=True)
+    order = ranked_edges(graph, log_odds, signed=True)
     taken = take(graph, order, wanted, from_input=problem.ablated.coherent) if prune else None
-    mask = first(graph, order, wanted) if taken is None else taken.mask
+    mask = first_edges(graph, order, wanted) if taken is None else taken.mask
     return DiscoveryResult(
         mask=mask,
         scores=log_odds.sigmoid(),

@@ -10,12 +10,12 @@ import torch
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
+from acdc.circuits.ranking import ranked_edges
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.masks.edge_pruning import EdgeGates, edge_pruning, initial_log_odds
 from acdc.discovery.masks.hard_concrete import p_open
 from acdc.discovery.masks.training import _rows
 from acdc.discovery.method import DiscoveryResult
-from acdc.discovery.select import ranked
 from acdc.discovery.take import take
 from acdc.errors import ACDCError
 from acdc.models import PatchableModel
@@ -68,7 +68,7 @@ def test_the_training_comes_to_the_target_and_lowers_the_loss() -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
         ranking = torch.rand(found.scores.shape, generator=generator)
-        random = take(graph, ranked(graph, ranking), int(found.mask.sum())).mask
+        random = take(graph, ranked_edges(graph, ranking, signed=False), int(found.mask.sum())).mask
         assert problem.objective.loss(problem.logits(random)).item() > loss
 
 
@@ -169,7 +169,7 @@ def test_the_rank_decides_and_nothing_is_wasted_on_dangling_edges() -> None:
         scores[graph.parse_edge(name)] = -float(rank)
 
     def taken(n: int) -> set[str]:
-        return set(graph.edge_names(take(graph, ranked(graph, scores, signed=True), n).mask))
+        return set(graph.edge_names(take(graph, ranked_edges(graph, scores, signed=True), n).mask))
 
     assert taken(3) == set(names[:3]), "three make a path at once"
     assert taken(1) == {"input->logits"} and taken(2) == {"input->a0.h0<v>", "a0.h0->logits"}
