@@ -22,7 +22,7 @@ from acdc.files import write_atomically, write_json
 from acdc.metrics import get_metric
 from acdc.models import PatchableModel
 from acdc.models.hub import check_reachable
-from acdc.models.loading import resolve
+from acdc.models.source import find_model
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
 from acdc.progress.bars import Progressing, shown
@@ -110,7 +110,7 @@ def _load(known: Known, progress: Tell | None) -> PatchableModel | None:
     """The model, or None where it would have to be downloaded and can't be."""
     if progress is not None:
         progress(Progress(0, 0, stage=f"loading {known.model}"))
-    if resolve(known.model) == known.model:
+    if find_model(known.model).on_hub:
         try:
             check_reachable(known.model)
         except ModelError as error:

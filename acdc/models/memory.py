@@ -7,9 +7,10 @@ The second line counts what the clean and ablated runs and a `CircuitState` hold
 stacks on top is bounded by its own `memory` option.
 """
 
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
+import psutil
 import torch
 
 from acdc.defaults import MEMORY
@@ -51,22 +52,10 @@ def free_bytes(device: torch.device) -> int | None:
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu":
         return None
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return _free_by_psutil()
-
-
-def _free_by_psutil() -> int | None:
-    try:
-        import psutil
-    except ImportError:
-        return None
     return int(psutil.virtual_memory().available)
 
 
-def check_weights(name: str, needed: int, dtype: torch.dtype, devices: list[torch.device]) -> None:
+def check_weights(name: str, needed: int, dtype: torch.dtype, devices: Iterable[torch.device]) -> None:
     """Refuse to load weights that don't fit into one of the devices that they pass through.
 
     Raises:

@@ -10,35 +10,18 @@ from torch import Tensor
 
 from acdc.circuits.graph import Graph
 from acdc.defaults import DEVICE, DTYPE
-from acdc.errors import ModelError, TaskError, nearest, printable
+from acdc.errors import ModelError, TaskError
 from acdc.models.components import ModelComponents
+from acdc.models.devices import as_device, as_dtype, check_device_map, check_one_device
 from acdc.models.families import FAMILIES, Family
 from acdc.models.families.unfit import quantised, reason_against
-from acdc.models.loading import (
-    check_device_map,
-    check_one_device,
-    load_config,
-    load_model,
-    load_tokenizer,
-    loaded,
-    resolve,
-)
+from acdc.models.hub import check_reachable
+from acdc.models.loading import Origin, load_config, load_model, load_tokenizer, loaded
 from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
+from acdc.models.source import find_model, suggesting
 from acdc.prompts.batch import PromptBatch
-from acdc.registry import Registry
 
-__all__ = ["DTYPES", "PatchableModel"]
-
-DEVICES = ("cpu", "cuda", "mps")
-DTYPES = Registry(
-    "dtype",
-    {
-        "float32": torch.float32,
-        "float64": torch.float64,
-        "bfloat16": torch.bfloat16,
-        "float16": torch.float16,
-    },
-)
+__all__ = ["PatchableModel", "family_of"]
 
 
 class PatchableModel:
@@ -51,7 +34,7 @@ class PatchableModel:
 
     Attributes:
         graph: Sources, destinations and edges.
-        parts: The modules and per-head weight views that the engines use.
+        components: The modules and per-head weight views that the engines use.
         revision: Commit hash on the hub, if known.
 
     Raises:
@@ -97,21 +80,23 @@ class PatchableModel:
                 memory.
             UnknownNameError: The dtype has no known name.
         """
-        torch_dtype, torch_device = as_dtype(dtype), as_device(device)
+        name, torch_dtype, torch_device = str(name_or_path), as_dtype(dtype), as_device(device)
         check_device_map(device_map, device)
-        place = resolve(str(name_or_path))
-        config = load_config(place, revision, trust_remote_code)
-        loaded(place, lambda: family_of(config))
-        tokenizer = load_tokenizer(place, revision, trust_remote_code)
+        with suggesting(name):
+            source = find_model(name)
+            if source.on_hub:
+                check_reachable(name, revision)
+            origin = Origin(source.place, revision, trust_remote_code)
+            config = load_config(origin)
+        loaded(origin.place, lambda: family_of(config))
+        tokenizer = load_tokenizer(origin)
         if device_map is None:  # accelerate plans by itself what goes where
-            passed = [torch.device("cpu"), torch_device] if torch_device.type != "cpu" else [torch_device]
-            needed = loaded(place, lambda: weight_bytes(config, torch_dtype, trust_remote_code))
-            check_weights(str(name_or_path), needed, torch_dtype, passed)
-        hf = load_model(place, config, revision, torch_dtype, trust_remote_code, device_map)
-        if device_map is None:
-            hf = hf.to(torch_device)
-        check_one_device(hf, str(name_or_path))
-        return loaded(place, lambda: cls(hf.eval(), tokenizer, name=str(name_or_path)))
+            passed = {torch.device("cpu"), torch_device}
+            needed = loaded(origin.place, lambda: weight_bytes(config, torch_dtype, trust_remote_code))
+            check_weights(name, needed, torch_dtype, passed)
+        hf = load_model(origin, config, torch_dtype, torch_device, device_map)
+        check_one_device(hf, name)
+        return loaded(origin.place, lambda: cls(hf, tokenizer, name=name))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -225,20 +210,3 @@ def family_of(config: Any) -> Family:
     if why := family.unfit(config) or quantised(config):
         raise ModelError(f"this {family.name} model ({kind!r}) can't be read: {why}")
     return family
-
-
-def as_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    """The torch type of this name."""
-    return dtype if isinstance(dtype, torch.dtype) else DTYPES.find(dtype)
-
-
-def as_device(device: str) -> torch.device:
-    """The torch device of this name, if this machine has it."""
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason, meant = str(error).splitlines()[0], nearest(str(device).partition(":")[0], DEVICES)
-        hint = f"; did you mean {meant!r}?" if meant and not str(device).startswith(meant) else ""
-        raise ModelError(f"device {printable(str(device), 60)!r} can't be used here: {reason}{hint}") from error
-    return found

@@ -9,21 +9,19 @@ import torch
 
 from acdc.discovery import Method, get_method
 from acdc.discovery.method import default_metric
-from acdc.errors import ModelError, RunError, nearest
+from acdc.errors import RunError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
-from acdc.models.hub import WELL_KNOWN, check_reachable
-from acdc.models.loading import check_device_map, resolve
-from acdc.models.patchable import as_device, as_dtype
+from acdc.models.devices import as_device, as_dtype, check_device_map
+from acdc.models.source import recorded_name
 from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptPair, check_count
 from acdc.ranges import Seed, checked
 from acdc.runs.options import check_options
-from acdc.runs.places import model_place, task_place
+from acdc.runs.places import task_place
 from acdc.runs.prompt_file import PROMPTS
 from acdc.task import PromptList, Task, load_task
-from acdc.zoo import zoo_names
 
 __all__ = ["Plan", "live_model", "load_model"]
 
@@ -99,7 +97,7 @@ class Plan:
         model = problem.model
         used = {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
         return {
-            "model": model_place(self.model_name),
+            "model": recorded_name(self.model_name),
             "task": task_place(self.task_spec),
             "task_name": self.task.name,
             "task_options": {} if self.task_spec == PROMPTS else dict(self.task_options),
@@ -159,18 +157,8 @@ def load_model(plan: Plan) -> PatchableModel:
     """The plan's model.
 
     Raises:
-        ModelError: It can't be loaded; where a bundled model has nearly this name, the message says so.
+        ModelError: It can't be loaded.
     """
     if isinstance(plan.model, PatchableModel):
         return plan.model
-    name = plan.model
-    try:
-        place = resolve(name)
-        if place == name:
-            check_reachable(name, plan.loading["revision"])
-        return PatchableModel.from_pretrained(name, **plan.loading)
-    except ModelError as error:
-        near = nearest(name, [*zoo_names(), *WELL_KNOWN])
-        if near is None or near == name or Path(name).exists():
-            raise
-        raise ModelError(f"{error}; did you mean {'the bundled ' if near in zoo_names() else ''}{near!r}?") from error
+    return PatchableModel.from_pretrained(plan.model, **plan.loading)

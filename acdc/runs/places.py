@@ -1,4 +1,4 @@
-"""What a record may name, read from anywhere: a model's folder, and code, which a record alone never runs."""
+"""The task that a record names: by the whole path of its file, and never run by the record alone."""
 
 import sys
 from importlib.metadata import entry_points
@@ -7,17 +7,8 @@ from typing import Any
 
 from acdc.errors import RunError, printable
 from acdc.task import ENTRY_POINTS, TASK_FILE, Task
-from acdc.zoo import zoo_names
 
-__all__ = ["check_recorded_task", "model_place", "task_place"]
-
-
-def model_place(name: str) -> str:
-    """A local folder as its whole path, however it was spelled; a bundled or hub name as it is."""
-    folder = Path(name).expanduser()
-    if name in zoo_names() and not (folder / "config.json").is_file():
-        return name
-    return str(folder.resolve()) if (folder / "config.json").is_file() else name
+__all__ = ["check_recorded_task", "task_place"]
 
 
 def task_place(spec: str) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 from acdc.errors import RunError
 from acdc.evaluation.predictions import Token, top_predictions
 from acdc.metrics import accuracy
-from acdc.models.loading import load_tokenizer, resolve
+from acdc.models.loading import Origin, load_tokenizer
 from acdc.patching.activations import run
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.tokens import pieces
 from acdc.runs.arguments import Plan, load_model
 from acdc.task import load_task
-from acdc.zoo import zoo_names
+from acdc.zoo import zoo_names, zoo_path
 
 __all__ = ["Example", "Preview", "preview", "written"]
 
@@ -72,7 +72,7 @@ def written(task: Any, *, n: int = 3, seed: int = 0, bos: bool | None = None, **
     name = made.default_model
     if name not in zoo_names():
         raise RunError(f"the default model of task {made.name!r} is not bundled ({name!r}); name a model (--model)")
-    tokenizer = load_tokenizer(resolve(name), None, False)
+    tokenizer = load_tokenizer(Origin(str(zoo_path(name))))
     batch = made.batch(tokenizer, n, seed, bos=bos)
     examples = tuple(_example(batch, tokenizer, row) for row in range(batch.n))
     return Preview(made.name, made.summary, name, batch.before, batch.notes, examples)

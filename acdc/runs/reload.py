@@ -12,15 +12,14 @@ from acdc.errors import CircuitError, RunError, UnknownNameError
 from acdc.files import validated
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
-from acdc.models.hub import check_reachable
-from acdc.models.loading import resolve
+from acdc.models.source import recorded_name
 from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptPair
 from acdc.runs.arguments import live_model
 from acdc.runs.fingerprint import model_identity
 from acdc.runs.folders import RECORD
-from acdc.runs.places import check_recorded_task, model_place, task_place
+from acdc.runs.places import check_recorded_task, task_place
 from acdc.runs.prompt_file import PROMPTS, read_prompts
 from acdc.runs.records import Provenance
 from acdc.runs.result import CIRCUIT, RunResult, find_run, load_run
@@ -186,7 +185,7 @@ def reload(
     if warnings and not force:
         raise RunError(f"{'; '.join(warnings)}. --force (force=True) evaluates the circuit in this model all the same")
     used = {
-        "model": model_place(loaded.name),
+        "model": recorded_name(loaded.name),
         "metric": chosen.name,
         "task_name": made.name,
         "device": str(loaded.device),
@@ -286,8 +285,6 @@ def _model(arguments: Mapping[str, Any], model: Any, trust_remote_code: bool) ->
             f"model {name!r} was loaded with code of its own, which runs again only if you allow it "
             "(trust_remote_code, --trust-remote-code)"
         )
-    if resolve(name) == name:
-        check_reachable(name, arguments["revision"])
     loading = {key: arguments[key] for key in ("revision", "dtype", "device")}
     return PatchableModel.from_pretrained(name, **loading, trust_remote_code=trust_remote_code)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from acdc.defaults import MEMORY
 from acdc.errors import ModelError
 from acdc.models import PatchableModel, memory
-from acdc.models.loading import check_one_device
+from acdc.models.devices import check_one_device
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
 from tests.tiny import ONE_EACH, tiny_batch, tiny_model
@@ -94,7 +94,7 @@ def test_a_device_map_loads_the_same_model(device_map: object) -> None:
 
 
 def test_a_device_map_without_accelerate_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acdc.models.loading.find_spec", lambda name: None)
+    monkeypatch.setattr("acdc.models.devices.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="needs the package accelerate"):
         PatchableModel.from_pretrained("acdc-small", device_map="auto")
 

@@ -1,0 +1,68 @@
+"""Devices and number types by their names."""
+
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from acdc.defaults import DEVICE
+from acdc.errors import ModelError, nearest, printable
+from acdc.registry import Registry
+
+__all__ = ["DTYPES", "as_device", "as_dtype", "check_device_map", "check_one_device"]
+
+DEVICES = ("cpu", "cuda", "mps")
+DTYPES = Registry(
+    "dtype",
+    {
+        "float32": torch.float32,
+        "float64": torch.float64,
+        "bfloat16": torch.bfloat16,
+        "float16": torch.float16,
+    },
+)
+
+
+def as_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """The torch type of this name."""
+    return dtype if isinstance(dtype, torch.dtype) else DTYPES.find(dtype)
+
+
+def as_device(device: str) -> torch.device:
+    """The torch device of this name, if this machine has it."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason, meant = str(error).splitlines()[0], nearest(str(device).partition(":")[0], DEVICES)
+        hint = f"; did you mean {meant!r}?" if meant and not str(device).startswith(meant) else ""
+        raise ModelError(f"device {printable(str(device), 60)!r} can't be used here: {reason}{hint}") from error
+    return found
+
+
+def check_device_map(device_map: str | Mapping[str, Any] | None, device: str = DEVICE) -> None:
+    """Raise `ModelError` unless this device map can be used here: before the weights are loaded."""
+    if device_map is None:
+        return
+    if device != DEVICE:
+        raise ModelError(f"give device ({device!r}) or device_map ({device_map!r}), not both")
+    if find_spec("accelerate") is None:
+        raise ModelError("device_map needs the package accelerate: pip install 'acdc-engine[large]', or give device")
+    if isinstance(device_map, Mapping) and len(places := {str(place) for place in device_map.values()}) > 1:
+        raise ModelError(_spread("device_map spreads the model", places))
+
+
+def check_one_device(hf: Any, name: str) -> None:
+    """Raise `ModelError` unless all weights are on one device and in its memory."""
+    places = {str(parameter.device) for parameter in hf.parameters()}
+    if len(places) > 1 or "meta" in places:
+        raise ModelError(_spread(f"device_map spread {name!r}", places))
+
+
+def _spread(what: str, places: Iterable[str]) -> str:
+    named = " and ".join("the disk" if place in ("meta", "disk") else place for place in sorted(places))
+    return (
+        f"{what} over {named}, and the engines need it whole on one device: name one with enough memory, like "
+        "device_map={'': 'cuda:0'}, or take dtype bfloat16 or a smaller model"
+    )

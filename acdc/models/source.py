@@ -1,0 +1,85 @@
+"""Where a model is found by its name: bundled with this package, in a local folder, or on the Hugging Face hub."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from acdc.errors import ModelError, nearest
+from acdc.models.config_file import check_index
+from acdc.models.hub import WELL_KNOWN
+from acdc.zoo import zoo_names, zoo_path
+
+__all__ = ["ModelSource", "find_model", "recorded_name", "suggesting"]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model's files.
+
+    Attributes:
+        name: The model as it was asked for.
+        folder: Where its files lie; None on the hub.
+    """
+
+    name: str
+    folder: Path | None = None
+
+    @property
+    def place(self) -> str:
+        """What transformers loads: a folder, or a name on the hub."""
+        return self.name if self.folder is None else str(self.folder)
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the hub has it, if anyone does."""
+        return self.folder is None
+
+
+def find_model(name: str) -> ModelSource:
+    """The model of this name. A folder of a bundled model's name goes before the bundled model.
+
+    Raises:
+        ModelError: It is written like a path, and there is no such folder or it holds no model.
+    """
+    folder = Path(name).expanduser()
+    if name in zoo_names() and not (folder / "config.json").is_file():
+        return ModelSource(name, zoo_path(name))
+    if folder.is_file():
+        raise ModelError(f"model {name!r} is a file; give the folder that holds config.json and model.safetensors")
+    if folder.is_dir():
+        _check_folder(folder)
+        return ModelSource(name, folder)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"there is no model folder {name!r}")
+    return ModelSource(name)
+
+
+def recorded_name(name: str) -> str:
+    """A model's name as a record keeps it: a local folder by its whole path, any other name as it is."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if (folder / "config.json").is_file() else name
+
+
+@contextmanager
+def suggesting(name: str) -> Iterator[None]:
+    """Within it, a `ModelError` also says which known model has nearly this name."""
+    try:
+        yield
+    except ModelError as error:
+        near = nearest(name, [*zoo_names(), *WELL_KNOWN])
+        if near is None or near == name or Path(name).exists():
+            raise
+        raise ModelError(f"{error}; did you mean {'the bundled ' if near in zoo_names() else ''}{near!r}?") from error
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"model folder {str(folder)!r} has no config.json; is it a Hugging Face model folder?")
+    if not any(folder.glob("*.safetensors")):
+        pickled = [path.name for path in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
+        hint = (
+            f"; {pickled[0]} is a pickle, which is never loaded: save the model again as safetensors" if pickled else ""
+        )
+        raise ModelError(f"model folder {str(folder)!r} has no weights (*.safetensors){hint}")
+    check_index(folder)
