@@ -23,8 +23,8 @@ import transformers
 from rich.console import Console
 from rich.table import Table
 
+from acdc.discovery import DiscoveryResult
 from acdc.discovery.acdc import acdc, edge_order
-from acdc.discovery.method import Found
 from acdc.models import PatchableModel
 from acdc.patching.exact.reachability import reach, reading
 from acdc.patching.masked import weighted_logits
@@ -54,7 +54,7 @@ def naive_loss(problem: Problem, mask: torch.Tensor) -> float:
     return problem.loss(weighted_logits(problem.model, problem.batch, problem.ablated.outputs, weights))
 
 
-def timed(call: Callable[[], torch.Tensor | Found]) -> tuple[float, torch.Tensor | Found]:
+def timed(call: Callable[[], torch.Tensor | DiscoveryResult]) -> tuple[float, torch.Tensor | DiscoveryResult]:
     start = time.perf_counter()
     result = call()
     return time.perf_counter() - start, result

@@ -10,12 +10,11 @@ import pandas as pd
 
 from acdc.benchmarking.kept import load_result
 from acdc.benchmarking.known import Known, known_circuits
-from acdc.benchmarking.ranking import TAUS, rank
+from acdc.benchmarking.ranking import THRESHOLDS, rank
 from acdc.benchmarking.recovery import compare, strongest
 from acdc.circuits.circuit import Circuit
 from acdc.defaults import N_PROMPTS, OUT, SEED
-from acdc.discovery import METHODS, Method, get_method
-from acdc.discovery.method import default_metric
+from acdc.discovery import METHODS, Method, check_options, default_metric, get_method
 from acdc.errors import ACDCError, FileError, ModelError, RunError
 from acdc.evaluation.roc import roc_auc
 from acdc.files import write_atomically, write_json
@@ -30,7 +29,6 @@ from acdc.prompts.batch import check_count
 from acdc.ranges import Count, Seed, checked
 from acdc.runs.fingerprint import fingerprint, model_identity, versions
 from acdc.runs.folders import check_writable, runs_folder
-from acdc.runs.options import check_options
 from acdc.task import load_task
 
 __all__ = ["benchmark"]
@@ -149,7 +147,7 @@ class _Bench:
                 "prompts": self.batch.fingerprint,
                 "method": self.method.name,
                 "options": check_options(self.method, {}),
-                "taus": TAUS,
+                "taus": THRESHOLDS,
                 "metric": self.metric,
                 "seed": self.seed,
                 "signed": self.signed,

@@ -11,11 +11,10 @@ from torch import Tensor
 from acdc.discovery import DiscoveryResult, Method
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.runs.options import options_of
 
-__all__ = ["TAUS", "Ranked", "rank"]
+__all__ = ["THRESHOLDS", "Ranked", "rank"]
 
-TAUS = tuple(10 ** (exponent / 2) for exponent in range(-10, 4))  # 1e-5 to 30, two to a power of ten
+THRESHOLDS = tuple(10 ** (exponent / 2) for exponent in range(-10, 4))  # 1e-5 to 30, two to a power of ten
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ def rank(
 ) -> Ranked:
     """Run a method by its defaults, and rank the edges by it.
 
-    A method with a threshold `tau` is run for every tau of a grid as well, and an edge ranks by the largest tau at
-    which it is kept (0 where it never is): the circuits at falling taus are the points of the ROC curve, each joined
-    with those of larger taus, since they need not be nested. Any other method's edges rank by the size of their score.
+    A method with a threshold is run at every one of a grid as well, and an edge ranks by the largest at which it is
+    kept (0 where it never is): the circuits at falling thresholds are the points of the ROC curve, each joined with
+    those of larger ones, since they need not be nested. Any other method's edges rank by the size of their score.
 
     Args:
         signed: Rank by the score itself: an edge whose removal helps comes last.
@@ -59,23 +58,23 @@ def rank(
     start = time.monotonic()
     found = method.search(problem, progress=progress)
     seconds = time.monotonic() - start
-    if "tau" in options_of(method):
-        values, cost = _by_tau(method, problem, progress)
+    if method.threshold is not None:
+        values, cost = _by_threshold(method, method.threshold, problem, progress)
     else:
         values, cost = (found.scores if signed else found.scores.abs()), dict[str, int | float]()
     ranking_seconds = time.monotonic() - start - seconds if cost else 0.0
     return Ranked(values.cpu().double(), found.mask.cpu(), found.cost, cost, seconds, ranking_seconds)
 
 
-def _by_tau(
-    method: Method, problem: Problem, progress: Callable[[Progress], None] | None
+def _by_threshold(
+    method: Method, option: str, problem: Problem, progress: Callable[[Progress], None] | None
 ) -> tuple[Float[Tensor, "src dst"], dict[str, int | float]]:
-    """The largest tau at which each edge is kept, and what all the runs cost."""
+    """The largest threshold at which each edge is kept, and what all the runs cost."""
     graph = problem.model.graph
     values, cost = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64), dict[str, int | float]()
-    for tau in TAUS:
-        found: DiscoveryResult = method.search(problem, tau=tau, progress=progress)
-        values[found.mask.cpu()] = tau  # taus rise, so the last one to keep an edge stays
+    for threshold in THRESHOLDS:
+        found: DiscoveryResult = method.search(problem, progress=progress, **{option: threshold})
+        values[found.mask.cpu()] = threshold  # they rise, so the last one to keep an edge stays
         for key, amount in found.cost.items():
             cost[key] = cost.get(key, 0) + amount
     return values, cost

@@ -204,7 +204,11 @@ def methods(
         _method(name, as_json)
         return
     rows = [
-        {"name": method.name, "kind": "method", "what": f"{method.summary} ({method.source})"}
+        {
+            "name": method.name,
+            "kind": "baseline" if method.baseline else "method",
+            "what": f"{method.summary} ({method.source})",
+        }
         for method in METHODS.values()
     ]
     rows += [{"name": metric.name, "kind": "metric", "what": metric.summary} for metric in METRICS.values()]
@@ -216,11 +220,10 @@ def _method(name: str, as_json: bool) -> None:
     """A method's options with their defaults."""
     from acdc.discovery import get_method
     from acdc.ranges import described
-    from acdc.runs.options import options_of
 
     rows = [
         {"option": f"{option.name}={option.default}", "takes": described(option.kind), "what": option.summary}
-        for option in options_of(get_method(name)).values()
+        for option in get_method(name).options.values()
     ]
     note = "Give them as --option KEY=VALUE; --tau, --n-edges, --sweeps and --absolute have names of their own."
     _list(rows, as_json, note)

@@ -20,7 +20,9 @@ import torch
 from acdc.circuits.graph import QKV, Graph
 from acdc.defaults import MEMORY
 from acdc.discovery.cautions import cautions
-from acdc.discovery.method import Checkpoint, DiscoveryResult, recorded
+from acdc.discovery.checkpoint import Checkpoint, recorded
+from acdc.discovery.method import Method
+from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError, unknown_name
 from acdc.patching.exact.state import CircuitState, Cost, Edge
@@ -28,7 +30,7 @@ from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Checked, Range, checked
 
-__all__ = ["ORDERS", "acdc"]
+__all__ = ["METHOD", "ORDERS", "acdc"]
 
 ORDERS = ("late-first", "early-first", "random")
 
@@ -298,3 +300,12 @@ class _Search:
         elif self.checkpoint is not None:
             self.checkpoint.append(losses)
         return losses
+
+
+METHOD = Method(
+    "acdc",
+    "greedy removal of edges by exact patching, from the logits back",
+    "Conmy et al. 2023",
+    acdc,
+    threshold="tau",
+)

@@ -1,79 +1,33 @@
-"""What a discovery method is, and what it gives back."""
+"""What a discovery method is: a search with its options, and what else must be known to run it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from jaxtyping import Bool, Float
-from torch import Tensor
-
-from acdc.circuits.score_kinds import ScoreKind
+from acdc.discovery.options import REQUIRED, Option, options_of
+from acdc.discovery.result import DiscoveryResult
+from acdc.discovery.scored import Scored
+from acdc.errors import RunError, unknown_name
 from acdc.metrics import METRICS
+from acdc.ranges import checked
 from acdc.task import Task
 
-__all__ = ["Checkpoint", "DiscoveryResult", "Method", "default_metric", "recorded"]
-
-
-@dataclass(frozen=True)
-class DiscoveryResult:
-    """A method's result.
-
-    Attributes:
-        mask: The kept edges.
-        scores: One number an edge; NaN where it wasn't measured.
-        score_kind: What the scores are: see `acdc.circuits.score_kinds`.
-        cost: What it took, like `forward_passes` (whole batches), `candidates` (edges tried).
-        guarantees: What holds of the result by construction, like `minimal_at_tau`.
-        diagnostics: What was measured on the way, like `completeness_error`.
-        warnings: What a reader of the result must know, a sentence each.
-        resolved: Options in the form that the search took them, where they are not as given: `tau` of a share, the
-            `select` and `n_edges` that a large graph's default means.
-    """
-
-    mask: Bool[Tensor, "src dst"]
-    scores: Float[Tensor, "src dst"]
-    score_kind: ScoreKind
-    cost: Mapping[str, int | float]
-    guarantees: Mapping[str, Any] = field(default_factory=dict)
-    diagnostics: Mapping[str, Any] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
-    resolved: Mapping[str, Any] = field(default_factory=dict)
-
-
-@runtime_checkable
-class Checkpoint(Protocol):
-    """Measured values, written as they come, so that a stopped search can go on where it was."""
-
-    def next(self) -> list[float] | None:
-        """The next recorded values; None when all have been read."""
-        ...
-
-    def reject(self) -> None:
-        """Forget the values that were given back last, and all after them: they don't fit this search."""
-        ...
-
-    def append(self, values: list[float]) -> None:
-        """Record values."""
-        ...
-
-
-def recorded(checkpoint: Checkpoint | None, n: int) -> list[float] | None:
-    """The next recorded values, if there are any and they are `n`; others are forgotten, and measured again."""
-    values = None if checkpoint is None else checkpoint.next()
-    if checkpoint is None or values is None or len(values) == n:
-        return values
-    checkpoint.reject()
-    return None
+__all__ = ["Method", "check_options", "default_metric"]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to find a circuit.
+    """A way to find a circuit. A module of `acdc.discovery` that declares one as `METHOD` is found by it.
 
     Attributes:
-        search: `search(problem, *, checkpoint=None, progress=None, **options) -> DiscoveryResult`; its other
-            keyword-only parameters are the method's options.
+        search: `search(problem, *, checkpoint=None, progress=None, **options) -> DiscoveryResult`; where it scores all
+            edges first, a `Scored`.
         at_clean: It takes gradients at the clean run, so it can't use a metric that is flat there.
+        threshold: The option, if there is one, that is a threshold: the larger, the fewer edges are kept. Such a
+            method's edges are ranked by the circuits at falling thresholds, not by their scores.
+        baseline: It knows nothing of the task, and is there to compare others with.
+        aliases: What other tools call it.
     """
 
     name: str
@@ -81,6 +35,33 @@ class Method:
     source: str
     search: Callable[..., DiscoveryResult]
     at_clean: bool = False
+    threshold: str | None = None
+    baseline: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @cached_property
+    def options(self) -> Mapping[str, Option]:
+        """Its options by name."""
+        return self.search.options if isinstance(self.search, Scored) else options_of(self.search)
+
+
+def check_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of the method: those given, as plain Python values of the right type, and the others' defaults.
+
+    Raises:
+        UnknownNameError: The method has no such option, or the option no such choice.
+        RunError: A value has another type or is out of range, or an option without default isn't given.
+    """
+    for name in given:
+        if name not in method.options:
+            raise unknown_name(f"option of method {method.name!r}", name, method.options)
+    for name, option in method.options.items():
+        if option.default is REQUIRED and name not in given:
+            raise RunError(f"method {method.name!r} needs a value for its option {name!r}")
+    return {
+        name: checked(name, option.kind, given[name]) if name in given else option.default
+        for name, option in method.options.items()
+    }
 
 
 def default_metric(task: Task | type[Task], method: Method) -> str:

@@ -1,49 +1,61 @@
-"""A discovery method from a scorer: score every edge, then choose a circuit by the scores."""
+"""The search that scores every edge, then chooses a circuit by the scores."""
 
 import inspect
-import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.discovery.method import Checkpoint, DiscoveryResult
+from acdc.discovery.checkpoint import Checkpoint
+from acdc.discovery.options import Option, options_of
+from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.select import select
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
-__all__ = ["scored"]
+__all__ = ["Scored"]
 
 MOST_GROUPS = 20  # of prompts, to resample from
-FILTER = ("resamples", "agreement")
+OF_RESAMPLING = ("resamples", "agreement")
 
 
-def scored(scorer: Callable[..., EdgeScores]) -> Callable[..., DiscoveryResult]:
-    """The search that scores by `scorer` and selects by `select`; it takes the options of both.
+@dataclass(frozen=True)
+class Scored:
+    """A search from a scorer, with the options of both: the scorer's and those of `select`.
 
-    Of a scorer that can't part its scores by prompts, prompts can't be resampled, and there are no such options.
+    Attributes:
+        score: `score(problem, *, progress=None, **options) -> EdgeScores`. If it takes `checkpoint`, it can be stopped
+            and go on. If it takes `n_groups`, it can part its scores by prompts, so that these can be resampled.
     """
-    own, theirs = _parameters(scorer), _parameters(select)
-    in_groups = own.pop("n_groups", None) is not None
-    takes_checkpoint = "checkpoint" in inspect.signature(scorer).parameters
-    theirs = {name: p for name, p in theirs.items() if in_groups or name not in FILTER}
 
-    def search(
+    score: Callable[..., EdgeScores]
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """The scorer's own options, and those of the selection."""
+        of_selection = options_of(select)
+        if not self._takes("n_groups"):
+            of_selection = {name: option for name, option in of_selection.items() if name not in OF_RESAMPLING}
+        return options_of(self.score) | of_selection
+
+    def __call__(
+        self,
         problem: Problem,
         *,
         checkpoint: Checkpoint | None = None,
         progress: Callable[[Progress], None] | None = None,
         **options: Any,
     ) -> DiscoveryResult:
-        selection = {name: options.pop(name) for name in theirs if name in options}
-        if takes_checkpoint:
-            options["checkpoint"] = checkpoint
-        if in_groups and selection.get("resamples"):
+        own = {name: options.pop(name) for name in options_of(self.score) if name in options}
+        if self._takes("checkpoint"):
+            own["checkpoint"] = checkpoint
+        if options.get("resamples"):
             if problem.batch.n < 2:
                 raise RunError("resamples needs at least two prompts")
-            options["n_groups"] = min(problem.batch.n, MOST_GROUPS)
-        found = scorer(problem, progress=progress, **options)
-        chosen = select(problem, found, progress=progress, **selection)
+            own["n_groups"] = min(problem.batch.n, MOST_GROUPS)
+        found = self.score(problem, progress=progress, **own)
+        chosen = select(problem, found, progress=progress, **options)
         passes = found.cost["forward_passes"] + chosen.forward_passes
         return DiscoveryResult(
             mask=chosen.mask,
@@ -55,24 +67,5 @@ def scored(scorer: Callable[..., EdgeScores]) -> Callable[..., DiscoveryResult]:
             resolved=chosen.resolved,
         )
 
-    search.__doc__ = f"{_summary(scorer)}\n\nArgs:\n{_arguments(scorer)}\n{_arguments(select)}\n"
-    whole = inspect.signature(search)
-    named = [p for p in whole.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    setattr(search, "__signature__", whole.replace(parameters=[*named, *own.values(), *theirs.values()]))  # noqa: B010
-    return search
-
-
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The options of a scorer or of the selection."""
-    parameters = inspect.signature(function).parameters.items()
-    return {name: p for name, p in parameters if p.kind is p.KEYWORD_ONLY and name not in ("progress", "checkpoint")}
-
-
-def _summary(function: Callable[..., Any]) -> str:
-    return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0]
-
-
-def _arguments(function: Callable[..., Any]) -> str:
-    """The lines of a docstring's Args section."""
-    section = re.search(r"^Args:\n((?: +.*\n|\n(?= ))*)", inspect.cleandoc(function.__doc__ or "") + "\n", re.MULTILINE)
-    return "" if section is None else section[1].rstrip("\n")
+    def _takes(self, name: str) -> bool:
+        return name in inspect.signature(self.score).parameters

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from acdc.discovery import Method, get_method
-from acdc.discovery.method import default_metric
+from acdc.discovery import Method, check_options, default_metric, get_method
+from acdc.discovery.attribution.scores import check_gradient
 from acdc.errors import RunError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
@@ -18,7 +18,6 @@ from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptPair, check_count
 from acdc.ranges import Seed, checked
-from acdc.runs.options import check_options
 from acdc.runs.places import task_place
 from acdc.runs.prompt_file import PROMPTS
 from acdc.task import PromptList, Task, load_task
@@ -80,11 +79,8 @@ class Plan:
         loading = {**LOADING, **loading}
         place = _model_to_load(made.default_model if model is None else live_model(model, tokenizer), loading)
         used = get_metric(default_metric(made, chosen) if metric is None else metric)
-        if chosen.at_clean and used.flat_at_clean:
-            raise RunError(
-                f"method {method!r} takes gradients at the clean run, where metric {used.name!r} is flat, so every "
-                "score would be 0; use logit_diff, nll or prob_diff, or a method like eap-ig-inputs"
-            )
+        if chosen.at_clean:
+            check_gradient(used, chosen.name)
         return cls(place, made, _spec(task, made), chosen, used, ablation, n, seed, loading, task_options, filled, bos)
 
     @property

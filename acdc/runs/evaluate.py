@@ -15,7 +15,7 @@ from torch import Tensor
 from acdc import evaluation
 from acdc.circuits.circuit import Circuit
 from acdc.defaults import SEED
-from acdc.discovery import DiscoveryResult, get_method
+from acdc.discovery import DiscoveryResult, check_options, get_method
 from acdc.errors import ACDCError, FileError, RunError, unknown_name
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.meaning import cautions, no_meaning
@@ -32,7 +32,6 @@ from acdc.runs.evaluation_folder import EvaluationFolder
 from acdc.runs.evaluation_report import Evaluation
 from acdc.runs.fingerprint import fingerprint, versions
 from acdc.runs.folders import check_writable
-from acdc.runs.options import check_options
 from acdc.runs.reload import ReloadedRun, reload
 from acdc.runs.result import RunResult
 

@@ -10,21 +10,21 @@ from acdc.benchmarking import bench, benchmark, known_circuits, known_models, ra
 from acdc.benchmarking.ranking import rank
 from acdc.circuits.circuit import Circuit
 from acdc.cli import benchmark as cli
-from acdc.discovery import METHODS, DiscoveryResult, Method
+from acdc.discovery import METHODS, DiscoveryResult, Method, default_metric
 from acdc.discovery.acdc import acdc
-from acdc.discovery.method import default_metric
 from acdc.errors import RunError, UnknownNameError
 from acdc.evaluation import compare_circuits
 from acdc.models import PatchableModel
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
+from acdc.registry import Registry
 from acdc.task import load_task
 
 MODEL = "frac-prevs-compiled"
 
 
 def knock_out(problem, *, checkpoint=None, progress=None, sign: float = 1.0) -> DiscoveryResult:
-    """A method that ranks by exact effects: all that the benchmark needs of a method, without `tau`."""
+    """A method that ranks by exact effects: all that the benchmark needs of a method without a threshold."""
     graph, state = problem.model.graph, CircuitState(problem)
     rows = [tuple(edge) for edge in graph.edges_mask.nonzero().tolist()]
     scores = torch.full(graph.edges_mask.shape, torch.nan, dtype=torch.float64)
@@ -42,7 +42,7 @@ def unable(problem, *, checkpoint=None, progress=None) -> DiscoveryResult:
 def register(monkeypatch: pytest.MonkeyPatch, methods: dict[str, Method]) -> None:
     """Have just these methods."""
     for place in (bench, discovery):
-        monkeypatch.setattr(place, "METHODS", methods)
+        monkeypatch.setattr(place, "METHODS", Registry("method", methods))
 
 
 @pytest.fixture
@@ -55,13 +55,13 @@ def methods(monkeypatch):
         return knock_out(problem)
 
     own = [
-        Method("acdc", "", "", acdc),
+        Method("acdc", "", "", acdc, threshold="tau"),
         Method("counted", "", "", counted),
         Method("wrong-sign", "", "", lambda problem, *, checkpoint=None, progress=None: knock_out(problem, sign=-1)),
         Method("unable", "", "", unable),
     ]
     register(monkeypatch, {method.name: method for method in own})
-    monkeypatch.setattr(ranking, "TAUS", (0.001, 0.1, 50.0))
+    monkeypatch.setattr(ranking, "THRESHOLDS", (0.001, 0.1, 50.0))
     return calls
 
 
@@ -135,8 +135,8 @@ def test_signed_ranks_put_negative_scores_last(methods) -> None:
     assert run(methods=["wrong-sign"], signed=True)["wrong-sign"]["auc"] == 0
 
 
-def test_a_method_with_tau_ranks_by_the_largest_tau_that_keeps_an_edge(methods) -> None:
-    taus = ranking.TAUS
+def test_a_method_with_a_threshold_ranks_by_the_largest_one_that_keeps_an_edge(methods) -> None:
+    taus = ranking.THRESHOLDS
     model = PatchableModel.from_pretrained(MODEL)
     problem = Problem.make(model, load_task("frac-prevs").batch(model.tokenizer, 6, 0))
     values = rank(METHODS["acdc"], problem).values

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from acdc.discovery.acdc import ORDERS, acdc, edge_order
-from acdc.discovery.method import DiscoveryResult
+from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.tau import threshold
 from acdc.errors import ACDCError
 from acdc.metrics import METRICS

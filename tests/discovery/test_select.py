@@ -8,13 +8,12 @@ import torch
 
 import acdc.discovery.select as selection
 from acdc.circuits.ranking import ranked_edges
-from acdc.discovery import METHODS
+from acdc.discovery import METHODS, check_options
 from acdc.discovery.attribution.eap import eap
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.select import consistent, greedy_order, retain, select, with_positive_share
 from acdc.errors import ACDCError
 from acdc.patching.problem import Problem
-from acdc.runs.options import check_options
 from tests.tiny import tiny_batch, tiny_model
 
 

@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
-from acdc.discovery import ALIASES, METHODS, get_method
+from acdc.discovery import METHODS, check_options, get_method
 from acdc.errors import ACDCError, RunError, UnknownNameError
 from acdc.ranges import Bytes, Range, Seed, Share, Word, checked
-from acdc.runs.options import check_options, options_of
 
-OPTIONS = [(method.name, option) for method in METHODS.values() for option in options_of(method)]
+OPTIONS = [(method.name, option) for method in METHODS.values() for option in method.options]
 NUMBERS = ["-1", "0", "1", "2", "1e9", "-0.0", "0.5", "1e309", "9" * 400, "9" * 5000, str(2**63), str(2**64), "1e-400"]
 TEXTS = [
     "",
@@ -52,7 +51,7 @@ def test_hostile_values_are_refused_in_a_line_or_taken_in_range(method: str, opt
 def test_every_number_of_a_method_has_bounds() -> None:
     """So that no option is left out above: only a threshold may be of any size and sign."""
     for method, option in OPTIONS:
-        default = options_of(METHODS[method])[option].default
+        default = METHODS[method].options[option].default
         if isinstance(default, bool) or not isinstance(default, int):
             continue
         with pytest.raises(RunError, match=option):
@@ -96,9 +95,9 @@ def test_what_is_refused_needs_no_model(method: str, options: dict[str, Any]) ->
         check_options(METHODS[method], options)
 
 
-@pytest.mark.parametrize("alias", sorted(ALIASES))
+@pytest.mark.parametrize("alias", sorted(METHODS.aliases))
 def test_other_tools_names_of_methods_are_taken(alias: str) -> None:
-    assert get_method(alias).name == ALIASES[alias] and alias not in METHODS
+    assert get_method(alias).name == METHODS.aliases[alias] and alias not in METHODS
 
 
 def test_words_are_read_as_what_is_wanted() -> None:

@@ -13,12 +13,14 @@ from collections.abc import Callable
 
 from acdc.defaults import MEMORY
 from acdc.discovery.attribution.scores import EdgeScores, check_gradient
+from acdc.discovery.method import Method
+from acdc.discovery.scored import Scored
 from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes
 
-__all__ = ["at_clean", "eap", "noting"]
+__all__ = ["METHOD", "at_clean", "eap", "noting"]
 
 
 def eap(
@@ -37,7 +39,7 @@ def eap(
     Raises:
         RunError: The metric is flat at the clean run.
     """
-    check_gradient(problem, "eap")
+    check_gradient(problem.objective.metric, "eap")
     groups = edge_effects(problem, at_clean, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
     return EdgeScores(groups.sum(0), "estimated effect", {"forward_passes": 2, "backward_passes": 1}, groups=groups)
 
@@ -53,3 +55,13 @@ def noting(progress: Callable[[Progress], None] | None, stage: str) -> Callable[
         return None
     progress(Progress(0, 0, stage=stage))
     return lambda done, total: progress(Progress(done, total, stage=stage, unit="parts of the prompts"))
+
+
+METHOD = Method(
+    "eap",
+    "each edge's effect to first order at the clean run",
+    "Syed et al. 2023",
+    Scored(eap),
+    at_clean=True,
+    aliases=("edge-attribution-patching",),
+)

@@ -25,8 +25,10 @@ from torch import Tensor
 from acdc.circuits.graph import Graph
 from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import noting
-from acdc.discovery.attribution.eap_ig import Quadrature, nodes
+from acdc.discovery.attribution.quadrature import Quadrature, quadrature_points
 from acdc.discovery.attribution.scores import EdgeScores
+from acdc.discovery.method import Method
+from acdc.discovery.scored import Scored
 from acdc.patching.attention import attn_out
 from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
 from acdc.patching.gradient.backward import ResidualStreams, forward, summed_loss
@@ -34,7 +36,7 @@ from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Steps
 
-__all__ = ["eap_ig_activations"]
+__all__ = ["METHOD", "eap_ig_activations"]
 
 
 def eap_ig_activations(
@@ -62,7 +64,7 @@ def eap_ig_activations(
         Evidence, with `own`: `completeness_error`, how far the sum of a component's edges is at worst from the effect
         of ablating it, and `worst_component`.
     """
-    graph, found = problem.model.graph, _Paths(nodes(quadrature, steps), paths == "own")
+    graph, found = problem.model.graph, _Paths(quadrature_points(quadrature, steps), paths == "own")
     groups = edge_effects(problem, found, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
     scores, n_components = groups.sum(0), 2 * graph.n_layers + 1
     cost = {"forward_passes": 2 + n_components * (steps + (paths == "own")), "backward_passes": n_components * steps}
@@ -146,3 +148,11 @@ def run_with(piece: Microbatch, component: Component, change: Float[Tensor, "bat
         return forward(part, clean.mlp[layer] + change, layer, at_mlp=True)
     after = clean.attention.get(layer + 1, clean.final)
     return forward(part, after + change, layer + 1)
+
+
+METHOD = Method(
+    "eap-ig-activations",
+    "eap averaged over outputs of an edge's source",
+    "Hanna et al. 2024",
+    Scored(eap_ig_activations),
+)

@@ -14,14 +14,16 @@ import torch
 
 from acdc.defaults import MEMORY
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.discovery.method import Checkpoint, recorded
+from acdc.discovery.checkpoint import Checkpoint, recorded
+from acdc.discovery.method import Method
+from acdc.discovery.scored import Scored
 from acdc.errors import RunError
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes
 
-__all__ = ["exact"]
+__all__ = ["METHOD", "exact"]
 
 MOST = 256  # edges in one propagation
 
@@ -70,3 +72,12 @@ def _chunks(state: CircuitState, memory: int) -> Iterator[list[Edge]]:
         size = max(1, min(MOST, memory // state.cost([dst]).memory))
         for start in range(0, len(edges), size):
             yield edges[start : start + size]
+
+
+METHOD = Method(
+    "exact",
+    "each edge's own effect, measured by patching it alone",
+    "leave-one-out",
+    Scored(exact),
+    aliases=("leave-one-out",),
+)

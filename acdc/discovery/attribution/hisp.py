@@ -22,13 +22,15 @@ from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import at_clean, noting
 from acdc.discovery.attribution.nodes import lift
 from acdc.discovery.attribution.scores import EdgeScores, check_gradient
+from acdc.discovery.method import Method
+from acdc.discovery.scored import Scored
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.gradient.attribution import Microbatch, node_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes
 
-__all__ = ["hisp"]
+__all__ = ["METHOD", "hisp"]
 
 
 def hisp(
@@ -49,7 +51,7 @@ def hisp(
     Raises:
         RunError: The metric is flat at the clean run.
     """
-    check_gradient(problem, "hisp")
+    check_gradient(problem.objective.metric, "hisp")
     change = _activation if times == "activation" else _change
     effects = node_effects(problem, at_clean, change=change, memory=memory, note=noting(progress, "gradients"))
     importance = effects.abs().mean(0)
@@ -70,3 +72,6 @@ def _normalised(graph: Graph, importance: Float[Tensor, " src"]) -> Float[Tensor
     """Divided by the norm of the layer."""
     layers = importance[1:].view(graph.n_layers, -1)
     return torch.cat([importance[:1], torch.nn.functional.normalize(layers, dim=1).flatten()])
+
+
+METHOD = Method("hisp", "gradient times activation of nodes", "Michel et al. 2019", Scored(hisp), at_clean=True)

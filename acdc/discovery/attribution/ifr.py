@@ -21,12 +21,14 @@ from acdc.circuits.graph import QKV
 from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import noting
 from acdc.discovery.attribution.scores import EdgeScores
+from acdc.discovery.method import Method
+from acdc.discovery.scored import Scored
 from acdc.patching.gradient.attribution import Microbatch, n_pieces, pieces
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes
 
-__all__ = ["ifr"]
+__all__ = ["METHOD", "ifr"]
 
 
 @torch.no_grad()
@@ -83,3 +85,12 @@ def _shares(
     sums = proximity.sum(0)
     counted = sums > 0
     return (proximity[:, counted] / sums[counted]).sum(1).cpu(), float(counted.sum())
+
+
+METHOD = Method(
+    "ifr",
+    "each source's share in what a destination reads",
+    "Ferrando & Voita 2024",
+    Scored(ifr),
+    aliases=("information-flow-routes",),
+)

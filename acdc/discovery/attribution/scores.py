@@ -1,6 +1,6 @@
 """What a scorer gives back: one number for every edge."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 from acdc.circuits.score_kinds import ScoreKind
 from acdc.errors import RunError
-from acdc.patching.problem import Problem
+from acdc.metrics import Metric
 
-__all__ = ["EdgeScores", "check_gradient"]
+__all__ = ["EdgeScores", "Scorer", "check_gradient"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,12 @@ class EdgeScores:
     groups: Float[Tensor, "groups src dst"] | None = None
 
 
-def check_gradient(problem: Problem, method: str) -> None:
-    """Raise `RunError` where the metric has no gradient at the clean point, so that `method` would score nothing."""
-    if (metric := problem.objective.metric).flat_at_clean:
+Scorer = Callable[..., EdgeScores]  # scorer(problem, *, progress=None, **options)
+
+
+def check_gradient(metric: Metric, method: str) -> None:
+    """Raise `RunError` where the metric has no gradient at the clean run, so that `method` would score nothing."""
+    if metric.flat_at_clean:
         raise RunError(
             f"method {method!r} takes gradients at the clean run, where metric {metric.name!r} is flat, so every score "
             "would be 0; use logit_diff, nll or prob_diff, or a method like eap-ig-inputs"

@@ -20,15 +20,17 @@ from acdc.defaults import MASKED_MEMORY
 from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
+from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.masks.training import Schedule, Target, train
-from acdc.discovery.method import Checkpoint, DiscoveryResult
+from acdc.discovery.method import Method
+from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.take import take
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Checked, Count, Learning, Part, Steps
 
-__all__ = ["EdgeGates", "edge_pruning", "initial_log_odds"]
+__all__ = ["METHOD", "EdgeGates", "edge_pruning", "initial_log_odds"]
 
 SPARSITY = 0.95  # where no target is given
 OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
@@ -203,3 +205,6 @@ def initial_log_odds(gates: EdgeGates, warm: EdgeScores | None) -> Float64[Tenso
         ranks = sizes.argsort(stable=True).argsort().double()
         start[:n] += SPREAD * (2 * ranks / max(1, n - 1) - 1)
     return start
+
+
+METHOD = Method("edge-pruning", "a mask over all edges, learned by descent", "Bhaskar et al. 2024", edge_pruning)

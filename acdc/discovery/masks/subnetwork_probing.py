@@ -16,14 +16,16 @@ from torch import Tensor
 from acdc.circuits.graph import Graph
 from acdc.defaults import MASKED_MEMORY
 from acdc.discovery.cautions import cautions
+from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.masks.training import Price, Schedule, Target, train
-from acdc.discovery.method import Checkpoint, DiscoveryResult
+from acdc.discovery.method import Method
+from acdc.discovery.result import DiscoveryResult
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Count, Learning, Part, Range, Steps
 
-__all__ = ["NodeGates", "subnetwork_probing"]
+__all__ = ["METHOD", "NodeGates", "subnetwork_probing"]
 
 PRICE = 0.01  # where neither a price nor a number is given
 MULTIPLIER_LR = 0.5  # as edge pruning's
@@ -153,3 +155,8 @@ class NodeGates:
     def _by_destination(self, rows: Tensor, of_logits: float) -> Tensor:
         """Each destination's own node's value."""
         return torch.stack([rows.new_tensor(of_logits) if src is None else rows[src] for src in self.graph.src_of_dst])
+
+
+METHOD = Method(
+    "subnetwork-probing", "a mask over the nodes, learned by descent", "Cao et al. 2021", subnetwork_probing
+)

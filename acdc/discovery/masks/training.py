@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
+from acdc.discovery.checkpoint import Checkpoint, recorded
 from acdc.discovery.masks.hard_concrete import p_open, sample
-from acdc.discovery.method import Checkpoint, recorded
 from acdc.errors import RunError
 from acdc.patching.exact.reachability import reading
 from acdc.patching.masked import prompts_that_fit, weighted_logits

@@ -10,19 +10,19 @@ import torch
 
 from acdc.circuits.graph import Graph
 from acdc.discovery import METHODS, SCORERS, get_scorer
-from acdc.discovery.attribution.controls import shuffled
+from acdc.discovery.attribution.degree_matched import shuffled
 from acdc.discovery.attribution.eap import eap
-from acdc.discovery.attribution.eap_ig import eap_ig_inputs
 from acdc.discovery.attribution.eap_ig_activations import eap_ig_activations
+from acdc.discovery.attribution.eap_ig_inputs import eap_ig_inputs
 from acdc.discovery.attribution.exact import exact
 from acdc.discovery.attribution.hisp import hisp
 from acdc.discovery.attribution.ifr import ifr
-from acdc.discovery.attribution.nap import nap, nap_ig
+from acdc.discovery.attribution.nap import nap
+from acdc.discovery.attribution.nap_ig import nap_ig
 from acdc.discovery.attribution.nodes import lift
 from acdc.errors import ACDCError
 from acdc.patching.problem import Problem
 from acdc.runs.arguments import Plan
-from acdc.runs.options import options_of
 from tests.discovery.test_acdc import Memory
 from tests.oracle import ablated_sources
 from tests.soft import shift_gradient
@@ -287,7 +287,7 @@ def test_the_default_metric_has_a_gradient_where_one_is_needed() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_option_of_a_method_is_documented(name: str) -> None:
-    options = options_of(METHODS[name])
+    options = METHODS[name].options
     assert options and all(option.summary for option in options.values())
 
 

@@ -15,7 +15,7 @@ from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.masks.edge_pruning import EdgeGates, edge_pruning, initial_log_odds
 from acdc.discovery.masks.hard_concrete import p_open
 from acdc.discovery.masks.training import _rows
-from acdc.discovery.method import DiscoveryResult
+from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.take import take
 from acdc.errors import ACDCError
 from acdc.models import PatchableModel

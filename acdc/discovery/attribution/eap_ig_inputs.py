@@ -2,40 +2,31 @@
 
     score[s, d] = Σ_{b,p} (ablated_s - clean_s) · Σ_i w_i ∂loss/∂x_d(a_i)
 
-at whole runs whose input is `clean + a_i (ablated - clean)`. It costs a run and a backward pass for each step. It sees
-past saturation at the clean run. The path is over the input alone: for edges out of `input` the scores add up
-to the whole effect of ablating the input (completeness); for all others the average is a plausible slope, no more. Only
-how far the sum over `input`'s edges is off is known, and reported.
-
-| quadrature | points a_i |
-|---|---|
-| `left` | 1, (m-1)/m, …, 1/m: from the ablated end, without the clean one, as EAP-IG's own code sums |
-| `right` | (m-1)/m, …, 1/m, 0: with the clean end, without the ablated one |
-| `midpoint` | the middles of m equal steps |
-| `gauss-legendre` | the m nodes of Gauss and Legendre, exact for polynomials up to degree 2m - 1 |
+at whole runs whose input is `clean + a_i (ablated - clean)`, at the points a_i of a quadrature. It costs a run and a
+backward pass for each step. It sees past saturation at the clean run. The path is over the input alone: for edges out
+of `input` the scores add up to the whole effect of ablating the input (completeness); for all others the average is a
+plausible slope, no more. Only how far the sum over `input`'s edges is off is known, and reported.
 
 Reference: Hanna, Pezzelle, Belinkov 2024, Have Faith in Faithfulness (arXiv 2403.17806), section 3.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import noting
+from acdc.discovery.attribution.quadrature import Quadrature, quadrature_points
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.errors import RunError
+from acdc.discovery.method import Method
+from acdc.discovery.scored import Scored
 from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
 from acdc.patching.gradient.backward import forward, summed_loss
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Steps
 
-__all__ = ["InputPath", "Quadrature", "eap_ig_inputs", "nodes", "off"]
-
-Quadrature = Literal["left", "right", "midpoint", "gauss-legendre"]
+__all__ = ["METHOD", "InputPath", "eap_ig_inputs"]
 
 
 def eap_ig_inputs(
@@ -60,27 +51,16 @@ def eap_ig_inputs(
         Evidence: `completeness_error`, how far the sum of `input`'s edges is from the effect of ablating the input, and
         `relative_completeness_error`, the same in units of that effect.
     """
-    path = InputPath(nodes(quadrature, steps))
+    path = InputPath(quadrature_points(quadrature, steps))
     groups = edge_effects(problem, path, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
     scores = groups.sum(0)
     effect = path.ablated_loss / problem.batch.n - problem.loss(problem.clean.logits)
-    diagnostics = off(float(scores[0].nansum()), effect)
+    diagnostics = _off(float(scores[0].nansum()), effect)
     cost = {"forward_passes": steps + 3, "backward_passes": steps}
     return EdgeScores(scores, "estimated effect", cost, diagnostics, groups)
 
 
-def nodes(quadrature: Quadrature, steps: int) -> list[tuple[float, float]]:
-    """Points from the clean end (0) to the ablated end (1), and their weights, which add up to 1."""
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise RunError(f"steps must be a positive number, not {steps!r}")
-    if quadrature == "gauss-legendre":
-        points, weights = np.polynomial.legendre.leggauss(steps)
-        return [((1 + a) / 2, w / 2) for a, w in zip(points.tolist(), weights.tolist(), strict=True)]
-    shift = {"left": 1.0, "right": 0.0, "midpoint": 0.5}[quadrature]
-    return [((i + shift) / steps, 1 / steps) for i in range(steps)]
-
-
-def off(found: float, true: float) -> dict[str, Any]:
+def _off(found: float, true: float) -> dict[str, Any]:
     """How far a sum of scores is from the effect that it should be."""
     error = abs(found - true)
     return {"completeness_error": error, "relative_completeness_error": error / abs(true) if true else None}
@@ -104,3 +84,8 @@ class InputPath:
         del end
         for a, weight in self.points:
             yield Point(weight, forward(piece.part, piece.input + a * piece.change.input))
+
+
+METHOD = Method(
+    "eap-ig-inputs", "eap averaged over inputs between the two prompts", "Hanna et al. 2024", Scored(eap_ig_inputs)
+)

@@ -1,0 +1,31 @@
+"""What a search asks of the place that keeps its measurements, so that it can be stopped and go on."""
+
+from typing import Protocol, runtime_checkable
+
+__all__ = ["Checkpoint", "recorded"]
+
+
+@runtime_checkable
+class Checkpoint(Protocol):
+    """Measured values, written as they come, so that a stopped search can go on where it was."""
+
+    def next(self) -> list[float] | None:
+        """The next recorded values; None when all have been read."""
+        ...
+
+    def reject(self) -> None:
+        """Forget the values that were given back last, and all after them: they don't fit this search."""
+        ...
+
+    def append(self, values: list[float]) -> None:
+        """Record values."""
+        ...
+
+
+def recorded(checkpoint: Checkpoint | None, n: int) -> list[float] | None:
+    """The next recorded values, if there are any and they are `n`; others are forgotten, and measured again."""
+    values = None if checkpoint is None else checkpoint.next()
+    if checkpoint is None or values is None or len(values) == n:
+        return values
+    checkpoint.reject()
+    return None
