@@ -13,10 +13,10 @@ from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import THRESHOLDS, rank
 from acdc.benchmarking.recovery import compare, strongest
 from acdc.circuits.circuit import Circuit
+from acdc.circuits.recovery import roc_auc
 from acdc.defaults import N_PROMPTS, OUT, SEED
 from acdc.discovery import METHODS, Method, check_options, default_metric, get_method
 from acdc.errors import ACDCError, FileError, ModelError, RunError
-from acdc.evaluation.roc import roc_auc
 from acdc.files import write_atomically, write_json
 from acdc.metrics import get_metric
 from acdc.models import PatchableModel
@@ -63,7 +63,7 @@ def benchmark(
         progress: True shows a bar; a function is called with a `Progress` as the work goes on.
 
     Returns:
-        A row for each known circuit and method: `auc` of the ranking (see `acdc.evaluation.roc_auc`), `own` (the
+        A row for each known circuit and method: `auc` of the ranking (see `acdc.circuits.recovery.roc_auc`), `own` (the
         circuit that the method chooses by its defaults, beside the true one), `at_true_size` (its highest-ranking
         edges, as many as the true circuit has), `cost`, `seconds`; `error` where the method can't work on this problem.
         Nothing but times differs between two runs.

@@ -1,4 +1,4 @@
-"""How well a circuit agrees with one that is known; `acdc.evaluation.roc` does the same for its ranking.
+"""How well a circuit agrees with one that is known, as the benchmark counts it.
 
 Only edges of the graph count: a pair that is no edge is never a hit. Nodes are heads and MLPs; `input` and `logits`,
 which every circuit has, are left out.
@@ -13,7 +13,7 @@ from torch import Tensor
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
 from acdc.circuits.ranking import top_edges
-from acdc.evaluation.roc import edge_ranks
+from acdc.circuits.recovery import edge_hits, edge_ranks, node_hits
 
 __all__ = ["Agreement", "compare", "strongest"]
 
@@ -24,13 +24,13 @@ class Agreement(NamedTuple):
     """A circuit beside the known one.
 
     Attributes:
-        precision, recall: The share of its edges that are true, and the share of the true ones that it has; the
-            precision of an empty circuit is None.
+        precision, recall: Of its edges; None where it, or the known one, has none.
+        node_precision, node_recall: Of its heads and MLPs; the recall of none is 1.
     """
 
     n_edges: int
     precision: float | None
-    recall: float
+    recall: float | None
     n_nodes: int
     node_precision: float | None
     node_recall: float
@@ -45,15 +45,14 @@ def compare(graph: Graph, found: Mask, truth: Mask) -> Agreement:
     for mask in (found, truth):
         graph.check_mask(mask)
     nodes, true_nodes = (set(graph.node_names(mask)) - {"input", "logits"} for mask in (found, truth))
-    hits, node_hits = int((found & truth).sum()), len(nodes & true_nodes)
-    n_edges = int(found.sum())
+    edge, node = edge_hits(found, truth), node_hits(nodes, true_nodes)
     return Agreement(
-        n_edges,
-        hits / n_edges if n_edges else None,
-        hits / int(truth.sum()),
-        len(nodes),
-        node_hits / len(nodes) if nodes else None,
-        node_hits / len(true_nodes) if true_nodes else 1.0,
+        n_edges=int(found.sum()),
+        precision=edge.precision,
+        recall=edge.recall,
+        n_nodes=len(nodes),
+        node_precision=node.precision,
+        node_recall=1.0 if node.recall is None else node.recall,
     )
 
 

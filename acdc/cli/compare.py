@@ -17,8 +17,8 @@ from acdc.errors import CircuitError, RunError, unknown_name
 
 if TYPE_CHECKING:
     from acdc.circuits.circuit import Circuit
+    from acdc.circuits.comparison import Comparison
     from acdc.circuits.graph import Graph
-    from acdc.evaluation.compare import Comparison
     from acdc.runs.result import RunResult
 
 __all__ = ["compare"]
@@ -72,7 +72,7 @@ def compare(
     debug: Debug = False,
 ) -> None:
     """Say what circuits share: edges, nodes, ranks of scores, recovery of a reference, faithfulness."""
-    from acdc.evaluation import compare_circuits
+    from acdc.circuits.comparison import compare_circuits
 
     show_warnings()
     words = list(runs or [])

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from acdc.circuits.circuit import Circuit
+from acdc.circuits.overlap import edge_groups
 from acdc.circuits.score_kinds import words_of
 from acdc.drawing.render import draw
 from acdc.drawing.scene import MAX_DRAWN_EDGES, Groups
-from acdc.evaluation.compare import edge_groups
 
 __all__ = ["draw_comparison", "union_of"]
 
@@ -54,9 +54,9 @@ def union_of(circuits: Mapping[str, Circuit]) -> tuple[Circuit, Groups]:
     kind = kinds.pop() if len(kinds) == 1 else None
     union = Circuit(graph, masks.any(0), None if bool(scores.isnan().all()) else scores, score_kind=kind)
     colors = {"in all": SHARED, "in several": SEVERAL} | {f"only {name}": alone.get(name, REST) for name in circuits}
-    return union, Groups(
-        edge_groups(circuits), colors, f"width: {words_of(kind).label} as a share of its circuit's largest"
-    )
+    groups = edge_groups({name: circuit.mask for name, circuit in circuits.items()})
+    of = {edge: group for group, mask in groups.items() for edge in graph.edge_names(mask)}
+    return union, Groups(of, colors, f"width: {words_of(kind).label} as a share of its circuit's largest")
 
 
 def _shares(circuit: Circuit) -> torch.Tensor:

@@ -5,7 +5,6 @@ Nothing here changes the circuit that it evaluates. docs/evaluation.md describes
 
 from acdc.evaluation.areas import MIB_SHARES, corrected_areas, log_sizes, mib_areas, mib_sizes
 from acdc.evaluation.certificate import Certificate, certify
-from acdc.evaluation.compare import compare_circuits, edge_groups
 from acdc.evaluation.completeness import Completeness, Damage, completeness
 from acdc.evaluation.confidence import Interval, faithfulness_interval, headline, mean_interval, share_interval
 from acdc.evaluation.curves import Curve, areas, curve, curve_sizes, mib_cpr
@@ -23,9 +22,8 @@ from acdc.evaluation.hypotheses import (
 from acdc.evaluation.knockouts import Knockouts, Step, knock_out_edges, knock_out_nodes
 from acdc.evaluation.minimality import Minimality, Need, minimality, n_knock_outs
 from acdc.evaluation.random_circuits import degree_matched, inflated, random_path, size_matched
-from acdc.evaluation.roc import edge_ranks, roc_auc
 from acdc.evaluation.specification import Specification, Specifications, denoised_logits, specifications
-from acdc.evaluation.stability import Stability, jaccard, rediscover, resampled, stability
+from acdc.evaluation.stability import Stability, rediscover, resampled, stability
 from acdc.evaluation.statistics import HSICTest, QuantileTest, SignTest, adjust, hsic_test, quantile_test, sign_test
 from acdc.evaluation.values import Outcomes, normalised, outcomes_of, prompt_values
 from acdc.evaluation.worst import PromptOutcome, worst_prompts
@@ -55,7 +53,6 @@ __all__ = [
     "adjust",
     "areas",
     "certify",
-    "compare_circuits",
     "completeness",
     "corrected_areas",
     "curve",
@@ -64,15 +61,12 @@ __all__ = [
     "denoised_logits",
     "draw_curve",
     "draw_specification",
-    "edge_groups",
-    "edge_ranks",
     "equivalence_test",
     "faithfulness_interval",
     "headline",
     "hsic_test",
     "independence_test",
     "inflated",
-    "jaccard",
     "knock_out_edges",
     "knock_out_nodes",
     "log_sizes",
@@ -91,7 +85,6 @@ __all__ = [
     "random_path",
     "rediscover",
     "resampled",
-    "roc_auc",
     "share_interval",
     "sign_test",
     "size_matched",

@@ -11,11 +11,12 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.circuits.overlap import jaccard
 from acdc.defaults import ABLATION
 from acdc.errors import CircuitError
 from acdc.patching.problem import Problem
 
-__all__ = ["HasMask", "Stability", "jaccard", "rediscover", "resampled", "stability"]
+__all__ = ["HasMask", "Stability", "rediscover", "resampled", "stability"]
 
 CORE = 0.9
 
@@ -70,12 +71,6 @@ def stability(graph: Graph, masks: Sequence[Bool[Tensor, "src dst"]]) -> Stabili
         least_jaccard=min(pairs) if pairs else None,
         sizes=tuple(int(mask.sum()) for mask in masks),
     )
-
-
-def jaccard(a: Bool[Tensor, "src dst"], b: Bool[Tensor, "src dst"]) -> float:
-    """Edges in both circuits, as a share of the edges in either; 1 for two empty ones."""
-    either = int((a | b).sum())
-    return int((a & b).sum()) / either if either else 1.0
 
 
 def rediscover(

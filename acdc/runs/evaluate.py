@@ -14,6 +14,7 @@ from torch import Tensor
 
 from acdc import evaluation
 from acdc.circuits.circuit import Circuit
+from acdc.circuits.overlap import jaccard
 from acdc.defaults import SEED
 from acdc.discovery import DiscoveryResult, check_options, get_method
 from acdc.errors import ACDCError, FileError, RunError, unknown_name
@@ -316,7 +317,7 @@ def _stability(work: _Work) -> Result:
         raise RunError("the task gives the same prompts for every seed, so there are no others to find the circuit on")
     problems = (reloaded.problem(seed=first + i) for i in range(work.k))
     masks = evaluation.rediscover(problems, discover, progress=lambda done: work.step(done, work.k))
-    found, near = evaluation.stability(graph, masks), [evaluation.jaccard(work.mask, mask) for mask in masks]
+    found, near = evaluation.stability(graph, masks), [jaccard(work.mask, mask) for mask in masks]
     kept = found.frequency.nonzero().tolist()
     return {
         "k": work.k,

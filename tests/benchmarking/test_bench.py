@@ -9,11 +9,11 @@ from acdc import discovery
 from acdc.benchmarking import bench, benchmark, known_circuits, known_models, ranking
 from acdc.benchmarking.ranking import rank
 from acdc.circuits.circuit import Circuit
+from acdc.circuits.comparison import compare_circuits
 from acdc.cli import benchmark as cli
 from acdc.discovery import METHODS, DiscoveryResult, Method, default_metric
 from acdc.discovery.acdc import acdc
 from acdc.errors import RunError, UnknownNameError
-from acdc.evaluation import compare_circuits
 from acdc.models import PatchableModel
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem

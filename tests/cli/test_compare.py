@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from acdc.circuits.circuit import Circuit
+from acdc.circuits.comparison import compare_circuits
 from acdc.circuits.formats import write_circuit
 from acdc.circuits.graph import Graph
 from acdc.circuits.published import GPT2_SMALL, get_reference
 from acdc.cli import main
 from acdc.cli.compare import _tell
-from acdc.evaluation import compare_circuits, measure
+from acdc.evaluation import measure
 from acdc.runs.result import load_run
 from tests.circuits.test_circuit import circuit_of
 from tests.evaluation.ground import problem_of, random_circuit

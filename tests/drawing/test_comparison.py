@@ -15,8 +15,8 @@ from acdc.drawing import draw_comparison
 from acdc.drawing.comparison import union_of
 from acdc.drawing.scene import CELL_COLOR, scene_of
 from acdc.drawing.svg import CELL_HEIGHT, svg_of
-from acdc.evaluation import edge_groups
 from tests.circuits.test_circuit import GRAPHS, IDS, circuit_of
+from tests.circuits.test_comparison import group_of_each_edge
 from tests.drawing.test_drawing import EVIL, dot_edges, needs_dot, svg_paths, svg_text
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -36,7 +36,7 @@ def own_svg(circuits: dict[str, Circuit]) -> str:
 @pytest.mark.parametrize("graph", GRAPHS, ids=IDS)
 def test_every_edge_of_any_circuit_stands_once_in_the_colour_of_its_group(graph: Graph, n: int) -> None:
     circuits = circuits_of(graph, n)
-    expected = edge_groups(circuits)
+    expected = group_of_each_edge(circuits)
     union, groups = union_of(circuits)
     drawn = {}
     for path in svg_paths(own_svg(circuits)):
@@ -54,7 +54,7 @@ def test_every_edge_of_any_circuit_stands_once_in_the_colour_of_its_group(graph:
 
 def test_the_legend_counts_each_group_and_inputs_have_no_colour_of_a_group() -> None:
     circuits = circuits_of(GRAPHS[0])
-    counts = Counter(edge_groups(circuits).values())
+    counts = Counter(group_of_each_edge(circuits).values())
     svg = own_svg(circuits)
     assert {f"{group} ({n})" for group, n in counts.items()} <= set(svg_text(svg))
     assert len(set(union_of(circuits)[1].colors.values())) == 5  # all, several, and each alone

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from acdc.circuits.graph import Graph
+from acdc.circuits.overlap import jaccard
 from acdc.discovery import DiscoveryResult
 from acdc.errors import ACDCError
 from acdc.evaluation import (
     denoised_logits,
     draw_specification,
-    jaccard,
     measure,
     rediscover,
     resampled,

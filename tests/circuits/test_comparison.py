@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from acdc.circuits.circuit import Circuit
+from acdc.circuits.comparison import compare_circuits
 from acdc.circuits.graph import Graph
+from acdc.circuits.overlap import edge_groups
+from acdc.circuits.recovery import roc_auc
 from acdc.errors import CircuitError, UnknownNameError
-from acdc.evaluation.compare import compare_circuits, edge_groups
-from acdc.evaluation.roc import roc_auc
 from tests.circuits.test_circuit import GRAPHS, IDS, circuit_of
 
 SMALL = Graph(2, 2, 8)
@@ -154,6 +155,13 @@ def test_recovery_of_everything_or_nothing_has_no_roc_area() -> None:
 # sets of many
 
 
+def group_of_each_edge(circuits: dict[str, Circuit]) -> dict[str, str]:
+    graph = next(iter(circuits.values())).graph
+    groups = edge_groups({name: circuit.mask for name, circuit in circuits.items()})
+    assert torch.stack(list(groups.values())).sum(0).max() <= 1, "they part the union"
+    return {edge: group for group, mask in groups.items() for edge in graph.edge_names(mask)}
+
+
 def test_core_and_optional_edges_part_the_union(graph: Graph) -> None:
     circuits = {name: circuit_of(graph, seed, share=0.6) for seed, name in enumerate("abc")}
     comparison = compare_circuits(circuits)
@@ -162,7 +170,7 @@ def test_core_and_optional_edges_part_the_union(graph: Graph) -> None:
     assert set(graph.edge_names(comparison.core)) == core
     assert set(graph.edge_names(comparison.optional)) == union - core
     assert [(pair.a, pair.b) for pair in comparison.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
-    groups = edge_groups(circuits)
+    groups = group_of_each_edge(circuits)
     assert set(groups) == union
     for edge, group in groups.items():
         inside = [name for name, edges in zip("abc", sets, strict=True) if edge in edges]
