@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Attention", "Block", "ModelComponents", "Rotary", "index_of"]
+__all__ = ["Attention", "Block", "Embed", "ModelComponents", "Norm", "Rotary", "index_of"]
 
 Norm = Callable[[Tensor], Tensor]
 Rotary = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Embed = Callable[[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]], Float[Tensor, "batch pos d_model"]]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class ModelComponents:
         logit_cap: Logits x become `logit_cap tanh(x / logit_cap)`.
     """
 
-    embed: Callable[[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]], Float[Tensor, "batch pos d_model"]]
+    embed: Embed
     blocks: tuple[Block, ...]
     ln_final: Norm
     unembed: Float[Tensor, "vocab d_model"]

@@ -13,15 +13,14 @@ from acdc.defaults import DEVICE, DTYPE
 from acdc.errors import ModelError, TaskError
 from acdc.models.components import ModelComponents
 from acdc.models.devices import as_device, as_dtype, check_device_map, check_one_device
-from acdc.models.families import FAMILIES, Family
-from acdc.models.families.unfit import quantised, reason_against
+from acdc.models.families import family_of
 from acdc.models.hub import check_reachable
 from acdc.models.loading import Origin, load_config, load_model, load_tokenizer, loaded
 from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
 from acdc.models.source import find_model, suggesting
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["PatchableModel", "family_of"]
+__all__ = ["PatchableModel"]
 
 
 class PatchableModel:
@@ -192,21 +191,3 @@ class PatchableModel:
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
         return f"PatchableModel({self.name!r}, {self.family.name}, {self.graph.shape}, {dtype} on {self.device})"
-
-
-def family_of(config: Any) -> Family:
-    """The family of a Hugging Face config.
-
-    Raises:
-        ModelError: Its `model_type` isn't supported, or this model of it can't be read; the message says why.
-    """
-    kind = config.model_type
-    if kind not in FAMILIES:
-        reason = f": {why}" if (why := reason_against(config)) else ""
-        raise ModelError(
-            f"models of type {kind!r} are not supported{reason}; supported are {', '.join(sorted(FAMILIES))}"
-        )
-    family = FAMILIES[kind]
-    if why := family.unfit(config) or quantised(config):
-        raise ModelError(f"this {family.name} model ({kind!r}) can't be read: {why}")
-    return family

@@ -10,7 +10,7 @@ import transformers
 
 from acdc.errors import ModelError, TaskError
 from acdc.models import FAMILIES, PatchableModel
-from acdc.models.patchable import family_of
+from acdc.models.families import family_of
 from tests.tiny import CONFIGS, NumberTokenizer, tiny_batch, tiny_model
 
 POST_NORM = "normalises the residual stream itself"

@@ -6,7 +6,7 @@ or what it adds; not where it normalises the stream itself (post-norm, as in the
 
 from typing import Any
 
-__all__ = ["biased_post_norm", "bidirectional", "bloom_post_norm", "opt_post_norm", "quantised", "reason_against"]
+__all__ = ["POST_NORM", "biased_post_norm", "bidirectional", "quantised", "reason_against"]
 
 POST_NORM = (
     "it normalises the residual stream itself after each component (post-norm), so the stream is not the sum of what "
@@ -42,25 +42,6 @@ def quantised(config: Any) -> str | None:
     if method is None or (name := str(getattr(method, "value", method))) == "mxfp4":
         return None
     return f"its weights are quantised ({name}), so they can't be seen per head; load one in bfloat16"
-
-
-def opt_post_norm(config: Any) -> str | None:
-    """OPT-350m alone normalises after each component and embeds in another width."""
-    if not config.do_layer_norm_before:
-        return f"{POST_NORM} (do_layer_norm_before is false, as in OPT-350m; the other sizes can be read)"
-    if config.word_embed_proj_dim != config.hidden_size:
-        return (
-            f"its embeddings have another width ({config.word_embed_proj_dim}) than its residual stream "
-            f"({config.hidden_size}), as in OPT-350m"
-        )
-    return None
-
-
-def bloom_post_norm(config: Any) -> str | None:
-    """No released BLOOM does this."""
-    if config.apply_residual_connection_post_layernorm:
-        return f"{POST_NORM} (apply_residual_connection_post_layernorm is true)"
-    return None
 
 
 def bidirectional(config: Any) -> str | None:
