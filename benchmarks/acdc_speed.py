@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from acdc.discovery import DiscoveryResult
-from acdc.discovery.acdc import acdc, edge_order
+from acdc.discovery.acdc import acdc
+from acdc.discovery.order import edge_order
 from acdc.models import PatchableModel
 from acdc.patching.exact.reachability import reach, reading
 from acdc.patching.masked import weighted_logits
@@ -87,8 +88,8 @@ def savings(problem: Problem, tau: float) -> None:
     """What each fact saves, counted along the search: forward passes, then node-positions within a pass."""
     graph, batch = problem.model.graph, problem.batch
     found = acdc(problem, tau=tau, prune=False)
-    whole = downstream = reached = wide = windowed = 0
-    mask, width = graph.edges_mask.numpy().copy(), float(problem.ablated.active.sum()) / batch.n
+    whole = downstream = reached = where_read = changing = 0
+    mask, per_prompt = graph.edges_mask.numpy().copy(), float(problem.ablated.active.sum()) / batch.n
     for src, dst in edge_order(graph):
         node = graph.src_of_dst[dst]
         if node is None or mask[node].any():
@@ -98,8 +99,9 @@ def savings(problem: Problem, tau: float) -> None:
             whole += full * batch.n_pos
             downstream += (0 if node is None else full - node + 1) * batch.n_pos
             reached += change.n_changed * batch.n_pos
-            wide += change.n_everywhere * batch.n_pos + change.n_changed - change.n_everywhere
-            windowed += change.n_everywhere * width + change.n_changed - change.n_everywhere
+            at_last = change.n_changed - change.n_all_positions
+            where_read += change.n_all_positions * batch.n_pos + at_last
+            changing += change.n_all_positions * per_prompt + at_last
         mask[src, dst] = bool(found.mask[src, dst])
     cost, tokens = found.cost, problem.objective.tokens
     passes = Table("what is left of the work", "count", "of the line above", title=f"forward passes, tau {tau:g}")
@@ -118,8 +120,8 @@ def savings(problem: Problem, tau: float) -> None:
         ("naive: every node, every position", whole),
         ("fact 1: from the destination on", downstream),
         ("fact 2: reached through kept edges", reached),
-        ("fact 4: read at the target only: computed there", wide),
-        ("fact 5: from each prompt's first difference on, no padding", round(windowed)),
+        ("fact 4: read at the last position only: computed there", where_read),
+        ("fact 5: from each prompt's first difference on, no padding", round(changing)),
     ]
     add_shares(nodes, lines)
     console.print(nodes)

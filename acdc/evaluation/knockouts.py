@@ -108,16 +108,14 @@ def knock_out_nodes(
 def _losses(
     state: CircuitState, edges: Sequence[Edge], removed: Bool[np.ndarray, "copies edges"] | None, recorder: Recorder
 ) -> list[float]:
-    """What `CircuitState.losses` says, recorded; a state that takes an answer from the record folds and counts as one
-    that is asked, so that later answers have the same bits."""
+    """What `CircuitState.losses` says, recorded."""
     copies = len(edges) if removed is None else len(removed)
-
-    def replay() -> None:
-        state.settle(sorted({dst for _, dst in edges}))
-        state.forward_passes += copies
-
     question = repr((edges, None if removed is None else removed.tolist())).encode()
-    return recorder.take(b"losses " + question, lambda: state.losses(edges, removed).tolist(), replay=replay)
+    return recorder.take(
+        b"losses " + question,
+        lambda: state.losses(edges, removed).tolist(),
+        replay=lambda: state.prepare(edges, copies),
+    )
 
 
 def edges_of_node(problem: Problem, node: str) -> Bool[Tensor, "src dst"]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from acdc.discovery.acdc import ORDERS, acdc, edge_order
+from acdc.discovery.acdc import acdc
+from acdc.discovery.order import ORDERS, edge_order
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.tau import threshold
 from acdc.errors import ACDCError

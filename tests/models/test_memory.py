@@ -46,11 +46,11 @@ def test_the_estimate_bounds_what_the_engine_holds(family: str, monkeypatch: pyt
     problem = Problem.make(model, batch, ablation="zero")
     state = CircuitState(problem)
     seen: set[int] = set()
-    parts = ("_out", "_ablated", "_projected", "_prefix", "_before_attention", "_before_mlp", "_final")
+    parts = ("out", "ablated", "projected", "prefix", "resid_pre", "resid_mid", "final")
     held = tensors_of(vars(problem.clean), seen) + tensors_of(vars(problem.clean.outputs), seen)
     held += tensors_of(vars(problem.ablated.outputs), seen)
     for name in parts:
-        part = getattr(state, name)
+        part = getattr(state.cache, name)
         held += tensors_of(vars(part) if hasattr(part, "z") else part, seen)
     needed = asked[0] - MEMORY
     assert held <= needed < 2.5 * held

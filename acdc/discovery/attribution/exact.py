@@ -6,7 +6,6 @@ One propagation per edge on the exact engine, several stacked. It is the truth t
 fails only in what it asks: edges that back each other up each look useless, as each alone is.
 """
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,7 +13,8 @@ import torch
 
 from acdc.defaults import MEMORY
 from acdc.discovery.attribution.scores import EdgeScores
-from acdc.discovery.checkpoint import Checkpoint, recorded
+from acdc.discovery.checkpoint import Checkpoint
+from acdc.discovery.measured import MeasuredLosses
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
 from acdc.errors import RunError
@@ -46,17 +46,9 @@ def exact(
     if memory < 1:
         raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
     state, graph = CircuitState(problem, memory=memory), problem.model.graph
-    scores = np.full((graph.n_src, graph.n_dst), np.nan)
-    done = 0
+    losses_of, scores, done = MeasuredLosses(state, checkpoint), np.full((graph.n_src, graph.n_dst), np.nan), 0
     for edges in _chunks(state, memory):
-        losses = recorded(checkpoint, len(edges))
-        if losses is None:
-            losses = state.losses(edges).tolist()
-            if checkpoint is not None:
-                checkpoint.append(losses)
-        if any(math.isnan(loss) for loss in losses):
-            raise RunError(f"the loss becomes NaN near {graph.edge_name(*edges[0])}; use a wider dtype")
-        for edge, loss in zip(edges, losses, strict=True):
+        for edge, loss in zip(edges, losses_of(edges), strict=True):
             scores[edge] = loss - state.loss
         done += len(edges)
         if progress is not None:

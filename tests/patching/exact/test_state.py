@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from acdc.circuits.graph import Graph
 from acdc.patching.exact.reachability import reading
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
@@ -29,14 +30,43 @@ def test_random_removals_in_any_order_give_the_masked_forward_s_loss(ablation: s
     decides: so float64 is kept there.
     """
     with KeepDouble() if ablation == "zero" else nullcontext():
-        check_random_removals(Problem.make(tiny_model(family), tiny_batch(), ablation=ablation))
+        problem = Problem.make(tiny_model(family), tiny_batch(), ablation=ablation)
+        check_random_removals(problem, CircuitState(problem))
 
 
-def check_random_removals(problem: Problem) -> None:
+@pytest.mark.parametrize(
+    ("ablation", "family", "share"),
+    [("corrupt", family, 0.6) for family in ONE_EACH]
+    + [("corrupt", family, share) for family in ("gpt2", "llama-gqa", "olmo2") for share in (0.1, 0.3, 0.9)]
+    + [("zero", family, 0.5) for family in ("gpt2", "llama-gqa", "gemma2", "olmo2", "gpt-oss")],
+)
+def test_a_state_that_starts_at_any_circuit_gives_the_masked_forward_s_loss(
+    ablation: str, family: str, share: float
+) -> None:
+    with KeepDouble() if ablation == "zero" else nullcontext():
+        problem = Problem.make(tiny_model(family), tiny_batch(), ablation=ablation)
+        state = CircuitState(problem, random_mask(problem.model.graph, share))
+        assert state.loss == pytest.approx(loss_of(problem, torch.from_numpy(state.mask)), abs=1e-10)
+        check_random_removals(problem, state, steps=3)
+
+
+def test_a_state_that_starts_at_the_whole_model_is_one_that_starts_nowhere_else() -> None:
+    problem = Problem.make(tiny_model("gpt2"), tiny_batch())
+    states = CircuitState(problem), CircuitState(problem, problem.model.graph.edges_mask)
+    edges = [(src, dst) for src, dst in problem.model.graph.edges_mask.nonzero().tolist()]
+    assert torch.equal(*(state.losses(edges) for state in states))
+    assert states[0].loss == states[1].loss == problem.loss(problem.clean.logits)
+
+
+def random_mask(graph: Graph, share: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return graph.edges_mask & (torch.rand(graph.n_src, graph.n_dst, generator=generator) < share)
+
+
+def check_random_removals(problem: Problem, state: CircuitState, steps: int = 8) -> None:
     """Every loss that the state gives on its way is the masked forward's."""
-    state, rng = CircuitState(problem), random.Random(1)
-    graph = problem.model.graph
-    for _ in range(8):
+    rng, graph = random.Random(1), problem.model.graph
+    for _ in range(steps):
         kept = [(i, j) for i, j in torch.from_numpy(state.mask).nonzero().tolist() if state.is_useful(j)]
         if len(kept) < 3:  # little is left of a small model
             break
@@ -59,24 +89,23 @@ def check_random_removals(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("share", [0.15, 0.3, 0.6])
-def test_what_reading_calls_read_at_the_target_alone_is(share: float) -> None:
+def test_what_reading_calls_read_at_the_last_position_alone_is(share: float) -> None:
     """With one more position that nobody may read spoilt, the logits stay; where it is read, some move."""
     problem = Problem.make(tiny_model("gpt2"), tiny_batch())
     graph, moved = problem.model.graph, set()
-    generator = torch.Generator().manual_seed(2)
-    mask = graph.edges_mask & (torch.rand(graph.n_src, graph.n_dst, generator=generator) < share)
+    mask = random_mask(graph, share)
     read = reading(graph, mask.numpy())
     for layer, block in enumerate(problem.model.components.blocks):
-        everywhere = bool((mask[graph.mlp_src(layer)].numpy() & read.everywhere).any())
+        at_all = bool((mask[graph.mlp_src(layer)].numpy() & read.all_positions).any())
         before = problem.logits(mask)
         hook = block.mlp.register_forward_hook(lambda module, args, out: spoil(out))
         same = torch.allclose(problem.logits(mask), before, atol=1e-12)
         hook.remove()
-        assert everywhere or same
-        moved.add((everywhere, same))
+        assert at_all or same
+        moved.add((at_all, same))
     assert moved <= {(True, False), (False, True), (True, True)}
 
 
 def spoil(out: torch.Tensor) -> torch.Tensor:
-    """The MLP's output, moved at every position but the target."""
+    """The MLP's output, moved at every position but the last."""
     return torch.cat([out[:, :-1] + 1.0, out[:, -1:]], 1)

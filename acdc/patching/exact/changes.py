@@ -1,0 +1,115 @@
+"""What removing edges changes: `ablated_s - out_s` in the residual stream, summed over the removed edges' sources."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from acdc.circuits.graph import Graph
+from acdc.models.components import ModelComponents, index_of
+from acdc.patching.activations import NodeOutputs
+from acdc.patching.attention import head_results
+from acdc.patching.exact.rows import Rows
+
+__all__ = ["Changes", "Removal", "Waiting"]
+
+
+@dataclass
+class Waiting:
+    """Sources whose edges into a destination are removed, and not yet folded into the activations; until then, their
+    changes stay the same.
+
+    Attributes:
+        sums: The sum of the changes of the first so many of them, at all positions or the last.
+    """
+
+    sources: list[int] = field(default_factory=list)
+    sums: dict[bool, tuple[int, Float[Tensor, "rows d_model"]]] = field(default_factory=dict)
+
+
+class Removal(NamedTuple):
+    """Edges into one destination that are removed: in all copies of the batch those that wait, in copy c also those of
+    `sources` where `chosen[c]` is 1."""
+
+    waiting: Waiting | None
+    sources: list[int]
+    chosen: Float[Tensor, "copies n"]
+
+
+class _Known(NamedTuple):
+    """Changes that were computed, of which those that are `fresh` still hold."""
+
+    changes: Float[Tensor, "src rows d_model"]
+    fresh: Bool[np.ndarray, " src"]
+
+
+class Changes:
+    """The change of each source, computed when it is asked for and kept while it holds.
+
+    Args:
+        out, ablated: What the sources write now and when they are ablated; `out` may be overwritten, and what was
+            overwritten is then told to `forget`.
+        room: Bytes that kept changes may take, for all positions and for the last each; where they would take more,
+            none is kept.
+    """
+
+    def __init__(
+        self, graph: Graph, components: ModelComponents, rows: Rows, out: NodeOutputs, ablated: NodeOutputs, room: int
+    ) -> None:
+        self._graph, self._components, self._rows = graph, components, rows
+        self._out, self._ablated = out, ablated
+        self._known = {all_positions: self._known_within(room, all_positions) for all_positions in (True, False)}
+
+    def of(self, sources: list[int], all_positions: bool) -> Float[Tensor, "n rows d_model"]:
+        """`ablated_s - out_s` of some sources."""
+        known = self._known[all_positions]
+        if known is None:
+            return self._compute(sources, all_positions)
+        if missing := [src for src in sources if not known.fresh[src]]:
+            known.changes[missing] = self._compute(missing, all_positions)
+            known.fresh[missing] = True
+        return known.changes[index_of(sources)]
+
+    def sum_of(self, waiting: Waiting, all_positions: bool) -> Float[Tensor, "rows d_model"]:
+        """The sum of the changes of all that wait, one after another: a search that goes on from a checkpoint sums them
+        in other portions, and must find the same bits."""
+        done, total = waiting.sums.get(all_positions, (0, torch.zeros((), dtype=self._out.input.dtype)))
+        for src in waiting.sources[done:]:
+            total = self.of([src], all_positions)[0] + total
+        waiting.sums[all_positions] = len(waiting.sources), total
+        return total
+
+    def forget(self, sources: list[int]) -> None:
+        """These sources write something else now."""
+        for known in self._known.values():
+            if known is not None:
+                known.fresh[sources] = False
+
+    def _known_within(self, room: int, all_positions: bool) -> _Known | None:
+        like = self._rows.read(self._out.input, all_positions)
+        if self._graph.n_src * like.numel() * like.element_size() > room:
+            return None
+        return _Known(like.new_empty(self._graph.n_src, *like.shape), np.zeros(self._graph.n_src, bool))
+
+    def _compute(self, sources: list[int], all_positions: bool) -> Float[Tensor, "n rows d_model"]:
+        read, out, ablated = self._rows.read, self._out, self._ablated
+        like = read(out.input, all_positions)
+        change = like.new_empty(len(sources), *like.shape)
+        heads_of: dict[int, list[tuple[int, int]]] = {}
+        for i, src in enumerate(sources):
+            layer, h = divmod(src - 1, self._graph.n_heads + 1)
+            if src == 0:
+                change[i] = read(ablated.input - out.input, all_positions)
+            elif h == self._graph.n_heads:
+                change[i] = read(ablated.mlp[layer] - out.mlp[layer], all_positions)
+            else:
+                heads_of.setdefault(layer, []).append((i, h))
+        for layer, pairs in heads_of.items():
+            places, heads = [i for i, _ in pairs], [h for _, h in pairs]
+            here = index_of(heads)
+            z = read(ablated.z[layer][here] - out.z[layer][here], all_positions)
+            change[places] = head_results(self._components.blocks[layer].attention, z, heads)
+        return change
