@@ -4,8 +4,6 @@ Nothing here changes the circuit that it evaluates. docs/evaluation.md describes
 """
 
 from acdc.evaluation.areas import MIB_SHARES, corrected_areas, log_sizes, mib_areas, mib_sizes
-from acdc.evaluation.certificate import Certificate, certify
-from acdc.evaluation.completeness import Completeness, Damage, completeness
 from acdc.evaluation.confidence import Interval, faithfulness_interval, headline, mean_interval, share_interval
 from acdc.evaluation.curves import Curve, areas, curve, curve_sizes, mib_cpr
 from acdc.evaluation.faithfulness import measure
@@ -20,7 +18,9 @@ from acdc.evaluation.hypotheses import (
     sufficiency_test,
 )
 from acdc.evaluation.knockouts import Knockouts, Step, knock_out_edges, knock_out_nodes
-from acdc.evaluation.minimality import Minimality, Need, minimality, n_knock_outs
+from acdc.evaluation.needs import Minimality, Need, minimality, n_knock_outs
+from acdc.evaluation.parts.certificate import Certificate, certify
+from acdc.evaluation.parts.completeness import Completeness, Damage, completeness
 from acdc.evaluation.random_circuits import degree_matched, inflated, random_path, size_matched
 from acdc.evaluation.specification import Specification, Specifications, denoised_logits, specifications
 from acdc.evaluation.stability import Stability, rediscover, resampled, stability

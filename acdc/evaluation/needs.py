@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.evaluation.completeness import inner_nodes
 from acdc.evaluation.knockouts import Step, edges_of_node, knock_out_edges, knock_out_nodes
+from acdc.evaluation.parts.completeness import inner_nodes
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.patching.problem import Problem
 
