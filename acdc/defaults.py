@@ -1,6 +1,22 @@
 """The values that are taken where nothing else is asked for, each written once."""
 
-__all__ = ["ABLATION", "DEVICE", "DTYPE", "MASKED_MEMORY", "MEMORY", "N_PROMPTS", "OUT", "SEED"]
+__all__ = [
+    "ABLATION",
+    "ALPHA",
+    "CORRECTION",
+    "DEVICE",
+    "DTYPE",
+    "EPSILON",
+    "LEVEL",
+    "MASKED_MEMORY",
+    "MEMORY",
+    "N_HELD_OUT",
+    "N_PROMPTS",
+    "N_RANDOM",
+    "OUT",
+    "QUANTILE",
+    "SEED",
+]
 
 N_PROMPTS = 50  # prompt pairs of a discovery
 SEED = 0
@@ -9,3 +25,11 @@ DTYPE, DEVICE = "float32", "cpu"  # of a model
 MEMORY = 256 * 2**20  # bytes of activations that a propagation, or a piece of a backward pass, may take
 MASKED_MEMORY = 2**30  # bytes of activations that a masked forward pass may take
 OUT = "outputs"  # where runs are kept
+
+N_HELD_OUT = 100  # prompt pairs of an evaluation
+N_RANDOM = 50  # random circuits that a circuit is compared with
+LEVEL = 0.95  # coverage of intervals
+ALPHA = 0.05  # level of tests
+EPSILON = 0.1  # how far from 1/2 the share of won prompts may be for circuit and model to count as equivalent
+QUANTILE = 0.9  # which share of random circuits, or edges, to be beyond
+CORRECTION = "holm"  # of p-values for the number of edges tested

@@ -7,15 +7,18 @@ damaged or hostile file gives one short line that says what is wrong with it.
 import json
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from acdc.errors import FileError, printable, shown
 
 __all__ = [
+    "as_dataclass",
     "parse_json",
     "plain",
     "read_bytes",
@@ -29,6 +32,7 @@ __all__ = [
 MAX_BYTES = 2**31  # of a file that is read at once
 LONGEST_KEY = 1000  # letters
 Schema = TypeVar("Schema", bound=BaseModel)
+Made = TypeVar("Made")
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
@@ -179,8 +183,30 @@ def validated(schema: type[Schema], value: Any, *, what: str) -> Schema:
     Raises:
         FileError: It doesn't fit; the message names the first field that doesn't.
     """
+    return _checked(lambda: schema.model_validate(value), what)
+
+
+def as_dataclass(kind: type[Made], value: Any, *, what: str) -> Made:
+    """`value`, as it was read from JSON, as an instance of a dataclass, whose lists become the tuples that it asks for.
+
+    Args:
+        what: Whose value it is, as the message is to begin.
+
+    Raises:
+        FileError: It doesn't fit; the message names the first field that doesn't.
+    """
+    return _checked(lambda: _adapter(kind).validate_json(json.dumps(value)), what)  # type: ignore[arg-type]  # classes are hashable
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    return TypeAdapter(kind)
+
+
+def _checked(read: Callable[[], Made], what: str) -> Made:
+    """What `read` gives; why it can't, in one line."""
     try:
-        return schema.model_validate(value)
+        return read()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

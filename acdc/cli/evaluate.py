@@ -7,9 +7,12 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say
-from acdc.defaults import SEED
+from acdc.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
 
 __all__ = ["evaluate"]
+
+_FOLDER = Path(__file__).parents[1] / "evaluation" / "parts"  # one file a part; importing it would load torch
+PARTS = sorted(path.stem for path in _FOLDER.glob("[!_]*.py"))
 
 
 @app.command()
@@ -19,26 +22,26 @@ def evaluate(
     ],
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Measure just this part; may be repeated. ModelComponents: faithfulness, certificate, equivalence, "
-            "independence, sufficiency, minimality, completeness, curve, specification, stability."
-        ),
+        typer.Option(help=f"Measure just this part; may be repeated. Parts: {', '.join(PARTS)}."),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave this part out; may be repeated.")] = None,
     prompts: Annotated[
         str, typer.Option(help="held-out (to judge a circuit) or discovery (those that it was found on).")
     ] = "held-out",
     n: Annotated[
-        int | None, typer.Option("--n", "-n", help="Number of prompt pairs. [default: 100 held-out, or the run's]")
+        int | None,
+        typer.Option("--n", "-n", help=f"Number of prompt pairs. [default: {N_HELD_OUT} held-out, or the run's]"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the held-out prompts and of all that is drawn.")] = SEED,
     stability: Annotated[int, typer.Option(metavar="K", help="Find the circuit again on K other sets of prompts.")] = 0,
-    n_random: Annotated[int, typer.Option("--random", help="How many random circuits to compare with.")] = 50,
-    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
-    alpha: Annotated[float, typer.Option(help="Level of the tests.")] = 0.05,
-    epsilon: Annotated[float, typer.Option(help="How far from 1/2 counts as equivalent.")] = 0.1,
-    q: Annotated[float, typer.Option("--quantile", help="Which share of random circuits to be beyond.")] = 0.9,
-    correction: Annotated[str, typer.Option(help="For the number of edges tested: holm, bh or by.")] = "holm",
+    n_random: Annotated[int, typer.Option("--random", help="How many random circuits to compare with.")] = N_RANDOM,
+    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = LEVEL,
+    alpha: Annotated[float, typer.Option(help="Level of the tests.")] = ALPHA,
+    epsilon: Annotated[float, typer.Option(help="How far from 1/2 counts as equivalent.")] = EPSILON,
+    q: Annotated[float, typer.Option("--quantile", help="Which share of random circuits to be beyond.")] = QUANTILE,
+    correction: Annotated[
+        str, typer.Option(help="Of p-values for the number of edges tested: holm, bh or by.")
+    ] = CORRECTION,
     tau: Annotated[float | None, typer.Option(help="The certificate's threshold. [default: the run's]")] = None,
     model: Annotated[str | None, typer.Option(help="Another model than the run's.")] = None,
     task: Annotated[str | None, typer.Option(help="Another task than the run's.")] = None,

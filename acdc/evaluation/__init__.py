@@ -8,19 +8,16 @@ from acdc.evaluation.confidence import Interval, faithfulness_interval, headline
 from acdc.evaluation.curves import Curve, areas, curve, curve_sizes, mib_cpr
 from acdc.evaluation.faithfulness import measure
 from acdc.evaluation.figures import draw_curve, draw_specification
-from acdc.evaluation.hypotheses import (
-    EdgeTest,
-    MinimalityTest,
-    SufficiencyTest,
-    equivalence_test,
-    independence_test,
-    minimality_test,
-    sufficiency_test,
-)
 from acdc.evaluation.knockouts import Knockouts, Step, knock_out_edges, knock_out_nodes
-from acdc.evaluation.needs import Minimality, Need, minimality, n_knock_outs
+from acdc.evaluation.needs import Need, Needs, minimality, n_knock_outs
+from acdc.evaluation.part import Part
+from acdc.evaluation.parts import PARTS
 from acdc.evaluation.parts.certificate import Certificate, certify
 from acdc.evaluation.parts.completeness import Completeness, Damage, completeness
+from acdc.evaluation.parts.equivalence import equivalence_test
+from acdc.evaluation.parts.independence import independence_test
+from acdc.evaluation.parts.minimality import EdgeTest, MinimalityTest, minimality_test
+from acdc.evaluation.parts.sufficiency import SufficiencyTest, sufficiency_test
 from acdc.evaluation.random_circuits import degree_matched, inflated, random_path, size_matched
 from acdc.evaluation.specification import Specification, Specifications, denoised_logits, specifications
 from acdc.evaluation.stability import Stability, rediscover, resampled, stability
@@ -30,6 +27,7 @@ from acdc.evaluation.worst import PromptOutcome, worst_prompts
 
 __all__ = [
     "MIB_SHARES",
+    "PARTS",
     "Certificate",
     "Completeness",
     "Curve",
@@ -38,10 +36,11 @@ __all__ = [
     "HSICTest",
     "Interval",
     "Knockouts",
-    "Minimality",
     "MinimalityTest",
     "Need",
+    "Needs",
     "Outcomes",
+    "Part",
     "PromptOutcome",
     "QuantileTest",
     "SignTest",

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from acdc.defaults import LEVEL
 from acdc.evaluation.meaning import no_meaning
 from acdc.evaluation.values import ROUNDING, SHARES, TASK_VALUES, Outcomes, Values, normalised
 
 __all__ = ["Interval", "faithfulness_interval", "headline", "mean_interval", "share_interval"]
 
-LEVEL, RESAMPLES = 0.95, 4000
+RESAMPLES = 4000
 FEW = 50  # prompts: with fewer, bootstrap intervals of skewed values are too narrow
 DRAWN = 2**22  # numbers drawn at once
 

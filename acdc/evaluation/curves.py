@@ -22,7 +22,7 @@ from acdc.patching.problem import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Curve", "areas", "curve", "curve_sizes", "mib_cpr"]
+__all__ = ["Area", "Curve", "areas", "curve", "curve_sizes", "mib_cpr"]
 
 TIE_ORDERS = 5  # orders among equals that are drawn
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -123,7 +123,10 @@ def curve_sizes(graph: Graph) -> list[int]:
     return sorted({*mib_sizes(graph.n_edges), *log_sizes(graph.n_edges)})
 
 
-def areas(signed: Curve, absolute: Curve) -> dict[str, dict[str, dict[str, Any]]]:
+Area = float | None | tuple[float | None, float | None]  # an area, or the least and the greatest over orders
+
+
+def areas(signed: Curve, absolute: Curve) -> dict[str, dict[str, dict[str, Area]]]:
     """CPR (from the signed ranking) and CMD (from the absolute one), for each metric, in both modes.
 
     Where scores tie, each is the mean over the orders drawn among equals. Both curves need MIB's sizes, none and all
@@ -134,7 +137,7 @@ def areas(signed: Curve, absolute: Curve) -> dict[str, dict[str, dict[str, Any]]
         the greatest over the orders as `cpr_spread`, `cmd_spread`; a metric in which the model does as if every edge
         were removed is left out.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {"mib": {}, "corrected": {}}
+    found: dict[str, dict[str, dict[str, Area]]] = {"mib": {}, "corrected": {}}
     names = [key.removesuffix("_faithfulness") for key in signed.orders[0][0] if key.endswith("_faithfulness")]
     for name in names:
         for mode, area in (("mib", _mib_area), ("corrected", _corrected_area)):
@@ -158,10 +161,10 @@ def _corrected_area(found: Curve, order: Sequence[Mapping[str, Any]], metric: st
     return None if None in values else corrected_areas(sizes, values, found.n_edges_of_model)
 
 
-def _spread(name: str, values: list[float]) -> dict[str, Any]:
+def _spread(name: str, values: list[float]) -> dict[str, Area]:
     """Their mean and, of several, the least and the greatest."""
-    ends = {f"{name}_spread": [min(values), max(values)]} if len(values) > 1 else {}
-    return {name: sum(values) / len(values), **ends}
+    found: dict[str, Area] = {name: sum(values) / len(values)}
+    return found | {f"{name}_spread": (min(values), max(values))} if len(values) > 1 else found
 
 
 def mib_cpr(found: Curve) -> dict[str, float]:

@@ -14,7 +14,7 @@ from acdc.evaluation.values import loss_of
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 
-__all__ = ["Knockouts", "Step", "edges_of_node", "knock_out_edges", "knock_out_nodes", "state_of"]
+__all__ = ["Knockouts", "Step", "edges_of_node", "inner_nodes", "knock_out_edges", "knock_out_nodes", "state_of"]
 
 Step = Callable[[int, int], None]  # told (done, total) as work goes on
 
@@ -116,6 +116,11 @@ def _losses(
         lambda: state.losses(edges, removed).tolist(),
         replay=lambda: state.prepare(edges, copies),
     )
+
+
+def inner_nodes(problem: Problem, mask: Bool[Tensor, "src dst"]) -> list[str]:
+    """The circuit's nodes that can be taken out: all but `input` and `logits`."""
+    return [node for node in problem.model.graph.node_names(mask) if node not in ("input", "logits")]
 
 
 def edges_of_node(problem: Problem, node: str) -> Bool[Tensor, "src dst"]:

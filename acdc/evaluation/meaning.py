@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from acdc.defaults import LEVEL
 from acdc.evaluation.values import SHARES, Outcomes, Values
 
 __all__ = ["LITTLE", "Difference", "cautions", "difference", "no_meaning", "shown_ratio"]
 
-LEVEL = 0.95
 _BOTH = ("model", "corrupted")
 LITTLE = 0.05  # of the model's probability: less on all answers together is told
 

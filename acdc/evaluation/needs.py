@@ -1,7 +1,7 @@
-"""Minimality (Wang et al. 2022, section 4.3): is every part of the circuit needed, if only when others are away?
+"""Minimality (Wang et al. 2022, section 4.3): is every node and edge of the circuit needed, if only without others?
 
-A part v is needed if some set K of nodes makes `|F(C \\ (K + v)) - F(C \\ K)|` large. With K empty that is the
-knock-out effect; other sets show parts that back each other up, of which each alone seems useless.
+A node or edge v is needed if some set K of nodes makes `|F(C \\ (K + v)) - F(C \\ K)|` large. With K empty that is the
+knock-out effect; other sets show what backs up something else, so that each alone seems useless.
 """
 
 import random
@@ -11,31 +11,31 @@ from dataclasses import dataclass
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.evaluation.knockouts import Step, edges_of_node, knock_out_edges, knock_out_nodes
-from acdc.evaluation.parts.completeness import inner_nodes
+from acdc.evaluation.knockouts import Step, edges_of_node, inner_nodes, knock_out_edges, knock_out_nodes
+from acdc.evaluation.numbers import Number
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.patching.problem import Problem
 
-__all__ = ["Minimality", "Need", "minimality", "n_knock_outs"]
+__all__ = ["Need", "Needs", "minimality", "n_knock_outs"]
 
 
 @dataclass(frozen=True)
 class Need:
-    """How much a part is needed.
+    """How much a node or an edge is needed.
 
     Attributes:
-        alone: Rise of the loss without it (K empty); signed: positive where it is missed.
+        alone: Rise of the loss without it (K empty), in the metric's unit; positive where its removal hurts.
         largest: The largest change's size over the sets K that were tried, the empty one included.
         removed: That K.
     """
 
-    alone: float
-    largest: float
+    alone: Number
+    largest: Number
     removed: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Minimality:
+class Needs:
     """What each node and each edge is needed for, in the problem's loss; lower bounds, since not every K is tried."""
 
     nodes: Mapping[str, Need]
@@ -54,7 +54,7 @@ def minimality(
     seed: int = 0,
     recorder: Recorder = AFRESH,
     progress: Step | None = None,
-) -> Minimality:
+) -> Needs:
     """Knock every node and every edge out of the circuit, whole and without each of `n_sets` random sets of nodes.
 
     Every effect is exact: it comes from the exact engine.
@@ -79,7 +79,7 @@ def minimality(
             _note(of_edges, graph.edge_name(*edge), float(found.effects[tuple(edge)]), removed)
         for node, effect in effects.items():
             _note(of_nodes, node, effect, removed)
-    return Minimality(of_nodes, of_edges, problem.objective.metric.name, n_sets, problem.batch.n, passes)
+    return Needs(of_nodes, of_edges, problem.objective.metric.name, n_sets, problem.batch.n, passes)
 
 
 def n_knock_outs(problem: Problem, mask: Bool[Tensor, "src dst"], *, n_sets: int = 4, seed: int = 0) -> int:

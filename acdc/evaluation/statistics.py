@@ -11,9 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64
 
+from acdc.defaults import CORRECTION, EPSILON, QUANTILE
 from acdc.errors import RunError, unknown_name
 
-__all__ = ["CORRECTIONS", "HSICTest", "QuantileTest", "SignTest", "adjust", "hsic_test", "quantile_test", "sign_test"]
+__all__ = [
+    "CORRECTIONS",
+    "HSICTest",
+    "QuantileTest",
+    "SignTest",
+    "adjust",
+    "check_correction",
+    "hsic_test",
+    "quantile_test",
+    "sign_test",
+]
 
 CORRECTIONS = ("holm", "bh", "by")
 
@@ -39,7 +50,7 @@ class SignTest:
     p_equivalent: float
 
 
-def sign_test(differences: Float[np.ndarray, " n"], *, epsilon: float = 0.1, tolerance: float = 0.0) -> SignTest:
+def sign_test(differences: Float[np.ndarray, " n"], *, epsilon: float = EPSILON, tolerance: float = 0.0) -> SignTest:
     """Test whether positive differences are about as frequent as negative ones.
 
     With P = P(d > 0) + P(d = 0) / 2, two nulls are tested, since not rejecting equality shows nothing: that P is near
@@ -132,7 +143,7 @@ class QuantileTest:
     n: int
 
 
-def quantile_test(value: float, reference: Float[np.ndarray, " n"], *, q: float = 0.9) -> QuantileTest:
+def quantile_test(value: float, reference: Float[np.ndarray, " n"], *, q: float = QUANTILE) -> QuantileTest:
     """Compare a number with the q-quantile of a distribution that can be drawn from, by the binomial test."""
     from scipy.stats import binom
 
@@ -144,7 +155,13 @@ def quantile_test(value: float, reference: Float[np.ndarray, " n"], *, q: float 
     return QuantileTest(below / n, q, above, float(binom.cdf(math.ceil(below), n, q)), n)
 
 
-def adjust(p_values: Sequence[float], method: str = "holm") -> list[float]:
+def check_correction(method: str) -> None:
+    """Raise `UnknownNameError` unless there is such a correction."""
+    if method not in CORRECTIONS:
+        raise unknown_name("correction", method, CORRECTIONS)
+
+
+def adjust(p_values: Sequence[float], method: str = CORRECTION) -> list[float]:
     """p-values of a family of tests, adjusted for their number: reject where the adjusted one is at most alpha.
 
     `holm` bounds the probability of any false rejection, whatever the dependence (Holm 1979); `bh` the expected share
@@ -154,8 +171,7 @@ def adjust(p_values: Sequence[float], method: str = "holm") -> list[float]:
     >>> adjust([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    if method not in CORRECTIONS:
-        raise unknown_name("correction", method, CORRECTIONS)
+    check_correction(method)
     if not p_values:
         return []
     if method != "holm":

@@ -10,7 +10,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from acdc.errors import ACDCError, FileError
-from acdc.evaluation.report import PART_SCHEMAS, load_report
+from acdc.evaluation.parts import PARTS
+from acdc.evaluation.report import load_report
 from acdc.files import write_json
 from acdc.runs.checkpoint import FileCheckpoint
 from acdc.runs.evaluation_report import WRITTEN, Evaluation, write_evaluation
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 REPORT, LOCK, UNFINISHED = "evaluation.json", ".evaluation.lock", "unfinished"
 DAMAGED, EARLIER = "evaluation.damaged.json", "earlier"
 WAIT = 120  # seconds for which another process may write the report and its figures
-ModelComponents = dict[str, dict[str, Any]]
+Parts = dict[str, dict[str, Any]]  # by name, as the report holds them
 
 
 class EvaluationFolder:
@@ -44,17 +45,17 @@ class EvaluationFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(f"can't make the folder {path}: {error.strerror or error}") from None
-        self._ignored: ModelComponents = {}
+        self._ignored: Parts = {}
         if not resume:
             with self._locked():
                 self._ignored = self._parts()
 
-    def parts(self) -> ModelComponents:
+    def parts(self) -> Parts:
         """The parts of this evaluation that are finished, by whatever process."""
         with self._locked():
             return self._parts()
 
-    def keep(self, report: Mapping[str, Any]) -> ModelComponents:
+    def keep(self, report: Mapping[str, Any]) -> Parts:
         """Write the report together with the parts that are there already; these and its own."""
         with self._locked():
             parts = self._merged(report["parts"])
@@ -112,8 +113,8 @@ class EvaluationFolder:
         finally:
             lock.release()
 
-    def _parts(self) -> ModelComponents:
-        found: ModelComponents = {}
+    def _parts(self) -> Parts:
+        found: Parts = {}
         for folder in (self._earlier(self.fingerprint), self.path):
             report = _report(folder)
             if report is not None and report["fingerprint"] == self.fingerprint:
@@ -139,12 +140,12 @@ class EvaluationFolder:
             raise FileError(f"can't move an earlier evaluation to {place}: {error.strerror or error}") from None
         logger.warning("an evaluation on other prompts or settings lay there; it is kept in %s", place)
 
-    def _merged(self, parts: ModelComponents) -> ModelComponents:
+    def _merged(self, parts: Parts) -> Parts:
         """What is there and these parts; of one that both have, the one here, unless it alone was left out."""
         there = self._parts()
         mine = {name: part for name, part in parts.items() if "left_out" not in part or name not in there}
         both = {**there, **mine}
-        return {name: both[name] for name in PART_SCHEMAS if name in both}
+        return {name: both[name] for name in PARTS if name in both}
 
 
 def _report(folder: Path) -> dict[str, Any] | None:

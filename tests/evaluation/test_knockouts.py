@@ -5,8 +5,7 @@ import torch
 
 from acdc.discovery.acdc import acdc
 from acdc.evaluation import certify, completeness, knock_out_edges, knock_out_nodes, minimality
-from acdc.evaluation.knockouts import edges_of_node
-from acdc.evaluation.parts.completeness import inner_nodes
+from acdc.evaluation.knockouts import edges_of_node, inner_nodes
 from acdc.metrics import METRICS
 from tests.evaluation.ground import naive_loss, naive_values, problem_of, random_circuit, snapshot
 

@@ -8,8 +8,8 @@ from scipy import stats
 from acdc.evaluation import measure
 from acdc.evaluation.confidence import faithfulness_interval, mean_interval
 from acdc.evaluation.held_out import prompts_text
-from acdc.evaluation.hypotheses import MOST_SHARED, sufficiency_test
 from acdc.evaluation.meaning import cautions, difference, no_meaning, shown_ratio
+from acdc.evaluation.parts.sufficiency import MOST_SHARED, sufficiency_test
 from acdc.evaluation.predictions import prediction_lines
 from acdc.evaluation.values import Outcomes
 from acdc.metrics import get_metric
@@ -109,11 +109,11 @@ def test_prompts_are_held_out_as_far_as_the_search_did_not_see_them() -> None:
 def test_random_circuits_that_are_nearly_the_circuit_give_no_verdict() -> None:
     problem = problem_of()
     graph = problem.model.graph
-    dense = sufficiency_test(problem, graph.edges_mask, matched="degree", n_random=4)
-    assert dense.overlap == 1 and dense.sufficient(1.0) is None, "swaps of the whole model change nothing"
+    dense = sufficiency_test(problem, graph.edges_mask, matched="degree", n_random=4, alpha=1.0)
+    assert dense.overlap == 1 and dense.sufficient is None, "swaps of the whole model change nothing"
     sparse = graph.mask_of(["input->a0.h1<v>", "a0.h1->m1", "m1->logits"])
-    found = sufficiency_test(problem, sparse, n_random=8)
-    assert found.overlap <= MOST_SHARED and found.sufficient(1.0) is True
+    found = sufficiency_test(problem, sparse, n_random=8, alpha=1.0)
+    assert found.overlap <= MOST_SHARED and found.sufficient is True
     assert sufficiency_test(problem, torch.zeros_like(sparse), n_random=2).overlap == 0
 
 

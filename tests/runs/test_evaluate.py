@@ -14,15 +14,13 @@ from acdc import Circuit, PatchableModel, PromptPair, RunError, Task, discover, 
 from acdc.circuits.formats import write_circuit
 from acdc.cli import main
 from acdc.errors import ACDCError, FileError, UnknownNameError
-from acdc.evaluation import specification
-from acdc.evaluation.report import PART_SCHEMAS, load_report
+from acdc.evaluation import PARTS, specification
+from acdc.evaluation.report import load_report
 from acdc.patching import problem as problem_module
 from acdc.patching.exact.state import CircuitState
 from acdc.progress import Progress
 from acdc.runs import evaluation_folder
-from acdc.runs.evaluate import PARTS
 from acdc.runs.evaluation_folder import EvaluationFolder
-from acdc.runs.evaluation_report import LINES
 from acdc.runs.reload import reload
 from acdc.runs.result import RunResult
 from tests.evaluation.ground import naive_loss
@@ -448,10 +446,6 @@ def test_a_damaged_report_is_told_of_and_kept(
     again = evaluate(run, **settings)
     assert isinstance(again.part("equivalence")["share"], float)
     assert "measured anew" in caplog.text and (tmp_path / "evaluation.damaged.json").is_file()
-
-
-def test_every_part_has_a_schema_and_words(run: RunResult) -> None:
-    assert list(PARTS) == list(PART_SCHEMAS) == list(LINES)
 
 
 def test_a_search_of_stability_that_was_stopped_goes_on_too(

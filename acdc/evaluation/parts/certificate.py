@@ -1,30 +1,44 @@
-"""The certificate of minimality: every kept edge is needed, by its exact knock-out effect."""
+"""Part `certificate`: is the circuit minimal, every kept edge being needed by its exact knock-out effect?"""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.defaults import MEMORY
 from acdc.evaluation.knockouts import Step, knock_out_edges
+from acdc.evaluation.numbers import Number, number
+from acdc.evaluation.part import Line, Part
 from acdc.evaluation.recording import AFRESH, Recorder
+from acdc.evaluation.work import Work
 from acdc.patching.problem import Problem
 
-__all__ = ["Certificate", "certify"]
+__all__ = ["PART", "Certificate", "certify"]
+
+SHOWN = 3  # failing edges in the summary
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """Whether a circuit is minimal at tau: no kept edge can go alone at a cost below tau.
+class Certificate(Part):
+    """Whether a circuit is minimal at tau: no kept edge can be removed alone at a cost below tau.
 
     Attributes:
         holds: Whether every kept edge's effect is at least tau; None without a tau.
-        effects: Each kept edge's effect: the rise of the loss without it, in the unit of `metric`.
+        tau: In the unit of `metric`.
+        metric: In whose loss the effects are.
+        absolute: Whether the size of the change counts, not its sign.
         failing: The edges whose effect is below tau, the least needed first.
-        weakest: The edge with the smallest effect.
-        absolute: The size of the change counts, not its sign.
+        weakest: The edge with the smallest effect; None where the circuit is empty.
+        least_effect: That effect.
+        effects: Each kept edge's effect: the rise of the loss when it alone is removed.
     """
+
+    name = "certificate"
+    summary = "whether every kept edge's exact knock-out effect is at least tau"
+    order = 20
+    unit = "edges"
 
     holds: bool | None
     tau: float | None
@@ -36,7 +50,37 @@ class Certificate:
     n_edges: int
     n_prompts: int
     forward_passes: int
-    effects: Mapping[str, float] = field(default_factory=dict)
+    effects: Mapping[str, Number]
+
+    def __post_init__(self) -> None:
+        if self.holds is not None and self.tau is None:
+            raise ValueError("a certificate that holds or fails needs its tau")
+
+    @classmethod
+    def measure(cls, work: Work) -> "Certificate":
+        return certify(
+            work.discovery,
+            work.mask,
+            work.settings.tau,
+            absolute=bool(work.arguments.get("options", {}).get("absolute")),
+            recorder=work.recorder,
+            progress=work.step,
+        )
+
+    def lines(self) -> Iterator[Line]:
+        where = f"{self.n_prompts} discovery prompts, {self.metric}"
+        least = "" if self.weakest is None else f"least {number(self.least_effect)}, {self.weakest}"
+        if self.holds is None:
+            yield self.name, f"no tau to check against ({where}); {least}"
+        elif self.holds:
+            yield self.name, f"minimal at tau {self.tau:g}: every edge is needed ({where}; {least})"
+        else:
+            some = ", ".join(self.failing[:SHOWN]) + (", …" if len(self.failing) > SHOWN else "")
+            short = f"{len(self.failing)} of {self.n_edges} edges fall short"
+            yield self.name, f"not minimal at tau {self.tau:g}: {short}: {some} ({where}; {least})"
+
+    def edges(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"effect_discovery": self.effects}
 
 
 def certify(
@@ -78,3 +122,6 @@ def certify(
         forward_passes=found.forward_passes,
         effects={graph.edge_name(i, j): float(found.effects[i, j]) for i, j in mask.nonzero().tolist()},
     )
+
+
+PART = Certificate

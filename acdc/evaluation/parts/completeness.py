@@ -1,4 +1,4 @@
-"""Completeness (Wang et al. 2022, section 4.2): does the circuit react to damage as the model does?
+"""Part `completeness` (Wang et al. 2022, section 4.2): does the circuit react to damage as the model does?
 
 For a complete circuit C of the model M, and every set K of its nodes, `|F(C \\ K) - F(M \\ K)|` is small: what backs a
 node of the circuit up in the model is in the circuit too. The sets are too many to try all, so some are drawn, and some
@@ -6,19 +6,22 @@ are grown greedily towards the largest difference.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.evaluation.knockouts import Step, edges_of_node
+from acdc.evaluation.knockouts import Step, edges_of_node, inner_nodes
+from acdc.evaluation.numbers import Number, number
+from acdc.evaluation.part import Line, Part
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.values import circuit_values
+from acdc.evaluation.work import Work
 from acdc.patching.problem import Problem
 
-__all__ = ["Completeness", "Damage", "completeness", "inner_nodes"]
+__all__ = ["PART", "Completeness", "Damage", "completeness"]
 
 CANDIDATES = 10  # nodes that a greedy step chooses from
 
@@ -35,28 +38,52 @@ class Damage:
     """
 
     removed: tuple[str, ...]
-    circuit: float
-    model: float
-    gap: float
+    circuit: Number
+    model: Number
+    gap: Number
     found: str
 
 
 @dataclass(frozen=True)
-class Completeness:
+class Completeness(Part):
     """Damages, the one with the largest gap first.
 
     Attributes:
-        worst: The largest gap: 0 for a complete circuit. A lower bound, since not every K is tried.
-        relative: It in units of |F(M) - F(no edge)|; None where that is 0.
+        worst: The largest gap, in the metric's unit: 0 for a complete circuit. A lower bound, since not every K is
+            tried.
+        mean_sampled: The mean gap of the sets that were drawn; None if there are none.
+        relative: `worst` in units of |F(M) - F(no edge)|; None where that is 0.
     """
 
+    name = "completeness"
+    summary = "whether it reacts to damage as the model does"
+    order = 70
+    unit = "sets"
+
     metric: str
-    worst: float
+    worst: Number
     mean_sampled: float | None
     relative: float | None
     damages: tuple[Damage, ...]
     n_prompts: int
     forward_passes: int
+
+    def __post_init__(self) -> None:
+        if not self.damages:
+            raise ValueError("there is no damage")
+
+    @classmethod
+    def measure(cls, work: Work) -> "Completeness":
+        return completeness(
+            work.problem, work.mask, seed=work.settings.seed, recorder=work.recorder, progress=work.step
+        )
+
+    def lines(self) -> Iterator[Line]:
+        worst = self.damages[0]
+        without = ", ".join(worst.removed) or "nothing removed"
+        share = "" if self.relative is None else f", {self.relative:.0%} of the model's span"
+        gap = f"largest gap {number(self.worst)} {self.metric}{share}"
+        yield self.name, f"{gap}, without {without} ({worst.found})"
 
 
 def completeness(
@@ -110,11 +137,6 @@ def completeness(
     )
 
 
-def inner_nodes(problem: Problem, mask: Bool[Tensor, "src dst"]) -> list[str]:
-    """The circuit's nodes that can be taken out: all but `input` and `logits`."""
-    return [node for node in problem.model.graph.node_names(mask) if node not in ("input", "logits")]
-
-
 class _Search:
     """Measures damages and counts the forward passes."""
 
@@ -138,3 +160,6 @@ class _Search:
         if self.progress is not None:
             self.progress(self.done, self.total)
         return Damage(removed, circuit, model, abs(circuit - model), found)
+
+
+PART = Completeness

@@ -1,0 +1,64 @@
+"""A run's search again, on other prompts: what it finds is kept beside an evaluation for the next time."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+from acdc.circuits.circuit import Circuit
+from acdc.discovery import check_options, get_method
+from acdc.errors import RunError
+from acdc.patching.problem import Problem
+from acdc.runs.evaluation_folder import EvaluationFolder
+from acdc.runs.fingerprint import fingerprint, versions
+from acdc.runs.reload import ReloadedRun
+
+__all__ = ["search_again"]
+
+
+def search_again(reloaded: ReloadedRun, folder: EvaluationFolder | None) -> Callable[[Problem], Circuit]:
+    """The run's search as a function of a problem; its circuits' provenance has `forward_passes` (None if not counted).
+
+    Args:
+        folder: Where circuits are kept, and taken from where they were found in the same way before.
+
+    Raises:
+        RunError: The run doesn't say by which method its circuit was found.
+    """
+    if (method := reloaded.arguments["method"]) is None:
+        raise RunError("the circuit doesn't say which method found it, so it can't be found again")
+    options = check_options(get_method(method), reloaded.arguments.get("options", {}))
+
+    def search(problem: Problem) -> Circuit:
+        made_of = _identity(reloaded, problem, method, options)
+        key = fingerprint(made_of)
+        path = None if folder is None else folder.path / "stability" / f"seed-{problem.seed}.json"
+        if path is not None and path.is_file():
+            before = Circuit.load(path, problem.model.graph)
+            if before.provenance.get("fingerprint") == key:
+                return before
+        kept = nullcontext() if folder is None else folder.checkpoint(f"stability-seed-{problem.seed}", key)
+        with kept as checkpoint:
+            found = get_method(method).search(problem, checkpoint=checkpoint, **options)
+        origin = made_of | {"task": reloaded.task.name, "model": problem.model.name, "fingerprint": key}
+        origin |= {"forward_passes": found.cost.get("forward_passes")}
+        circuit = Circuit(problem.model.graph, found.mask, found.scores, origin, found.score_kind)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            circuit.save(path)
+        return circuit
+
+    return search
+
+
+def _identity(reloaded: ReloadedRun, problem: Problem, method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """All that decides what the search finds."""
+    return {
+        "method": method,
+        "options": dict(options),
+        "seed": problem.seed,
+        "metric": reloaded.metric.name,
+        "ablation": reloaded.ablation,
+        "prompts_sha256": problem.batch.fingerprint,
+        "weights_sha256": reloaded.identity["weights_sha256"],
+        "versions": versions(),
+    }
