@@ -1,6 +1,6 @@
 """Tasks: the base class, and how a task is found by name or in a user's file."""
 
-from acdc.task.task import (
+from acdc.task.base import (
     ENTRY_POINTS,
     TASK_FILE,
     PromptList,

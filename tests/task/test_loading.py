@@ -39,7 +39,7 @@ def test_a_task_is_loaded_from_a_class_an_instance_a_module_and_a_file(tmp_path)
     assert load_task(Count, step=2).step == 2
     task = Count(3)
     assert load_task(task) is task
-    assert load_task("tests.task.test_task:Count").name == "count"
+    assert load_task("tests.task.test_loading:Count").name == "count"
     assert load_task(f"{path}:Mine").batch(NumberTokenizer(), 2).n == 2
 
 
@@ -122,7 +122,7 @@ def test_a_broken_package_s_task_hides_no_other(
 ) -> None:
     broken = EntryPoint("broken", "no.such.module:Mine", "acdc.tasks")
     points = [broken, *entry_points(group="acdc.tasks")]
-    monkeypatch.setattr("acdc.task.task.entry_points", lambda group: points)
+    monkeypatch.setattr("acdc.task.base.entry_points", lambda group: points)
     found = registered_tasks()
     assert "ioi" in found and "broken" not in found
     assert "task 'broken' (no.such.module:Mine) can't be imported" in caplog.text
