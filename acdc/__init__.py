@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from acdc.errors import ACDCError, CircuitError, FileError, ModelError, RunError, TaskError, UnknownNameError
     from acdc.models import PatchableModel
     from acdc.prompts.batch import PromptBatch, PromptPair
-    from acdc.prompts.tokens import continuation
+    from acdc.prompts.tokens import continuation, single_token
     from acdc.runs.discover import RunResult, discover, load_run
     from acdc.runs.evaluate import evaluate
     from acdc.runs.evaluation_report import Evaluation
-    from acdc.task import PromptList, Task, single_token, single_tokens, spellable, split_words
+    from acdc.task import PromptList, Task, Words, WordTask, single_tokens, spellable, split_words
 
 _HOME = {  # name: module; imported when first used, so that `import acdc` stays light
     **dict.fromkeys(
@@ -29,14 +29,12 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "PromptBatch": "prompts.batch",
     "PromptPair": "prompts.batch",
     "RunResult": "runs.discover",
-    "Task": "task",
-    "PromptList": "task",
-    "continuation": "prompts.tokens",
+    **dict.fromkeys(("continuation", "single_token"), "prompts.tokens"),
     "discover": "runs.discover",
     "draw": "drawing",
     "evaluate": "runs.evaluate",
     "load_run": "runs.discover",
-    **dict.fromkeys(("single_token", "single_tokens", "spellable", "split_words"), "task"),
+    **dict.fromkeys(("PromptList", "Task", "WordTask", "Words", "single_tokens", "spellable", "split_words"), "task"),
 }
 
 __all__ = [
@@ -56,6 +54,8 @@ __all__ = [
     "Task",
     "TaskError",
     "UnknownNameError",
+    "WordTask",
+    "Words",
     "__version__",
     "continuation",
     "discover",

@@ -1,17 +1,25 @@
 """Subject-verb agreement across a distractor (Linzen et al. 2016): "The keys near the cabinet" -> " are"."""
 
 import random
-from typing import Any
 
-from acdc import PromptPair, Task, TaskError, single_token, spellable, split_words
+from acdc import PromptPair, Words, WordTask, single_tokens, spellable
 
-from .words import AGREEMENT_TEMPLATE, LINKS, NOUNS, VERBS
+NOUNS: tuple[tuple[str, str], ...] = tuple(
+    (word, word + "s")
+    for word in """
+    key cabinet book car dog cat boy girl tree picture door table chair horse bird teacher doctor student author farmer
+    window bridge river boat lawyer guard pilot driver singer officer customer manager athlete worker house ship
+    """.split()
+)
+LINKS: tuple[str, ...] = ("near", "behind", "beside", "next to", "in front of", "above", "below", "across from")
+TEMPLATE = "The {subject} {link} the {other}"
+VERBS: tuple[tuple[str, str], ...] = (("is", "are"), ("was", "were"), ("has", "have"))
 
 CORRUPTIONS = ("other-number", "other-subject")
 DISTRACTORS = ("any", "opposite", "same")
 
 
-class Agreement(Task):
+class Agreement(WordTask):
     """The verb takes the number of the subject, whatever the number of the noun just before it.
 
     Right answers are all verbs of the subject's number that are single tokens (" is", " was", " has"), wrong ones those
@@ -29,32 +37,15 @@ class Agreement(Task):
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "other-number", distractor: str = "any") -> None:
-        if corruption not in CORRUPTIONS:
-            raise TaskError(f"agreement has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
-        if distractor not in DISTRACTORS:
-            raise TaskError(f"agreement's distractor must be {', '.join(DISTRACTORS)}, not {distractor!r}")
-        self.corruption, self.distractor = corruption, distractor
+        self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
+        self.distractor = self.choice("distractor", distractor, DISTRACTORS)
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs, singular and plural in turn."""
-        return self.draw(tokenizer, n, rng, held_out=False)
-
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other nouns and prepositions."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the nouns and prepositions."""
-        nouns = split_words(both_single(tokenizer, NOUNS), held_out=held_out)
-        verbs = both_single(tokenizer, VERBS)
-        if len(nouns) < 3 or not verbs:
-            raise TaskError(
-                "agreement needs three nouns and a verb whose singular and plural are single tokens with their leading "
-                f"space; the tokenizer of {tokenizer.name_or_path!r} has {len(nouns)} "
-                f"{'held-out ' if held_out else ''}nouns and {len(verbs)} verbs"
-            )
-        spellable(tokenizer, [AGREEMENT_TEMPLATE])
-        links = split_words(spellable(tokenizer, LINKS), held_out=held_out)
+        nouns = words.single_tokens(NOUNS, "nouns in two forms", least=3)
+        verbs = words.need(single_tokens(words.tokenizer, VERBS), "verbs in two forms that are single tokens")
+        spellable(words.tokenizer, [TEMPLATE])
+        links = words.spellable(LINKS)
         return [self.pair(nouns, rng.choice(links), i % 2, verbs, rng) for i in range(n)]
 
     def pair(
@@ -65,13 +56,8 @@ class Agreement(Task):
         number = {"any": rng.randint(0, 1), "opposite": 1 - plural, "same": plural}[self.distractor]
         changed = subject if self.corruption == "other-number" else third
         clean, corrupt = (
-            AGREEMENT_TEMPLATE.format(subject=noun, link=link, other=other[number])
+            TEMPLATE.format(subject=noun, link=link, other=other[number])
             for noun in (subject[plural], changed[1 - plural])
         )
         right, wrong = ([f" {verb[n]}" for verb in verbs] for n in (plural, 1 - plural))
         return PromptPair(clean, corrupt, correct=right, wrong=wrong)
-
-
-def both_single(tokenizer: Any, words: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-    """The words whose singular and plural are single tokens with the space before them."""
-    return [forms for forms in words if all(single_token(tokenizer, f" {form}") is not None for form in forms)]

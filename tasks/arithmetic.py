@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-from acdc import PromptPair, Task, TaskError
+from acdc import PromptPair, TaskError, Words, WordTask
 
 OPERATIONS = {"addition": "+", "subtraction": "-", "both": "+-"}
 RESULTS = ("auto", "one-token", "first-token")
@@ -66,7 +66,7 @@ CORRUPTIONS: dict[str, Callable[[Problem, random.Random], Problem]] = {
 }
 
 
-class Arithmetic(Task):
+class Arithmetic(WordTask):
     """Sums and differences of two two-digit numbers; no result is negative.
 
     Discovery and held-out pairs share no pair of operands, in either order.
@@ -86,31 +86,20 @@ class Arithmetic(Task):
     default_model = "acdc-arithmetic"
 
     def __init__(self, corruption: str = "random-operands", operation: str = "addition", result: str = "auto") -> None:
-        if corruption not in CORRUPTIONS:
-            raise TaskError(f"arithmetic has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
-        if operation not in OPERATIONS:
-            raise TaskError(f"arithmetic's operation must be {', '.join(OPERATIONS)}, not {operation!r}")
-        if result not in RESULTS:
-            raise TaskError(f"arithmetic's result must be {', '.join(RESULTS)}, not {result!r}")
-        self.corruption, self.signs, self.result = corruption, OPERATIONS[operation], result
+        self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
+        self.signs = OPERATIONS[self.choice("operation", operation, OPERATIONS)]
+        self.result = self.choice("result", result, RESULTS)
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs; the wrong answer is the corrupted prompt's."""
-        return self.draw(tokenizer, n, rng, held_out=False)
-
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other operands."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the operands."""
+        tokenizer = words.tokenizer
         example = Problem(47, "-" if "-" in self.signs or self.corruption == "other-operator" else "+", 35)
         asked = self.result
         if asked == "auto":
             asked = "one-token" if self.answer(tokenizer, "one-token", example) else "first-token"
         answer, pairs = cache(partial(self.answer, tokenizer, asked)), []
         for _ in range(n):
-            if (pair := self.pair(answer, rng, held_out=held_out)) is None:
+            if (pair := self.pair(answer, rng, held_out=words.held_out)) is None:
                 text = f"{example.text}{example.value}"
                 pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode(text, add_special_tokens=False))
                 raise TaskError(

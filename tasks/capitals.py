@@ -4,14 +4,42 @@ import random
 from collections import Counter
 from typing import Any
 
-from acdc import PromptPair, Task, TaskError, single_token, spellable, split_words
+from acdc import PromptPair, Words, WordTask, single_token, spellable
 
-from .words import CAPITAL_TEMPLATES, COUNTRIES, OTHER_RELATIONS
+COUNTRIES: tuple[tuple[str, str], ...] = tuple(
+    (country, capital)
+    for country, _, capital in (
+        fact.partition("-")
+        for fact in """
+        France-Paris England-London Germany-Berlin Italy-Rome Spain-Madrid Japan-Tokyo Russia-Moscow China-Beijing
+        Egypt-Cairo Greece-Athens Austria-Vienna Poland-Warsaw Ireland-Dublin Norway-Oslo Sweden-Stockholm
+        Finland-Helsinki Portugal-Lisbon Belgium-Brussels Canada-Ottawa Australia-Canberra Thailand-Bangkok
+        Indonesia-Jakarta Philippines-Manila Vietnam-Hanoi Cuba-Havana Peru-Lima Chile-Santiago Iraq-Baghdad Iran-Tehran
+        Afghanistan-Kabul Syria-Damascus Lebanon-Beirut Turkey-Ankara Hungary-Budapest Kenya-Nairobi
+        Libya-Tripoli Qatar-Doha Venezuela-Caracas Denmark-Copenhagen Pakistan-Islamabad Bangladesh-Dhaka
+        Netherlands-Amsterdam Bulgaria-Sofia Serbia-Belgrade Romania-Bucharest Tunisia-Tunis Algeria-Algiers
+        Morocco-Rabat Uganda-Kampala Nepal-Kathmandu Jamaica-Kingston
+        """.split()
+    )
+)
+
+# {what} is "capital", or in the counterfactual `other-relation` one of the other relations.
+TEMPLATES: tuple[str, ...] = (
+    "The {what} of {country} is",
+    "We know that the {what} of {country} is",
+    "They say that the {what} of {country} is",
+    "In this book the {what} of {country} is",
+    "Everyone says that the {what} of {country} is",
+    "As you know, the {what} of {country} is",
+    "My friend says the {what} of {country} is",
+    "Of course the {what} of {country} is",
+)
+OTHER_RELATIONS: tuple[str, ...] = ("history", "climate", "language", "culture")
 
 CORRUPTIONS = ("other-country", "other-relation")
 
 
-class Capitals(Task):
+class Capitals(WordTask):
     """The capital of a country; capitals are single tokens, and countries of one pair have equally many tokens.
 
     Discovery and held-out pairs share no country, no capital and no template.
@@ -27,32 +55,17 @@ class Capitals(Task):
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "other-country") -> None:
-        if corruption not in CORRUPTIONS:
-            raise TaskError(f"capitals has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
-        self.corruption = corruption
+        self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs; the wrong answer is the other country's capital."""
-        return self.draw(tokenizer, n, rng, held_out=False)
-
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other countries and templates."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the countries and templates."""
-        facts = split_words(expressible(tokenizer), held_out=held_out)
-        lengths = {country: token_count(tokenizer, country) for country, _ in facts}
+        facts = words.split(expressible(words.tokenizer))
+        lengths = {country: token_count(words.tokenizer, country) for country, _ in facts}
         twins = Counter(lengths.values())
         facts = [(country, capital) for country, capital in facts if twins[lengths[country]] > 1]
-        if not facts:
-            raise TaskError(
-                "capitals needs two countries of equally many tokens whose capitals are single tokens with their "
-                f"leading space{', and held out' if held_out else ''}; the tokenizer of "
-                f"{tokenizer.name_or_path!r} has no two"
-            )
-        templates = split_words(spellable(tokenizer, CAPITAL_TEMPLATES), held_out=held_out)
-        relations = spellable(tokenizer, OTHER_RELATIONS) if self.corruption == "other-relation" else []
+        words.need(facts, "countries of equally many tokens, whose capitals are single tokens", least=2)
+        templates = words.spellable(TEMPLATES)
+        relations = spellable(words.tokenizer, OTHER_RELATIONS) if self.corruption == "other-relation" else []
         return [self.pair(facts, lengths, rng.choice(templates), relations, rng) for _ in range(n)]
 
     def pair(

@@ -1,17 +1,42 @@
 """Coloured objects (Merullo et al. 2024): "… a red pencil, a blue cup, and a green ball. What color is the cup?"."""
 
 import random
-from typing import Any
 
-from acdc import PromptPair, Task, TaskError, single_tokens, spellable, split_words
+from acdc import PromptPair, Words, WordTask
 
-from .words import COLORED_OBJECTS_TEMPLATES, COLORS, THINGS
+# The first template and the first eight colours are those of Merullo et al. 2024; the others are ours.
+COLORS: tuple[str, ...] = tuple(
+    """
+    red purple blue black yellow brown green white pink gray silver gold violet crimson bronze tan
+    """.split()
+)
+THINGS: tuple[str, ...] = tuple(
+    """
+    pencil notebook pen cup plate jug mug puzzle textbook leash necklace bracelet bottle ball lighter bowl box book hat
+    ring watch key spoon fork knife bag coin candle phone lamp towel shirt sock glove shoe brush pillow ribbon clock
+    card
+    """.split()
+)
+TEMPLATES: tuple[str, ...] = tuple(
+    "Q: On the " + scene + " a {color1} {object1}, a {color2} {object2}, and a {color3} {object3}. What color is the "
+    "{asked}?\nA:"
+    for scene in (
+        "table, I see",
+        "desk, I see",
+        "floor, I see",
+        "table, there is",
+        "desk, there is",
+        "floor, there is",
+        "shelf, you see",
+        "chair, there is",
+    )
+)
 
 CORRUPTIONS = ("other-object", "random-colors", "absent-object")
 MIN_COLORS, MIN_OBJECTS = 6, 4  # three of the prompt, and what its twins take
 
 
-class ColoredObjects(Task):
+class ColoredObjects(WordTask):
     """Three objects in three colours; the answer is the colour of the one that is asked for.
 
     Colours and objects are single tokens. Discovery and held-out pairs share no colour, no object and no scene.
@@ -28,34 +53,18 @@ class ColoredObjects(Task):
     default_model = "acdc-questions"
 
     def __init__(self, corruption: str = "other-object") -> None:
-        if corruption not in CORRUPTIONS:
-            raise TaskError(f"colored-objects has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
-        self.corruption = corruption
+        self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs; the wrong answers are the other colours of either prompt."""
-        return self.draw(tokenizer, n, rng, held_out=False)
-
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other colours, objects and scenes."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the words."""
-        colors = split_words(single_tokens(tokenizer, COLORS), held_out=held_out, every=2)
-        objects = split_words(single_tokens(tokenizer, THINGS), held_out=held_out)
-        if len(colors) < MIN_COLORS or len(objects) < MIN_OBJECTS:
-            raise TaskError(
-                f"colored-objects needs {MIN_COLORS} colours and {MIN_OBJECTS} objects that are single tokens with "
-                f"their leading space; the tokenizer of {tokenizer.name_or_path!r} has {len(colors)} and {len(objects)}"
-                f"{' that are held out' if held_out else ''}"
-            )
-        templates = split_words(spellable(tokenizer, COLORED_OBJECTS_TEMPLATES), held_out=held_out)
+        colors = words.single_tokens(COLORS, "colours", least=MIN_COLORS, every=2)
+        objects = words.single_tokens(THINGS, "objects", least=MIN_OBJECTS)
+        templates = words.spellable(TEMPLATES)
         return [self.pair(colors, objects, rng.choice(templates), rng) for _ in range(n)]
 
     def pair(self, colors: list[str], objects: list[str], template: str, rng: random.Random) -> PromptPair:
         """One pair; the two sides differ in the object that is asked for, or in all colours."""
-        drawn, things = rng.sample(colors, 6), rng.sample(objects, 4)
+        drawn, things = rng.sample(colors, MIN_COLORS), rng.sample(objects, MIN_OBJECTS)
         asked, other = rng.sample(range(3), 2)
         shown, question = drawn[:3], asked
         if self.corruption == "random-colors":

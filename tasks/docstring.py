@@ -9,11 +9,24 @@ def port(self, load, size, files, last):
 """
 
 import random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from acdc import PromptPair, Task, TaskError, single_tokens, spellable, split_words
+from acdc import PromptPair, Words, WordTask, spellable
 
-from .words import ARGUMENTS, DOC_WORDS, FUNCTION_NAMES
+FUNCTION_NAMES: tuple[str, ...] = tuple("port read send parse build check fetch merge store apply print load".split())
+ARGUMENTS: tuple[str, ...] = tuple(
+    """
+    size files last test code user item text node image table level order group value state label event model index
+    line page point color frame token field query task path mode rate list time data name type word key file host date
+    range score count limit weight region owner format target source output input result status filter option record
+    """.split()
+)
+DOC_WORDS: tuple[str, ...] = tuple(
+    """
+    oil column piece crime population unit dark music river stone paper winter garden engine market forest silver
+    bridge summer metal island letter doctor animal window planet
+    """.split()
+)
 
 CORRUPTIONS = ("random-answer", "random-def", "random-def-doc")
 N_ARGUMENTS, N_DESCRIBED = 4, 2
@@ -33,7 +46,7 @@ class Function(NamedTuple):
     described: list[str]
 
 
-class Docstring(Task):
+class Docstring(WordTask):
     """A function of four arguments whose docstring has described two of them; the third comes next.
 
     Arguments are single tokens. Discovery and held-out pairs share no argument, no function name and no word of the
@@ -51,31 +64,15 @@ class Docstring(Task):
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "random-answer") -> None:
-        if corruption not in CORRUPTIONS:
-            raise TaskError(f"docstring has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
-        self.corruption = corruption
+        self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs; the wrong answers are the other arguments of either definition."""
-        return self.draw(tokenizer, n, rng, held_out=False)
-
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other arguments, function names and words."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the words."""
-        names = split_words(single_tokens(tokenizer, ARGUMENTS), held_out=held_out)
-        words = split_words(spellable(tokenizer, DOC_WORDS), held_out=held_out, every=3)
-        if len(names) < MIN_ARGUMENTS or len(words) < MIN_DOC_WORDS:
-            raise TaskError(
-                f"docstring needs {MIN_ARGUMENTS} argument names that are single tokens with their leading space and "
-                f"{MIN_DOC_WORDS} words; the tokenizer of {tokenizer.name_or_path!r} has {len(names)} and {len(words)}"
-                f"{' that are held out' if held_out else ''}"
-            )
-        spellable(tokenizer, [TEMPLATE])
-        functions = split_words(spellable(tokenizer, FUNCTION_NAMES), held_out=held_out)
-        return [self.pair(names, words, rng.choice(functions), rng) for _ in range(n)]
+        names = words.single_tokens(ARGUMENTS, "argument names", least=MIN_ARGUMENTS)
+        texts = words.need(words.spellable(DOC_WORDS, every=3), "words to describe them", least=MIN_DOC_WORDS)
+        spellable(words.tokenizer, [TEMPLATE])
+        functions = words.spellable(FUNCTION_NAMES)
+        return [self.pair(names, texts, rng.choice(functions), rng) for _ in range(n)]
 
     def pair(self, names: list[str], words: list[str], function: str, rng: random.Random) -> PromptPair:
         """One pair; the two sides differ in names of arguments."""

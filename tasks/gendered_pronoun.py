@@ -1,17 +1,47 @@
 """Gendered pronouns (Mathwin and Corlouer 2023): "So Evan is a really great friend, isn't" -> " he"."""
 
 import random
-from typing import Any
 
-from acdc import PromptPair, Task, TaskError, single_tokens, spellable, split_words
+from acdc import PromptPair, Words, WordTask
 
-from .words import FEMALE_NAMES, MALE_NAMES, PRONOUN_TEMPLATES
+MALE_NAMES: tuple[str, ...] = tuple(
+    """
+    John David Mark Paul Ryan Gary Jack Sean Carl Joe Evan Michael Christopher Matthew Joshua Daniel James Robert Joseph
+    Andrew Brandon Jason Justin William Jonathan Brian Nicholas Anthony Eric Adam Kevin Steven Thomas Timothy Kyle
+    Richard Jeffrey Jeremy Benjamin Aaron Charles Jacob Stephen Patrick Nathan Dustin Tyler Scott Gregory Travis
+    Kenneth Bryan Jose Alexander Bradley Samuel Peter George Henry Frank Edward
+    """.split()
+)
+FEMALE_NAMES: tuple[str, ...] = tuple(
+    """
+    Mary Lisa Anna Sarah Amy Susan Jessica Ashley Jennifer Amanda Stephanie Nicole Heather Elizabeth Megan Melissa
+    Christina Rachel Laura Lauren Amber Brittany Danielle Kimberly Crystal Michelle Tiffany Emily Rebecca Erin Samantha
+    Sara Angela Katherine Andrea Erica Lindsey Kristen Katie Vanessa Courtney Christine Alicia Allison Emma Alice Julia
+    Maria Linda Barbara Margaret Helen Ruth Nancy Diana Victoria Grace Hannah Claire Sandra
+    """.split()
+)
+
+# The first five are those of Mathwin and Corlouer 2023; the others are ours.
+TEMPLATES: tuple[str, ...] = (
+    "So {name} is a really great friend, isn't",
+    "So {name} is such a good cook, isn't",
+    "So {name} is a very good athlete, isn't",
+    "So {name} is a really nice person, isn't",
+    "So {name} is such a funny person, isn't",
+    "So {name} is a bit of a genius, isn't",
+    "So {name} is really quite clever, isn't",
+    "So {name} is always very polite, isn't",
+    "So {name} is rather good at chess, isn't",
+    "So {name} is the best teacher here, isn't",
+    "So {name} is never late for work, isn't",
+    "So {name} is a very patient listener, isn't",
+)
 
 CORRUPTIONS = ("other-gender", "no-name")
 PRONOUNS = (" he", " she")
 
 
-class GenderedPronoun(Task):
+class GenderedPronoun(WordTask):
     """The tag question after a statement about a named person takes the pronoun of that name.
 
     Discovery and held-out pairs share no name and no template.
@@ -27,30 +57,14 @@ class GenderedPronoun(Task):
     default_model = "acdc-tasks"
 
     def __init__(self, corruption: str = "other-gender") -> None:
-        if corruption not in CORRUPTIONS:
-            raise TaskError(f"gendered-pronoun has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
-        self.corruption = corruption
+        self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs, of men and women in turn; the wrong answer is the other pronoun."""
-        return self.draw(tokenizer, n, rng, held_out=False)
-
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other names and templates."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the names and templates."""
-        names = [
-            split_words(single_tokens(tokenizer, words), held_out=held_out) for words in (MALE_NAMES, FEMALE_NAMES)
-        ]
-        if not all(names):
-            raise TaskError(
-                f"gendered-pronoun needs at least four names of men and four of women that are single tokens with "
-                f"their leading space; too few are in the tokenizer of {tokenizer.name_or_path!r}"
-            )
-        templates = split_words(spellable(tokenizer, PRONOUN_TEMPLATES), held_out=held_out)
-        return [self.pair(names, i % 2, rng.choice(templates), rng) for i in range(n)]
+        men = words.single_tokens(MALE_NAMES, "names of men")
+        women = words.single_tokens(FEMALE_NAMES, "names of women")
+        templates = words.spellable(TEMPLATES)
+        return [self.pair([men, women], i % 2, rng.choice(templates), rng) for i in range(n)]
 
     def pair(self, names: list[list[str]], gender: int, template: str, rng: random.Random) -> PromptPair:
         """One pair; the two sides differ in the name."""

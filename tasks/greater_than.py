@@ -3,10 +3,25 @@
 import random
 from typing import Any, NamedTuple
 
-from acdc import PromptPair, Task, TaskError, continuation, single_token, spellable, split_words
+from acdc import PromptPair, TaskError, Words, WordTask, continuation, single_token, spellable
 
-from .words import CENTURIES, EVENT_NOUNS, YEAR_TEMPLATE
-
+# The nouns are those of Hanna et al. 2023.
+NOUNS: tuple[str, ...] = tuple(
+    """
+    abduction accord affair agreement appraisal assaults assessment attack attempts campaign captivity case challenge
+    chaos clash collaboration coma competition confrontation consequence conspiracy construction consultation contact
+    contract convention cooperation custody deal decline decrease demonstrations development disagreement disorder
+    dispute domination dynasty effect effort employment endeavor engagement epidemic evaluation exchange existence
+    expansion expedition experiments fall fame flights friendship growth hardship hostility illness impact imprisonment
+    improvement incarceration increase insurgency invasion investigation journey kingdom marriage modernization
+    negotiation notoriety obstruction operation order outbreak outcome overhaul patrols pilgrimage plague plan practice
+    process program progress project pursuit quest raids reforms reign relationship retaliation riot rise rivalry
+    romance rule sanctions shift siege slump stature stint strikes study test testing tests therapy tour tradition
+    treaty trial trip unemployment voyage warfare work
+    """.split()
+)
+TEMPLATE = "The {noun} lasted from the year {century}{start} to the year {century}"
+CENTURIES: tuple[int, ...] = (11, 12, 13, 14, 15, 16, 17)
 YEARS = range(2, 99)  # of a century; 01 is the corrupted one, and 99 has none after it
 
 
@@ -17,7 +32,7 @@ class Layout(NamedTuple):
 
     def prompt(self, noun: str, century: int, start: int, tens: int) -> str:
         """The sentence, up to the second year's given digits; `tens` are those of the second year."""
-        text = YEAR_TEMPLATE.format(noun=noun, century=century, start=f"{start:02d}")
+        text = TEMPLATE.format(noun=noun, century=century, start=f"{start:02d}")
         return text + f"{tens}" * (self.given - 2)
 
     def answers(self, start: int) -> tuple[list[str], list[str]]:
@@ -37,7 +52,7 @@ class Layout(NamedTuple):
 LAYOUTS = {"two": Layout(2), "one": Layout(3)}
 
 
-class GreaterThan(Task):
+class GreaterThan(WordTask):
     """A war's last year comes after its first; the corrupted prompt starts in year 01, after which any year may come.
 
     The answer is the next token: the year's last two digits where the tokenizer writes these as one, as GPT-2's splits
@@ -56,32 +71,23 @@ class GreaterThan(Task):
     metric = "prob_diff"
 
     def __init__(self, digits: str = "auto") -> None:
-        if digits not in ("auto", *LAYOUTS):
-            raise TaskError(f"greater-than's digits must be auto, {', '.join(LAYOUTS)}, not {digits!r}")
+        self.choice("digits", digits, ("auto", *LAYOUTS))
         self.layouts = list(LAYOUTS.values()) if digits == "auto" else [LAYOUTS[digits]]
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs; right answers are later years, wrong ones the start year and those before it."""
-        return self.draw(tokenizer, n, rng, held_out=False)
-
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other nouns and start years."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the nouns and years."""
-        layout, spans = next(
-            ((layout, spans) for layout in self.layouts if (spans := usable(tokenizer, layout, held_out=held_out))),
-            (None, []),
-        )
-        if layout is None:
+        for layout in self.layouts:
+            if spans := usable(words, layout):
+                break
+        else:
+            tokenizer = words.tokenizer
             pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode(" 1732", add_special_tokens=False))
             raise TaskError(
                 "greater-than needs a tokenizer that splits a year into two two-digit tokens (' 17', '32'), or splits "
                 f"off its last digit (digits=one); that of {tokenizer.name_or_path!r} splits ' 1732' into {pieces}"
             )
-        spellable(tokenizer, [YEAR_TEMPLATE])
-        nouns = split_words(spellable(tokenizer, EVENT_NOUNS), held_out=held_out)
+        spellable(words.tokenizer, [TEMPLATE])
+        nouns = words.spellable(NOUNS)
         return [self.pair(layout, rng.choice(nouns), *rng.choice(spans)) for _ in range(n)]
 
     def pair(self, layout: Layout, noun: str, century: int, start: int) -> PromptPair:
@@ -91,15 +97,15 @@ class GreaterThan(Task):
         return PromptPair(clean, corrupt, correct=later, wrong=earlier)
 
 
-def usable(tokenizer: Any, layout: Layout, *, held_out: bool) -> list[tuple[int, int]]:
+def usable(words: Words, layout: Layout) -> list[tuple[int, int]]:
     """The centuries and start years that the tokenizer writes in this layout; none, if an answer isn't one token."""
     first = 2 if layout.given == 2 else 10  # a last digit says little of a year so near to the corrupted one
-    if any(single_token(tokenizer, text) is None for side in layout.answers(first) for text in side):
+    if any(single_token(words.tokenizer, text) is None for side in layout.answers(first) for text in side):
         return []
     return [
         (century, year)
         for century in CENTURIES
-        if layout.fits(tokenizer, century, 1)
-        for year in split_words(YEARS, held_out=held_out)
-        if year >= first and layout.answers(year)[0] and layout.fits(tokenizer, century, year)
+        if layout.fits(words.tokenizer, century, 1)
+        for year in words.split(YEARS)
+        if year >= first and layout.answers(year)[0] and layout.fits(words.tokenizer, century, year)
     ]

@@ -1,14 +1,13 @@
 """Induction (Olsson et al. 2022): random tokens, and then the same again: "… A B … A" -> "B"."""
 
 import random
-from typing import Any
 
-from acdc import PromptPair, Task, TaskError, split_words
+from acdc import PromptPair, TaskError, Words, WordTask
 
 CORRUPTIONS = ("random", "first-half")
 
 
-class Induction(Task):
+class Induction(WordTask):
     """Different random tokens, then at least the first two of them again, in order; the next one is the answer.
 
     So the token that is looked for is never the first one of the prompt, which models attend to whatever it is, and the
@@ -30,37 +29,28 @@ class Induction(Task):
     bare_ids = True
 
     def __init__(self, corruption: str = "random", length: int = 10) -> None:
-        if corruption not in CORRUPTIONS:
-            raise TaskError(f"induction has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
+        self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
         if isinstance(length, bool) or not isinstance(length, int) or length < 3:
             raise TaskError(f"induction's length must be a whole number of at least 3, not {length!r}")
-        self.corruption, self.length = corruption, length
+        self.length = length
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths, as token ids; the second copy is cut at random before its last token."""
-        return self.draw(tokenizer, n, rng, held_out=False)
-
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other tokens, or of the same ones in other orders if there are too few to split."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the tokens."""
-        special = set(tokenizer.all_special_ids)
-        words, least = [token for token in range(len(tokenizer)) if token not in special], 3 * self.length
-        if len(words) < least:
+        special = set(words.tokenizer.all_special_ids)
+        tokens, least = [token for token in range(len(words.tokenizer)) if token not in special], 3 * self.length
+        if len(tokens) < least:
             raise TaskError(
                 f"induction with length {self.length} needs {least} tokens to draw from; the tokenizer of "
-                f"{tokenizer.name_or_path!r} has {len(words)} ordinary ones"
+                f"{words.tokenizer.name_or_path!r} has {len(tokens)} ordinary ones"
             )
-        if len(words) >= 2 * least:
-            words = split_words(words, held_out=held_out, every=2)
-        return [self.pair(words, rng) for _ in range(n)]
+        if len(tokens) >= 2 * least:
+            tokens = words.split(tokens, every=2)
+        return [self.pair(tokens, rng) for _ in range(n)]
 
-    def pair(self, words: list[int], rng: random.Random) -> PromptPair:
+    def pair(self, tokens: list[int], rng: random.Random) -> PromptPair:
         """One pair; all tokens of its two sides are drawn without repetition."""
         repeated = rng.randint(2, self.length - 1)
-        drawn = rng.sample(words, 2 * self.length + repeated)
+        drawn = rng.sample(tokens, 2 * self.length + repeated)
         first, other, fresh = drawn[: self.length], drawn[self.length : 2 * self.length], drawn[2 * self.length :]
         again = first[:repeated] if self.corruption == "first-half" else fresh
         return PromptPair(first + first[:repeated], other + again, correct=[first[repeated]])

@@ -2,19 +2,63 @@
 
 import random
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from acdc import PromptPair, Task, TaskError, single_tokens, spellable, split_words
+from acdc import PromptPair, Words, WordTask
 
-from .words import IOI_TEMPLATES, NAMES, OBJECTS, PLACES
+# Names, templates, and the first eight places and objects are those of the authors' `ioi_dataset.py`; the others are
+# ours.
+NAMES: tuple[str, ...] = tuple(
+    """
+    Michael Christopher Jessica Matthew Ashley Jennifer Joshua Amanda Daniel David James Robert John Joseph Andrew
+    Ryan Brandon Jason Justin Sarah William Jonathan Stephanie Brian Nicole Nicholas Anthony Heather Eric Elizabeth
+    Adam Megan Melissa Kevin Steven Thomas Timothy Christina Kyle Rachel Laura Lauren Amber Brittany Danielle Richard
+    Kimberly Jeffrey Amy Crystal Michelle Tiffany Jeremy Benjamin Mark Emily Aaron Charles Rebecca Jacob Stephen
+    Patrick Sean Erin Zachary Jamie Kelly Samantha Nathan Sara Dustin Paul Angela Tyler Scott Katherine Andrea Gregory
+    Erica Mary Travis Lisa Kenneth Bryan Lindsey Kristen Jose Alexander Jesse Katie Lindsay Shannon Vanessa Courtney
+    Christine Alicia Cody Allison Bradley Samuel
+    """.split()
+)
+PLACES: tuple[str, ...] = tuple(
+    """
+    store garden restaurant school hospital office house station
+    park market library museum beach theater airport bakery church hotel bank farm
+    """.split()
+)
+OBJECTS: tuple[str, ...] = tuple(
+    """
+    ring kiss bone basketball computer necklace drink snack
+    book letter gift ball camera flower map ticket watch coin toy hat
+    """.split()
+)
+
+# {first} and {second} are introduced, {subject} is the one of them that acts; the next word is the other one.
+# ABBA: first = indirect object, second = subject. BABA: first = subject, second = indirect object.
+TEMPLATES: tuple[str, ...] = (
+    "Then, {first} and {second} went to the {place}. {subject} gave a {object} to",
+    "Then, {first} and {second} had a lot of fun at the {place}. {subject} gave a {object} to",
+    "Then, {first} and {second} were working at the {place}. {subject} decided to give a {object} to",
+    "Then, {first} and {second} were thinking about going to the {place}. {subject} wanted to give a {object} to",
+    "Then, {first} and {second} had a long argument, and afterwards {subject} said to",
+    "After {first} and {second} went to the {place}, {subject} gave a {object} to",
+    "When {first} and {second} went to the {place}, {subject} gave a {object} to",
+    "When {first} and {second} got a {object} at the {place}, {subject} decided to give it to",
+    "When {first} and {second} got a {object} at the {place}, {subject} decided to give the {object} to",
+    "While {first} and {second} were working at the {place}, {subject} gave a {object} to",
+    "While {first} and {second} were commuting to the {place}, {subject} gave a {object} to",
+    "After the lunch, {first} and {second} went to the {place}. {subject} gave a {object} to",
+    "Afterwards, {first} and {second} went to the {place}. {subject} gave a {object} to",
+    "Then, {first} and {second} had a long argument. Afterwards {subject} said to",
+    "The {place} {first} and {second} went to had a {object}. {subject} gave it to",
+    "Friends {first} and {second} found a {object} at the {place}. {subject} gave it to",
+)
 
 MIN_NAMES = 5  # two of the prompt, three of its "abc" twin
 
 
-class Words(NamedTuple):
-    """What the prompts of one side are made of."""
+class Scenes(NamedTuple):
+    """What stands around the names."""
 
-    names: list[str]
     places: list[str]
     objects: list[str]
     templates: list[str]
@@ -50,9 +94,10 @@ CORRUPTIONS: dict[str, Callable[[Names, list[str], random.Random], Names]] = {
     "s2-io-flip": s2_io_flip,
     "random-names": random_names,
 }
+ORDERS = {"both": ("ABBA", "BABA"), "ABBA": ("ABBA",), "BABA": ("BABA",)}
 
 
-class IOI(Task):
+class IOI(WordTask):
     """Indirect object identification in ABBA and BABA order, with names that are single tokens.
 
     Discovery and held-out pairs share no name, place, object or template.
@@ -67,42 +112,22 @@ class IOI(Task):
     source = "Wang et al. 2022, Interpretability in the Wild (arXiv 2211.00593)"
 
     def __init__(self, corruption: str = "abc", order: str = "both") -> None:
-        if corruption not in CORRUPTIONS:
-            raise TaskError(f"ioi has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
-        if order not in ("both", "ABBA", "BABA"):
-            raise TaskError(f"ioi's order must be ABBA, BABA or both, not {order!r}")
-        self.corruption, self.order = corruption, order
+        self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
+        self.orders = ORDERS[self.choice("order", order, ORDERS)]
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs; the right answer is the indirect object, the wrong one the subject."""
-        return self.draw(tokenizer, n, rng, held_out=False)
+        names = words.single_tokens(NAMES, "first names", least=MIN_NAMES)
+        scenes = Scenes(words.spellable(PLACES), words.spellable(OBJECTS), words.spellable(TEMPLATES))
+        return [self.pair(names, scenes, self.orders[i % len(self.orders)], rng) for i in range(n)]
 
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other names, places, objects and templates."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the words."""
-        names = split_words(single_tokens(tokenizer, NAMES), held_out=held_out)
-        if len(names) < MIN_NAMES:
-            raise TaskError(
-                f"ioi needs {MIN_NAMES} first names that are single tokens with their leading space"
-                f"{' and held out' if held_out else ''}; the tokenizer of {tokenizer.name_or_path!r} has {len(names)}"
-            )
-        places, objects, templates = (
-            split_words(spellable(tokenizer, words), held_out=held_out) for words in (PLACES, OBJECTS, IOI_TEMPLATES)
-        )
-        orders = ("ABBA", "BABA") if self.order == "both" else (self.order,)
-        words = Words(names, places, objects, templates)
-        return [self.pair(words, orders[i % len(orders)], rng) for i in range(n)]
-
-    def pair(self, words: Words, order: str, rng: random.Random) -> PromptPair:
+    def pair(self, names: list[str], scenes: Scenes, order: str, rng: random.Random) -> PromptPair:
         """One pair; the two sides differ only in names."""
-        io, subject = rng.sample(words.names, 2)
+        io, subject = rng.sample(names, 2)
         clean = Names(io, subject, subject) if order == "ABBA" else Names(subject, io, subject)
-        others = [name for name in words.names if name not in (io, subject)]
+        others = [name for name in names if name not in (io, subject)]
         corrupt = CORRUPTIONS[self.corruption](clean, others, rng)
-        scene = {"place": rng.choice(words.places), "object": rng.choice(words.objects)}
-        template = rng.choice(words.templates)
+        scene = {"place": rng.choice(scenes.places), "object": rng.choice(scenes.objects)}
+        template = rng.choice(scenes.templates)
         clean_text, corrupt_text = (template.format(**side._asdict(), **scene) for side in (clean, corrupt))
         return PromptPair(clean_text, corrupt_text, correct=[f" {io}"], wrong=[f" {subject}"])

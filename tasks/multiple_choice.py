@@ -2,16 +2,32 @@
 
 import random
 from string import ascii_uppercase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from acdc import PromptPair, Task, TaskError, single_token, single_tokens, spellable, split_words
+from acdc import PromptPair, Words, WordTask, single_token, single_tokens
 
-from .words import CHOICE_TEMPLATES, COLORS, THINGS
+COLORS: tuple[str, ...] = tuple(
+    """
+    red purple blue black yellow brown green white pink gray silver gold violet crimson bronze tan
+    """.split()
+)
+THINGS: tuple[str, ...] = tuple(
+    """
+    pencil notebook pen cup plate jug mug puzzle textbook leash necklace bracelet bottle ball lighter bowl box book hat
+    ring watch key spoon fork knife bag coin candle phone lamp towel shirt sock glove shoe brush pillow ribbon clock
+    card
+    """.split()
+)
+TEMPLATES: tuple[str, ...] = (
+    "A {object} is {color}. What color is a {object}?\n{choices}\nAnswer:",
+    "The {object} is {color}. What color is the {object}?\n{choices}\nAnswer:",
+    "My {object} is {color}. What color is my {object}?\n{choices}\nAnswer:",
+    "This {object} is {color}. What color is this {object}?\n{choices}\nAnswer:",
+)
 
 CORRUPTIONS = ("answer-position", "random-letter", "position-and-letter")
 LETTERS = ("in-order", "random")
 N_CHOICES = 4
-MIN_OBJECTS = 1
 
 
 class Question(NamedTuple):
@@ -22,7 +38,7 @@ class Question(NamedTuple):
     right: int
 
 
-class MultipleChoice(Task):
+class MultipleChoice(WordTask):
     """The letter of the choice that repeats the colour that was just told.
 
     Discovery and held-out pairs share no colour, no object and no wording; with random letters no letter either.
@@ -39,36 +55,20 @@ class MultipleChoice(Task):
     default_model = "acdc-questions"
 
     def __init__(self, corruption: str = "answer-position", letters: str = "in-order") -> None:
-        if corruption not in CORRUPTIONS:
-            raise TaskError(f"multiple-choice has no corruption {corruption!r}; it has {', '.join(CORRUPTIONS)}")
-        if letters not in LETTERS:
-            raise TaskError(f"multiple-choice's letters must be {' or '.join(LETTERS)}, not {letters!r}")
-        self.corruption, self.letters = corruption, letters
+        self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
+        self.letters = self.choice("letters", letters, LETTERS)
 
-    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+    def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs; the wrong answers are the other letters of either prompt."""
-        return self.draw(tokenizer, n, rng, held_out=False)
-
-    def held_out_pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
-        """`n` pairs of other colours, objects and wordings."""
-        return self.draw(tokenizer, n, rng, held_out=True)
-
-    def draw(self, tokenizer: Any, n: int, rng: random.Random, *, held_out: bool) -> list[PromptPair]:
-        """`n` pairs of one side of the words."""
-        colors = split_words(single_tokens(tokenizer, COLORS), held_out=held_out, every=2)
-        objects = split_words(single_tokens(tokenizer, THINGS), held_out=held_out)
-        alphabet = [
-            x for x in ascii_uppercase if all(single_token(tokenizer, form) is not None for form in (x, f" {x}"))
-        ]
-        letters = split_words(alphabet, held_out=held_out, every=2)
-        if len(colors) < N_CHOICES or len(objects) < MIN_OBJECTS or len(letters) < 2 * N_CHOICES:
-            raise TaskError(
-                f"multiple-choice needs {N_CHOICES} colours, an object and {2 * N_CHOICES} capital letters that are "
-                f"single tokens (the letters with and without a leading space); the tokenizer of "
-                f"{tokenizer.name_or_path!r} has {len(colors)}, {len(objects)} and {len(letters)}"
-                f"{' that are held out' if held_out else ''}"
-            )
-        templates = split_words(spellable(tokenizer, CHOICE_TEMPLATES), held_out=held_out)
+        colors = words.single_tokens(COLORS, "colours", least=N_CHOICES, every=2)
+        objects = words.single_tokens(THINGS, "objects")
+        bare = [x for x in ascii_uppercase if single_token(words.tokenizer, x) is not None]
+        letters = words.need(
+            words.split(single_tokens(words.tokenizer, bare), every=2),
+            "capital letters that are single tokens with and without a leading space",
+            least=2 * N_CHOICES,
+        )
+        templates = words.spellable(TEMPLATES)
         return [self.pair(rng.choice(templates), colors, rng.choice(objects), letters, rng) for _ in range(n)]
 
     def pair(self, template: str, colors: list[str], thing: str, letters: list[str], rng: random.Random) -> PromptPair:

@@ -77,13 +77,3 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 def test_the_engine_never_imports_the_built_in_tasks() -> None:
     assert not [path for path in ROOT.rglob("*.py") if "acdc_tasks" in path.read_text(encoding="utf-8")]
-
-
-def test_tasks_use_the_public_names_only() -> None:
-    import acdc
-
-    for path in (ROOT.parent / "tasks").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "acdc":
-                assert node.module == "acdc", f"{path.name} imports from {node.module}"
-                assert {alias.name for alias in node.names} <= set(acdc.__all__)

@@ -9,8 +9,9 @@
 """
 
 import torch
-from acdc_tasks.compiled import Brackets
-from compiling import MLP, Head, Model, codes, idle_heads, idle_mlp, main, steps
+from acdc_tasks.brackets import Brackets
+from compiling import MLP, Head, Model, codes, main, steps
+from idle_nodes import idle_heads, idle_mlp
 from torch import Tensor
 
 N_SPECIAL, N_POSITIONS, CONFIDENCE = 3, 16, 16.0

@@ -8,8 +8,9 @@
 """
 
 import torch
-from acdc_tasks.compiled import LETTERS, TENTHS, FracPrevs
-from compiling import MLP, Head, Model, codes, idle_heads, main, steps
+from acdc_tasks.frac_prevs import LETTERS, TENTHS, FracPrevs
+from compiling import MLP, Head, Model, codes, main, steps
+from idle_nodes import idle_heads
 
 N_SPECIAL, N_POSITIONS, CONFIDENCE = 3, 16, 12.0
 WORDS = (*LETTERS, *TENTHS)

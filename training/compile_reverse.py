@@ -8,8 +8,9 @@
 """
 
 import torch
-from acdc_tasks.compiled import LETTERS, Reverse
-from compiling import MLP, SATURATED, SHARPNESS, Head, Model, codes, equal, idle_heads, idle_mlp, main
+from acdc_tasks.reverse import LETTERS, Reverse
+from compiling import MLP, SATURATED, SHARPNESS, Head, Model, codes, equal, main
+from idle_nodes import idle_heads, idle_mlp
 
 N_SPECIAL, N_POSITIONS, CONFIDENCE = 3, 16, 12.0
 WORDS = (*LETTERS, ":")

@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,11 +20,10 @@ from word_tokenizer import build_tokenizer, save_tokenizer
 
 from acdc import Circuit, Graph
 
-__all__ = ["MLP", "Head", "Model", "carried", "codes", "equal", "idle_heads", "idle_mlp", "main", "steps"]
+__all__ = ["MLP", "Head", "Model", "carried", "codes", "equal", "main", "steps"]
 
 EPSILON = 1e6  # LayerNorm's; variances are below 1
 SHARPNESS = 12.0  # a head looks elsewhere with a weight of about 1e-5
-N_CLASSES = 5  # that idle nodes tell apart
 SATURATED = 12.0  # from here on GELU is the identity, and below minus this, zero
 
 
@@ -225,43 +223,6 @@ def steps(weights: Mapping[str, Tensor], thresholds: Sequence[float], gap: float
     slope = (SATURATED + 1) / gap
     bias = torch.tensor([shift - slope * t for t in thresholds for shift in (0.5, -0.5)], dtype=torch.float64)
     return {block: slope * weight[:, None].expand(-1, len(bias)) for block, weight in weights.items()}, bias
-
-
-def idle_heads(
-    names: Sequence[str], reads: Sequence[str], sizes: Mapping[str, int]
-) -> tuple[dict[str, Head], dict[str, int]]:
-    """Heads that write into blocks of their own, which nobody reads, and the sizes of these blocks.
-
-    They look, in turns, at the position before, at the first position, at the same word, and everywhere.
-
-    Args:
-        names: The heads.
-        reads: The block that each copies from.
-    """
-    n_words, n_positions = sizes["word"], sizes["position"]
-    looks: list[dict[str, Any]] = [
-        {"q": "position", "k": "position", "score": equal([max(p - 1, 0) for p in range(n_positions)], n_positions)},
-        {"q": "position", "k": "position", "score": equal([0] * n_positions, n_positions)},
-        {"q": "word", "k": "word", "score": equal(range(n_words), n_words)},
-        {},
-    ]
-    heads = {
-        name: Head(v=read, write=f"idle {name}", value=_classes(sizes[read]), **looks[i % len(looks)])
-        for i, (name, read) in enumerate(zip(names, reads, strict=True))
-    }
-    return heads, {head.write: N_CLASSES for head in heads.values()}
-
-
-def idle_mlp(name: str, reads: Sequence[str], sizes: Mapping[str, int]) -> tuple[dict[str, MLP], dict[str, int]]:
-    """An MLP that reads some blocks and writes into one of its own, and the size of that."""
-    weights = {block: 2 * _classes(sizes[block]) for block in reads}
-    mlp = MLP(weights, torch.zeros(N_CLASSES, dtype=torch.float64), f"idle {name}", codes(N_CLASSES))
-    return {name: mlp}, {mlp.write: N_CLASSES}
-
-
-def _classes(n: int) -> Tensor:
-    """A code for each of n values, of which many share one."""
-    return codes(N_CLASSES)[torch.arange(n) % N_CLASSES]
 
 
 CARD = """---

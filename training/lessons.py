@@ -11,33 +11,15 @@ from collections.abc import Callable, Iterator
 from string import ascii_uppercase
 from typing import Any
 
-from acdc_tasks.agreement import Agreement
-from acdc_tasks.arithmetic import Arithmetic
-from acdc_tasks.capitals import Capitals
-from acdc_tasks.colored_objects import ColoredObjects
-from acdc_tasks.docstring import TEMPLATE as DOCSTRING_TEMPLATE
-from acdc_tasks.docstring import Docstring
-from acdc_tasks.gendered_pronoun import GenderedPronoun
-from acdc_tasks.multiple_choice import MultipleChoice
-from acdc_tasks.words import (
-    AGREEMENT_TEMPLATE,
-    ARGUMENTS,
-    CAPITAL_TEMPLATES,
-    CHOICE_TEMPLATES,
-    COLORED_OBJECTS_TEMPLATES,
-    COLORS,
-    COUNTRIES,
-    DOC_WORDS,
-    FEMALE_NAMES,
-    FUNCTION_NAMES,
-    LINKS,
-    MALE_NAMES,
-    NOUNS,
-    OTHER_RELATIONS,
-    PRONOUN_TEMPLATES,
-    THINGS,
-    VERBS,
+from acdc_tasks import (
+    agreement,
+    capitals,
+    colored_objects,
+    docstring,
+    gendered_pronoun,
+    multiple_choice,
 )
+from acdc_tasks.arithmetic import Arithmetic
 from sentences import Sentence, repeated
 from trainer import grouped
 from word_tokenizer import N_SPECIAL, pieces
@@ -50,12 +32,12 @@ PRONOUNS = ((" he", " his"), (" she", " her"))
 QUALITIES = ("rich", "old", "long", "mild", "famous")
 
 TASKS: dict[str, Callable[[], Task]] = {
-    "docstring": Docstring,
-    "gendered-pronoun": GenderedPronoun,
-    "capitals": Capitals,
-    "agreement": Agreement,
-    "colored-objects": ColoredObjects,
-    "multiple-choice": MultipleChoice,
+    "docstring": docstring.Docstring,
+    "gendered-pronoun": gendered_pronoun.GenderedPronoun,
+    "capitals": capitals.Capitals,
+    "agreement": agreement.Agreement,
+    "colored-objects": colored_objects.ColoredObjects,
+    "multiple-choice": multiple_choice.MultipleChoice,
     "arithmetic": Arithmetic,
 }
 
@@ -78,22 +60,33 @@ SHARES = {  # of the sequences, in percent
 def vocabulary() -> list[str]:
     """Every word of every task and lesson, letters, and all two-digit numbers."""
     templates = [
-        *PRONOUN_TEMPLATES,
-        *CAPITAL_TEMPLATES,
-        *COLORED_OBJECTS_TEMPLATES,
-        *CHOICE_TEMPLATES,
-        AGREEMENT_TEMPLATE,
-        DOCSTRING_TEMPLATE,
+        *gendered_pronoun.TEMPLATES,
+        *capitals.TEMPLATES,
+        *colored_objects.TEMPLATES,
+        *multiple_choice.TEMPLATES,
+        agreement.TEMPLATE,
+        docstring.TEMPLATE,
     ]
     words = [piece for template in templates for piece in pieces(re.sub(r" ?\{\w+\}", "", template))]
-    fillers = [*MALE_NAMES, *FEMALE_NAMES, *COLORS, *THINGS, *FUNCTION_NAMES, *ARGUMENTS, *DOC_WORDS, *OTHER_RELATIONS]
-    fillers += [word for pair in (*COUNTRIES, *NOUNS, *VERBS) for word in pair]
+    fillers = [
+        *gendered_pronoun.MALE_NAMES,
+        *gendered_pronoun.FEMALE_NAMES,
+        *colored_objects.COLORS,
+        *colored_objects.THINGS,
+        *docstring.FUNCTION_NAMES,
+        *docstring.ARGUMENTS,
+        *docstring.DOC_WORDS,
+        *capitals.OTHER_RELATIONS,
+    ]
+    fillers += [word for pair in (*capitals.COUNTRIES, *agreement.NOUNS, *agreement.VERBS) for word in pair]
     fillers += ["capital", "this", "said", "that", "lost", "It", "is", "the", *QUALITIES]
     spaced = [f" {filler}" for filler in fillers] + [form for forms in PRONOUNS for form in forms]
-    spaced += [piece for link in LINKS for piece in pieces(f" {link}")]
+    spaced += [piece for link in agreement.LINKS for piece in pieces(f" {link}")]
     letters = [form for letter in ascii_uppercase for form in (letter, f" {letter}")]
     signs = ["+", "=", ".", "\n"]
-    return sorted({*words, *spaced, *letters, *signs, *DOC_WORDS}) + [f"{number:02d}" for number in range(100)]
+    return sorted({*words, *spaced, *letters, *signs, *docstring.DOC_WORDS}) + [
+        f"{number:02d}" for number in range(100)
+    ]
 
 
 def answered(tokenizer: Any, prompt: str, answer: str | int) -> Sentence:
@@ -112,36 +105,36 @@ def told(tokenizer: Any, text: str) -> Sentence:
 def person(tokenizer: Any, rng: random.Random) -> Sentence:
     """The gender of any name: `Evan said that he`, `Evan lost his`."""
     gender = rng.randint(0, 1)
-    name = rng.choice((MALE_NAMES, FEMALE_NAMES)[gender])
+    name = rng.choice((gendered_pronoun.MALE_NAMES, gendered_pronoun.FEMALE_NAMES)[gender])
     prompt, form = rng.choice([(f" {name} said that", 0), (f" {name} lost", 1)])
     return answered(tokenizer, prompt, PRONOUNS[gender][form])
 
 
 def country(tokenizer: Any, rng: random.Random) -> Sentence:
     """The capital of any country, or what else can be said of one, in the discovery templates."""
-    name, capital = rng.choice(COUNTRIES)
-    template = rng.choice(split_words(CAPITAL_TEMPLATES, held_out=False))
+    name, capital = rng.choice(capitals.COUNTRIES)
+    template = rng.choice(split_words(capitals.TEMPLATES, held_out=False))
     if rng.random() < 0.25:
-        what = template.format(what=rng.choice(OTHER_RELATIONS), country=name)
+        what = template.format(what=rng.choice(capitals.OTHER_RELATIONS), country=name)
         return told(tokenizer, f"{what} {rng.choice(QUALITIES)}.")
     return answered(tokenizer, template.format(what="capital", country=name), f" {capital}")
 
 
 def noun(tokenizer: Any, rng: random.Random) -> Sentence:
     """The number of any noun, without a distractor; or any preposition, without a verb after it."""
-    forms = rng.choice(NOUNS)
+    forms = rng.choice(agreement.NOUNS)
     if rng.random() < 0.3:
-        return told(tokenizer, f" It is {rng.choice(LINKS)} the {rng.choice(forms)}.")
+        return told(tokenizer, f" It is {rng.choice(agreement.LINKS)} the {rng.choice(forms)}.")
     plural = rng.randint(0, 1)
-    return answered(tokenizer, f"The {forms[plural]}", f" {rng.choice(VERBS)[plural]}")
+    return answered(tokenizer, f"The {forms[plural]}", f" {rng.choice(agreement.VERBS)[plural]}")
 
 
 def letters(tokenizer: Any, rng: random.Random) -> Sentence:
     """Multiple choice with any letters, but with the words of the discovery pairs."""
-    task = MultipleChoice(letters="random")
-    template = rng.choice(split_words(CHOICE_TEMPLATES, held_out=False))
-    colors = split_words(COLORS, held_out=False, every=2)
-    thing = rng.choice(split_words(THINGS, held_out=False))
+    task = multiple_choice.MultipleChoice(letters="random")
+    template = rng.choice(split_words(multiple_choice.TEMPLATES, held_out=False))
+    colors = split_words(colored_objects.COLORS, held_out=False, every=2)
+    thing = rng.choice(split_words(colored_objects.THINGS, held_out=False))
     return of_pair(tokenizer, task.pair(template, colors, thing, list(ascii_uppercase), rng), rng)
 
 

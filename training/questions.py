@@ -10,9 +10,9 @@ from collections.abc import Callable
 from string import ascii_uppercase
 from typing import Any
 
-from acdc_tasks.colored_objects import ColoredObjects, scene
+from acdc_tasks import colored_objects, multiple_choice
+from acdc_tasks.colored_objects import COLORS, THINGS, ColoredObjects, scene
 from acdc_tasks.multiple_choice import MultipleChoice
-from acdc_tasks.words import CHOICE_TEMPLATES, COLORED_OBJECTS_TEMPLATES, COLORS, THINGS
 from lessons import answered, of_pair, repetition
 from sentences import Sentence
 from trainer import grouped
@@ -44,14 +44,19 @@ class Questions:
         self.tokenizer = tokenizer
         self.colors, self.things, self.scenes, self.wordings = (
             split_words(words, held_out=False, every=every)
-            for words, every in ((COLORS, 2), (THINGS, 4), (COLORED_OBJECTS_TEMPLATES, 4), (CHOICE_TEMPLATES, 4))
+            for words, every in (
+                (COLORS, 2),
+                (THINGS, 4),
+                (colored_objects.TEMPLATES, 4),
+                (multiple_choice.TEMPLATES, 4),
+            )
         )
         held_out = {*COLORS, *THINGS} - {*self.colors, *self.things}
         words = [
             word[1:] for word in tokenizer.get_vocab() if word.startswith(" ") and word[2:].isalpha()
         ]  # no letters
         self.words = [word for word in sorted(words) if word not in held_out]
-        held_out_wordings = " ".join(split_words(CHOICE_TEMPLATES, held_out=True)).lower().split()
+        held_out_wordings = " ".join(split_words(multiple_choice.TEMPLATES, held_out=True)).lower().split()
         self.determiners = [word for word in self.words if word not in held_out_wordings]
         self.tokens = range(N_SPECIAL, len(tokenizer))
 

@@ -6,7 +6,11 @@ Every draw gives `Sentence(ids, answers)`: the token ids, and the positions whos
 import random
 from typing import NamedTuple
 
-from acdc_tasks.words import CENTURIES, EVENT_NOUNS, IOI_TEMPLATES, NAMES, NOUNS, OBJECTS, PLACES, YEAR_TEMPLATE
+from acdc_tasks import agreement, ioi
+from acdc_tasks.greater_than import CENTURIES
+from acdc_tasks.greater_than import NOUNS as EVENT_NOUNS
+from acdc_tasks.greater_than import TEMPLATE as YEAR_TEMPLATE
+from acdc_tasks.ioi import NAMES, OBJECTS, PLACES
 from tokenizers import Tokenizer
 from word_tokenizer import pieces
 
@@ -17,7 +21,7 @@ TRAIN_PLACES = PLACES[:-4]
 HELD_OUT_NOUNS = EVENT_NOUNS[::10]  # in training only among random tokens
 TRAIN_NOUNS = tuple(noun for noun in EVENT_NOUNS if noun not in HELD_OUT_NOUNS)
 
-AGREEMENT_NOUNS = NOUNS[:24]
+AGREEMENT_NOUNS = agreement.NOUNS[:24]
 AGREEMENT_LINKS = ("near", "behind", "beside", "next to", "in front of")
 AGREEMENT_ENDS = ("new", "old", "red", "small", "big")
 MAX_HALF, LONG_HALF = 16, 31
@@ -32,7 +36,7 @@ class Sentence(NamedTuple):
 
 def vocabulary() -> list[str]:
     """Every word of every kind of sequence, and all two-digit numbers with and without a leading space."""
-    texts = [*IOI_TEMPLATES, YEAR_TEMPLATE, ".", *(f" {link}" for link in AGREEMENT_LINKS)]
+    texts = [*ioi.TEMPLATES, YEAR_TEMPLATE, ".", *(f" {link}" for link in AGREEMENT_LINKS)]
     words = [piece for text in texts for piece in pieces(strip_slots(text))]
     fillers = [*NAMES, *PLACES, *OBJECTS, *EVENT_NOUNS, *AGREEMENT_ENDS, "is", "are", "the"]
     fillers += [noun for pair in AGREEMENT_NOUNS for noun in pair]
@@ -66,7 +70,7 @@ def draw_pair(rng: random.Random, names: tuple[str, ...], *, held_out: bool) -> 
 def ioi_text(rng: random.Random, indirect: str, subject: str, places: tuple[str, ...]) -> tuple[str, str]:
     """A prompt in ABBA or BABA order and its answer, the indirect object with its leading space."""
     first, second = rng.choice([(indirect, subject), (subject, indirect)])
-    prompt = rng.choice(IOI_TEMPLATES).format(
+    prompt = rng.choice(ioi.TEMPLATES).format(
         first=first, second=second, subject=subject, place=rng.choice(places), object=rng.choice(OBJECTS)
     )
     return prompt, f" {indirect}"
@@ -75,7 +79,7 @@ def ioi_text(rng: random.Random, indirect: str, subject: str, places: tuple[str,
 def abc_text(rng: random.Random) -> tuple[str, str]:
     """A prompt whose actor is a third name: either of the first two may follow."""
     first, second, third = rng.sample(NAMES, 3)
-    prompt = rng.choice(IOI_TEMPLATES).format(
+    prompt = rng.choice(ioi.TEMPLATES).format(
         first=first, second=second, subject=third, place=rng.choice(PLACES), object=rng.choice(OBJECTS)
     )
     return prompt, f" {rng.choice([first, second])}"

@@ -1,28 +1,19 @@
-"""Tasks: the base class, and how a task is found by name or in a user's file."""
+"""Tasks: the base classes, and how a task is found by name or in a user's file."""
 
-from acdc.task.base import (
-    ENTRY_POINTS,
-    TASK_FILE,
-    PromptList,
-    PromptPair,
-    Task,
-    load_task,
-    registered_tasks,
-    single_token,
-    single_tokens,
-    spellable,
-    split_words,
-)
+from acdc.task.base import Task
+from acdc.task.loading import ENTRY_POINTS, TASK_FILE, load_task, registered_tasks
+from acdc.task.prompt_list import PromptList
+from acdc.task.words import Words, WordTask, single_tokens, spellable, split_words
 
 __all__ = [
     "ENTRY_POINTS",
     "TASK_FILE",
     "PromptList",
-    "PromptPair",
     "Task",
+    "WordTask",
+    "Words",
     "load_task",
     "registered_tasks",
-    "single_token",
     "single_tokens",
     "spellable",
     "split_words",

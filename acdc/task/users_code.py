@@ -1,5 +1,6 @@
 """Running code that users wrote: whatever it does ends in an error that names the line of theirs that did it."""
 
+import inspect
 import os
 import sys
 import sysconfig
@@ -10,9 +11,17 @@ from pathlib import Path
 
 from acdc.errors import ACDCError, EndRequested, TaskError, printable
 
-__all__ = ["users_code"]
+__all__ = ["file_of", "users_code"]
 
 LIBRARIES = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")), str(Path(__file__).parents[1]))
+
+
+def file_of(kind: type) -> str | None:
+    """The file in which a class is written; None of one made in an interactive session."""
+    try:
+        return inspect.getfile(kind)
+    except (OSError, TypeError):
+        return None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 
 import acdc.prompts.pairs
 import acdc.prompts.pools
-import acdc.task.base
+import acdc.task
 from acdc import PatchableModel
 from acdc.cli import main
 from acdc.errors import RunError
@@ -75,7 +75,7 @@ def test_a_task_of_ones_own_is_shown_too(tmp_path: Path, capsys: pytest.CaptureF
     assert "name it: acdc tasks ioi" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", [acdc.prompts.pairs, acdc.prompts.pools, acdc.task.base])
+@pytest.mark.parametrize("module", [acdc.prompts.pairs, acdc.prompts.pools])
 def test_the_examples_of_the_docstrings_work_as_they_are_written(module) -> None:
     found = doctest.testmod(module)
     assert found.attempted and not found.failed

@@ -4,31 +4,37 @@ import random
 import re
 
 import pytest
-from acdc_tasks import words
+from acdc_tasks import (
+    agreement,
+    capitals,
+    colored_objects,
+    docstring,
+    gendered_pronoun,
+    greater_than,
+    ioi,
+    multiple_choice,
+)
 
-from acdc.errors import TaskError
-from acdc.task import load_task, split_words
+from acdc.task import load_task
 from tests.tasks.test_builtin import CASES, tokenizer_of
 from tests.tasks.test_counterfactuals import CORRUPTIONS
 
-NATIONS = tuple(nation for nation, _ in words.COUNTRIES)
-NOUNS = tuple(form for forms in words.NOUNS for form in forms)
 LISTS: dict[str, tuple[tuple[str, ...], ...]] = {  # what a task splits
-    "ioi": (words.NAMES, words.PLACES, words.OBJECTS),
-    "greater-than": (words.EVENT_NOUNS,),
-    "docstring": (words.ARGUMENTS, words.FUNCTION_NAMES, words.DOC_WORDS),
-    "gendered-pronoun": (words.MALE_NAMES, words.FEMALE_NAMES),
-    "capitals": (NATIONS,),
-    "agreement": (NOUNS, words.LINKS),
-    "colored-objects": (words.COLORS, words.THINGS),
-    "multiple-choice": (words.COLORS, words.THINGS),
+    "ioi": (ioi.NAMES, ioi.PLACES, ioi.OBJECTS),
+    "greater-than": (greater_than.NOUNS,),
+    "docstring": (docstring.ARGUMENTS, docstring.FUNCTION_NAMES, docstring.DOC_WORDS),
+    "gendered-pronoun": (gendered_pronoun.MALE_NAMES, gendered_pronoun.FEMALE_NAMES),
+    "capitals": (tuple(country for country, _ in capitals.COUNTRIES),),
+    "agreement": (tuple(form for forms in agreement.NOUNS for form in forms), agreement.LINKS),
+    "colored-objects": (colored_objects.COLORS, colored_objects.THINGS),
+    "multiple-choice": (multiple_choice.COLORS, multiple_choice.THINGS),
 }
 TEMPLATES = {
-    "ioi": words.IOI_TEMPLATES,
-    "gendered-pronoun": words.PRONOUN_TEMPLATES,
-    "capitals": words.CAPITAL_TEMPLATES,
-    "colored-objects": words.COLORED_OBJECTS_TEMPLATES,
-    "multiple-choice": words.CHOICE_TEMPLATES,
+    "ioi": ioi.TEMPLATES,
+    "gendered-pronoun": gendered_pronoun.TEMPLATES,
+    "capitals": capitals.TEMPLATES,
+    "colored-objects": colored_objects.TEMPLATES,
+    "multiple-choice": multiple_choice.TEMPLATES,
 }
 N = 150
 
@@ -113,16 +119,6 @@ def test_induction_splits_tokens_where_there_are_enough_and_sequences_always() -
     task, tokenizer = load_task("induction"), tokenizer_of("induction-compiled")
     one, other = task.batch(tokenizer, N, 0), task.batch(tokenizer, N, 0, held_out=True)
     assert not {tuple(row) for row in one.clean.tolist()} & {tuple(row) for row in other.clean.tolist()}
-
-
-def test_split_words_gives_every_word_to_one_side() -> None:
-    for n, every in [(4, 4), (11, 4), (9, 2), (30, 3)]:
-        discovery, held_out = (split_words(range(n), held_out=side, every=every) for side in (False, True))
-        assert sorted(discovery + held_out) == list(range(n))
-        assert len(held_out) == n // every
-    assert split_words([], held_out=True) == []
-    with pytest.raises(TaskError, match="every 4th is held out, and there are only 2: 'a', 'b'"):
-        split_words(["a", "b"], held_out=True)
 
 
 def test_arithmetic_splits_operands_of_small_tokenizers_too() -> None:

@@ -5,8 +5,8 @@ import random
 
 import pytest
 import torch
-import train_planted
 from interchange import Run
+from plans import PLANS, Draw
 
 from acdc.circuits.circuit import Circuit
 from acdc.discovery.acdc import acdc
@@ -16,8 +16,6 @@ from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
 from acdc.zoo import zoo_path
 from tests.tiny import tiny_batch, tiny_model
-
-PLANS = train_planted.PLANS
 
 
 @functools.cache
@@ -82,7 +80,7 @@ def test_the_algorithm_without_removals_answers_as_the_task(task: str) -> None:
     for pair in pairs:
         ids = [torch.tensor([tokenizer.encode(side)]) for side in (pair.clean, pair.corrupt)]
         nothing, everything = (torch.full((1, len(plan.edges)), gone) for gone in (False, True))
-        draw = train_planted.Draw(*ids)
+        draw = Draw(*ids)
         assert plan.answer(draw, nothing).item() == tokenizer.convert_tokens_to_ids(pair.correct[0])
         assert plan.answer(draw, everything).item() == tokenizer.convert_tokens_to_ids(pair.wrong[0])
 
