@@ -155,7 +155,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["discover", "ioi", "--device", "gpu"], "device 'gpu' can't be used here"),
         (["discover", "ioi", "--option", "sweep=2"], "unknown option of method 'acdc' 'sweep': did you mean 'sweeps'?"),
         (["discover", "ioi", "--option", "sweeps"], "takes KEY=VALUE"),
-        (["discover", "ioi", "--task-option", "corruption=abd"], "ioi has no corruption 'abd'; it has abc"),
+        (
+            ["discover", "ioi", "--task-option", "corruption=abd"],
+            "unknown ioi corruption 'abd': did you mean 'abc'? (known: abc",
+        ),
         (["discover", "ioi", "--task-option", "corrupt=abc"], "did you mean 'corruption'?"),
         (
             ["discover", "ioi", "--tau", "much"],

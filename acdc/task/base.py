@@ -78,7 +78,7 @@ class Task(ABC):
         """
         choices = list(choices)
         if value not in choices:
-            raise unknown_name(f"{option} of task {self.name!r}:", str(value), choices)
+            raise unknown_name(f"{self.name} {option}", str(value), choices)
         return str(value)
 
     def require_single_tokens(self, tokenizer: Any, words: Sequence[str]) -> None:
