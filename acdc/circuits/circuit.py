@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,9 @@ from torch import Tensor
 
 from acdc.circuits.file import MAX_JSON_BYTES, Parts, decode, encode, shape_of
 from acdc.circuits.graph import Graph
-from acdc.circuits.html import html_table
-from acdc.circuits.ranking import top_edges
 from acdc.circuits.score_kinds import ScoreKind, check_score_kind
+from acdc.circuits.views import html_table, to_frame, to_networkx
+from acdc.circuits.weighted import weighted_graph
 from acdc.errors import CircuitError, FileError, printable
 from acdc.files import read_json, write_atomically
 
@@ -26,36 +27,40 @@ if TYPE_CHECKING:
 
 __all__ = ["Circuit", "model_words"]
 
-MAX_LISTED_EDGES = 10_000  # in a run's table
-
 
 class _Copied:
     """A dataclass field that is copied when set and when read, so that nobody can change what the circuit holds."""
 
-    def __init__(self, copy: Callable[[Any], Any], default: Any = MISSING) -> None:
-        self.copy, self.default = copy, default
+    def __init__(self, given: Callable[[Any], Any], read: Callable[[Any], Any], default: Any = MISSING) -> None:
+        self.given, self.read, self.default = given, read, default
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     def __get__(self, instance: Any, owner: type) -> Any:
         if instance is not None:
-            return self.copy(instance.__dict__[self.name])
+            return self.read(instance.__dict__[self.name])
         if self.default is MISSING:  # how `dataclass` learns that the field is required
             raise AttributeError(self.name)
         return self.default
 
     def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self.name] = self.copy(value)
+        instance.__dict__[self.name] = self.given(value)
 
 
-def _copy_mask(mask: Any) -> Tensor:
+def _lazy_copy(tensor: Tensor | None) -> Tensor | None:
+    """A copy whose bytes are copied when someone writes to it, or never: at the shape of an 8B model they are 26 MB."""
+    clone = getattr(torch, "_lazy_clone", torch.clone)  # torch's copy-on-write, which it may yet rename
+    return None if tensor is None else clone(tensor)
+
+
+def _given_mask(mask: Any) -> Tensor:
     if not isinstance(mask, Tensor):
         raise CircuitError(f"a circuit's mask must be a boolean tensor [src, dst], not {type(mask).__name__}")
     return mask.detach().cpu().clone()
 
 
-def _copy_scores(scores: Any) -> Tensor | None:
+def _given_scores(scores: Any) -> Tensor | None:
     if scores is None:
         return None
     if not isinstance(scores, Tensor) or not scores.is_floating_point():
@@ -64,13 +69,12 @@ def _copy_scores(scores: Any) -> Tensor | None:
     return scores.detach().cpu().to(torch.float64, copy=True)
 
 
-def _copy_provenance(provenance: Any) -> dict[str, Any]:
+def _given_provenance(provenance: Any) -> dict[str, Any]:
     try:
-        copy = json.loads(json.dumps({} if provenance is None else dict(provenance), allow_nan=False))
+        return json.loads(json.dumps({} if provenance is None else dict(provenance), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         reason = printable(str(error), 100)
         raise CircuitError(f"a circuit's provenance must be a mapping that JSON can hold: {reason}") from None
-    return copy
 
 
 def model_words(name: str) -> str:
@@ -90,8 +94,9 @@ def model_words(name: str) -> str:
 class Circuit:
     """The kept edges of a graph, how much each matters, and where that is known from.
 
-    A circuit can't be changed: its tensors are copied when given and when read. Two circuits are equal when graph,
-    mask and scores are; what the scores are called and where all comes from isn't compared.
+    A circuit can't be changed: its tensors are copied when given, and when read too, though lazily: their bytes only if
+    someone writes to them. Two circuits are equal when graph, mask and scores are; what the scores are called and where
+    all comes from isn't compared.
 
     Args:
         graph: The graph of the model's shape.
@@ -114,16 +119,15 @@ class Circuit:
     """
 
     graph: Graph
-    mask: Bool[Tensor, "src dst"] = _Copied(_copy_mask)  # type: ignore[assignment]
-    scores: Float[Tensor, "src dst"] | None = _Copied(_copy_scores, default=None)  # type: ignore[assignment]
-    provenance: Mapping[str, Any] = _Copied(_copy_provenance, default=None)  # type: ignore[assignment]
+    mask: Bool[Tensor, "src dst"] = _Copied(_given_mask, _lazy_copy)  # type: ignore[assignment]
+    scores: Float[Tensor, "src dst"] | None = _Copied(_given_scores, _lazy_copy, None)  # type: ignore[assignment]
+    provenance: Mapping[str, Any] = _Copied(_given_provenance, deepcopy, None)  # type: ignore[assignment]
     score_kind: ScoreKind | None = None
 
     def __post_init__(self) -> None:
-        own = self.__dict__  # the copies that this circuit holds: reading a field would copy it again
-        self.graph.check_mask(own["mask"])
+        self.graph.check_mask(self.mask)
         check_score_kind(self.score_kind)
-        scores, shape = own["scores"], (self.graph.n_src, self.graph.n_dst)
+        scores, shape = self.__dict__["scores"], (self.graph.n_src, self.graph.n_dst)  # its own, not a copy
         if scores is None:
             return
         if tuple(scores.shape) != shape:
@@ -226,26 +230,12 @@ class Circuit:
         return Circuit(self.graph, operation(self.mask, other.mask), scores, provenance, kind)
 
     def to_networkx(self) -> "nx.MultiDiGraph":
-        """The kept edges as a networkx graph between nodes: see `Graph.to_networkx`."""
-        return self.graph.to_networkx(self.mask, self.scores)
+        """The kept edges as a networkx graph between nodes: see `acdc.circuits.views.to_networkx`."""
+        return to_networkx(weighted_graph(self))
 
     def to_frame(self, most: int | None = None) -> "pd.DataFrame":
-        """One row for each edge of the graph, kept or not: see `Graph.to_frame`; `attrs` holds the scores' kind.
-
-        Args:
-            most: List at most so many: every kept edge in any case, and the removed ones of the largest scores.
-        """
-        listed = None if most is None or self.graph.n_edges <= most else self._listed(most)
-        frame = self.graph.to_frame(self.mask, self.scores, listed)
-        frame.attrs["score_kind"] = self.score_kind
-        return frame
-
-    def _listed(self, most: int) -> Bool[Tensor, "src dst"]:
-        mask, scores = self.mask, self.scores
-        if scores is None:
-            return mask
-        removed = self.graph.edges_mask & ~mask
-        return mask | top_edges(self.graph, scores, most - int(mask.sum()), signed=False, among=removed)
+        """A row for each edge of the graph, kept or not, or for so many: see `acdc.circuits.views.to_frame`."""
+        return to_frame(self, most)
 
     def save(self, path: str | os.PathLike[str], *, full: bool = False) -> Path:
         """Write the circuit as JSON that EAP-IG and MIB read too; an interrupted write leaves the old file whole.

@@ -9,19 +9,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from acdc.errors import CircuitError, shown
 
-if TYPE_CHECKING:
-    import networkx as nx
-    import pandas as pd
-
-__all__ = ["QKV", "Graph"]
+__all__ = ["QKV", "Graph", "input_of", "kind_of"]
 
 QKV = ("q", "k", "v")
 MAX_PAIRS = 10**8  # of a source and a destination: a mask of 100 MB; Llama-3 70B's graph has 80 million
@@ -237,62 +232,6 @@ class Graph:
             if useful[self.src_of_dst[dst]]:
                 useful |= mask[:, dst]
         return useful
-
-    def to_networkx(
-        self, mask: Bool[Tensor, "src dst"], scores: Float[Tensor, "src dst"] | None = None
-    ) -> "nx.MultiDiGraph":
-        """The kept edges as a `MultiDiGraph` between nodes; an edge's key is `q`, `k`, `v` or empty.
-
-        Nodes carry `layer` and `kind` (input, head, mlp, logits); edges `name`, and `score` where it was measured.
-        """
-        import networkx as nx
-
-        graph = nx.MultiDiGraph(
-            n_layers=self.n_layers, n_heads=self.n_heads, d_model=self.d_model, parallel=self.parallel
-        )
-        for node in self.node_names(mask):
-            graph.add_node(node, layer=self.layer_of(node), kind=kind_of(node))
-        for i, j in mask.nonzero().tolist():
-            attributes: dict[str, Any] = {"name": self.edge_name(i, j)}
-            if scores is not None and not torch.isnan(scores[i, j]):
-                attributes["score"] = float(scores[i, j])
-            dst = self.destinations[j]
-            graph.add_edge(self.sources[i], self.node_of(dst), key=input_of(dst), **attributes)
-        return graph
-
-    def from_networkx(self, graph: "nx.MultiDiGraph") -> Bool[Tensor, "src dst"]:
-        """The mask of a graph made by `to_networkx`."""
-        return self.mask_of(f"{u}->{v}<{key}>" if key else f"{u}->{v}" for u, v, key in graph.edges(keys=True))
-
-    def to_frame(
-        self,
-        mask: Bool[Tensor, "src dst"],
-        scores: Float[Tensor, "src dst"] | None = None,
-        listed: Bool[Tensor, "src dst"] | None = None,
-    ) -> "pd.DataFrame":
-        """One row for each edge of the graph, or for the listed ones: `edge`, `src`, `dst` (node), `input` (q, k, v or
-        empty), the two layers, `score` (NaN where not measured) and `kept`."""
-        import pandas as pd
-
-        rows, columns = (self.edges_mask if listed is None else listed).nonzero(as_tuple=True)
-        srcs = [self.sources[i] for i in rows.tolist()]
-        dsts = [self.destinations[j] for j in columns.tolist()]
-        return pd.DataFrame(
-            {
-                "edge": [f"{src}->{dst}" for src, dst in zip(srcs, dsts, strict=True)],
-                "src": srcs,
-                "dst": [self.node_of(dst) for dst in dsts],
-                "input": [input_of(dst) for dst in dsts],
-                "src_layer": [self.layer_of(src) for src in srcs],
-                "dst_layer": [self.layer_of(dst) for dst in dsts],
-                "score": float("nan") if scores is None else scores[rows, columns].double().cpu().numpy(),
-                "kept": mask.cpu()[rows, columns].numpy(),
-            }
-        )
-
-    def from_frame(self, frame: "pd.DataFrame") -> Bool[Tensor, "src dst"]:
-        """The mask of a frame made by `to_frame`."""
-        return self.mask_of(frame.loc[frame["kept"].astype(bool), "edge"])
 
 
 def kind_of(node: str) -> str:

@@ -1,15 +1,13 @@
-"""Pictures of circuits: Graphviz (SVG, PNG, PDF, DOT), and SVG without it."""
+"""Pictures of circuits and other weighted graphs: Graphviz (SVG, PNG, PDF, DOT), and SVG without it."""
 
 from acdc.drawing.comparison import draw_comparison
 from acdc.drawing.dot import to_dot
 from acdc.drawing.notebook import facts_html, html_circuit
 from acdc.drawing.render import FORMATS, INSTALL_GRAPHVIZ, Picture, draw, picture
-from acdc.drawing.scene import Groups
 
 __all__ = [
     "FORMATS",
     "INSTALL_GRAPHVIZ",
-    "Groups",
     "Picture",
     "draw",
     "draw_comparison",

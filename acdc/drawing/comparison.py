@@ -2,18 +2,21 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import torch
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.overlap import edge_groups
-from acdc.circuits.score_kinds import words_of
+from acdc.circuits.score_kinds import ScoreKind, words_of
+from acdc.circuits.weighted import WeightedGraph, weighted_graph
 from acdc.drawing.render import draw
-from acdc.drawing.scene import MAX_DRAWN_EDGES, Groups
+from acdc.drawing.scene import MAX_DRAWN_EDGES
 
-__all__ = ["draw_comparison", "union_of"]
+__all__ = ["comparison_graph", "draw_comparison", "group_colors"]
 
 SHARED, SEVERAL, REST = "#333333", "#E69F00", "#9E9E9E"
 ALONE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito's, for the first five circuits
@@ -38,25 +41,44 @@ def draw_comparison(
         title: Default: the circuits' names.
         max_edges: Draw only so many edges, those of the largest share; None draws all.
     """
-    union, groups = union_of(circuits)
-    return draw(union, path, title=" | ".join(circuits) if title is None else title, max_edges=max_edges, groups=groups)
+    graph = comparison_graph(circuits, most=max_edges)
+    title = graph.title if title is None else title
+    return draw(graph, path, title=title, max_edges=None, colors=group_colors(circuits))
 
 
-def union_of(circuits: Mapping[str, Circuit]) -> tuple[Circuit, Groups]:
-    """The circuit that keeps what any of them does, with scores as shares, and the group of each edge."""
-    circuits, alone = dict(circuits), dict(zip(circuits, ALONE, strict=False))
+def group_colors(names: Iterable[str]) -> dict[str, str]:
+    """The colour of each group of edges, in the legend's order."""
+    alone = {f"only {name}": color for name, color in zip(names, chain(ALONE, repeat(REST)), strict=False)}
+    return {"in all": SHARED, "in several": SEVERAL} | alone
+
+
+def comparison_graph(circuits: Mapping[str, Circuit], *, most: int | None = None) -> WeightedGraph:
+    """Every edge that any of the circuits keeps, or `most` of them, with its group, and its share as its weight."""
+    union, kind = _union(circuits), _kind(circuits)
+    masks = edge_groups({name: circuit.mask for name, circuit in circuits.items()})
+    graph = weighted_graph(union, most=most)
+    edges = []
+    for edge in graph.edges:
+        at = union.graph.parse_edge(edge.name)
+        edges.append(replace(edge, group=next(group for group, mask in masks.items() if mask[at])))
+    width = f"{words_of(kind).label} as a share of its circuit's largest"
+    return replace(graph, edges=tuple(edges), title=" | ".join(circuits), words=words_of(kind), width=width)
+
+
+def _kind(circuits: Mapping[str, Circuit]) -> ScoreKind | None:
+    """The kind of all the scores; None where it differs."""
+    kinds = {circuit.score_kind for circuit in circuits.values() if circuit.scores is not None}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _union(circuits: Mapping[str, Circuit]) -> Circuit:
+    """The circuit that keeps what any of them does, with the greatest share of an edge as its score."""
     masks = torch.stack([circuit.mask for circuit in circuits.values()])
     shares = torch.stack([_shares(circuit) for circuit in circuits.values()])
     greatest = shares.abs().nan_to_num(-1.0).argmax(0, keepdim=True)
     scores = shares.gather(0, greatest).squeeze(0)
     graph = next(iter(circuits.values())).graph
-    kinds = {circuit.score_kind for circuit in circuits.values() if circuit.scores is not None}
-    kind = kinds.pop() if len(kinds) == 1 else None
-    union = Circuit(graph, masks.any(0), None if bool(scores.isnan().all()) else scores, score_kind=kind)
-    colors = {"in all": SHARED, "in several": SEVERAL} | {f"only {name}": alone.get(name, REST) for name in circuits}
-    groups = edge_groups({name: circuit.mask for name, circuit in circuits.items()})
-    of = {edge: group for group, mask in groups.items() for edge in graph.edge_names(mask)}
-    return union, Groups(of, colors, f"width: {words_of(kind).label} as a share of its circuit's largest")
+    return Circuit(graph, masks.any(0), None if bool(scores.isnan().all()) else scores)
 
 
 def _shares(circuit: Circuit) -> torch.Tensor:

@@ -1,12 +1,17 @@
-"""A circuit as a Graphviz graph: a rank for each level of the model, from input (top) to logits (bottom)."""
+"""A graph in Graphviz's DOT: a rank for each level of the model, from input (top) to logits (bottom)."""
 
+from collections.abc import Mapping
 from html import escape
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import graphviz
 
-from acdc.circuits.circuit import Circuit
-from acdc.circuits.graph import kind_of
-from acdc.drawing.scene import MAX_DRAWN_EDGES, Arrow, Groups, Scene, scene_of, style_of
+from acdc.circuits.weighted import WeightedGraph, WeightedNode
+from acdc.drawing.scene import MAX_DRAWN_EDGES, Arrow, Scene, scene_of, style_of
+
+if TYPE_CHECKING:
+    from acdc.circuits.circuit import Circuit
 
 __all__ = ["dot_of", "to_dot"]
 
@@ -15,24 +20,18 @@ SHAPES = {"input": "oval", "mlp": "hexagon", "logits": "doubleoctagon"}
 
 
 def to_dot(
-    circuit: Circuit,
+    graph: "WeightedGraph | Circuit",
     *,
     title: str | None = None,
     max_edges: int | None = MAX_DRAWN_EDGES,
-    groups: Groups | None = None,
+    colors: Mapping[str, str] = MappingProxyType({}),
 ) -> graphviz.Digraph:
-    """The circuit as DOT: an edge of the graph for each kept edge of the circuit, the same text for the same circuit.
+    """The graph as DOT: one edge for each of its edges, the same text for the same graph; arguments as for `draw`.
 
     A head is a box with a cell for each of its inputs (q, k, v) that an edge enters; an MLP is a hexagon. An edge's
-    colour says which input it enters, its width the size of its score, dashes a negative score.
-
-    Args:
-        circuit: What to draw.
-        title: Default: the circuit's origin.
-        max_edges: Draw only so many edges, those of the largest scores; None draws all.
-        groups: Sorts of edges that colours tell apart, in place of inputs.
+    colour says which input it enters, its width the size of its weight, dashes a negative weight.
     """
-    return dot_of(scene_of(circuit, title=title, max_edges=max_edges, groups=groups))
+    return dot_of(scene_of(graph, title=title, max_edges=max_edges, colors=colors))
 
 
 def dot_of(scene: Scene) -> graphviz.Digraph:
@@ -54,21 +53,25 @@ def dot_of(scene: Scene) -> graphviz.Digraph:
     return dot
 
 
-def _add_rank(dot: graphviz.Digraph, n: int, label: str, nodes: tuple[str, ...], scene: Scene) -> None:
+def _add_rank(dot: graphviz.Digraph, n: int, label: str, nodes: tuple[WeightedNode, ...], scene: Scene) -> None:
     with dot.subgraph() as rank:
         rank.attr(rank="same")
         rank.node(f"rank{n}", label, shape="plaintext", style="", fontcolor="#90A4AE", fontsize="11")
         for node in nodes:
             fill, line = style_of(node)
-            if kind_of(node) == "head":
-                rank.node(node, _head_label(node, scene), shape="plain", style="")
+            if node.kind in SHAPES:
+                rank.node(node.id, _plain_label(node), shape=SHAPES[node.kind], fillcolor=fill, color=line)
             else:
-                rank.node(node, shape=SHAPES[kind_of(node)], fillcolor=fill, color=line)
+                rank.node(node.id, _box_label(node, scene), shape="plain", style="")
 
 
-def _head_label(node: str, scene: Scene) -> str:
-    """A box with the head's name under a cell for each input that is used; edges end at the cells."""
-    (fill, line), inputs = style_of(node), scene.inputs[node]
+def _plain_label(node: WeightedNode) -> str | None:
+    return None if node.text == node.id else graphviz.escape(node.text)
+
+
+def _box_label(node: WeightedNode, scene: Scene) -> str:
+    """A box with the node's label under a cell for each input that is used; edges end at the cells."""
+    (fill, line), inputs = style_of(node), scene.inputs[node.id]
     cells = "".join(
         f'<TD PORT="{kind}" BGCOLOR="{scene.cell_color(kind)}"><FONT COLOR="white" POINT-SIZE="9">{kind}</FONT></TD>'
         for kind in inputs
@@ -77,7 +80,7 @@ def _head_label(node: str, scene: Scene) -> str:
     span = max(1, len(inputs))
     return (
         f'<<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2" COLOR="{line}" '
-        f'BGCOLOR="{fill}">{top}<TR><TD COLSPAN="{span}" CELLPADDING="4">{node}</TD></TR></TABLE>>'
+        f'BGCOLOR="{fill}">{top}<TR><TD COLSPAN="{span}" CELLPADDING="4">{_escape(node.text)}</TD></TR></TABLE>>'
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 from acdc.circuits.circuit import Circuit
-from acdc.circuits.html import html_table
+from acdc.circuits.views import html_table
 from acdc.drawing.render import picture
 from acdc.drawing.scene import MAX_DRAWN_EDGES
 

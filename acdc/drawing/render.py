@@ -4,16 +4,21 @@ import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, overload
 
-from acdc.circuits.circuit import Circuit
+from acdc.circuits.weighted import WeightedGraph
 from acdc.drawing.dot import dot_of
-from acdc.drawing.scene import MAX_DRAWN_EDGES, Groups, Scene, scene_of
+from acdc.drawing.scene import MAX_DRAWN_EDGES, Scene, scene_of
 from acdc.drawing.svg import svg_of
 from acdc.errors import CircuitError
 from acdc.files import write_atomically
+
+if TYPE_CHECKING:
+    from acdc.circuits.circuit import Circuit
 
 __all__ = ["FORMATS", "INSTALL_GRAPHVIZ", "Picture", "draw", "picture"]
 
@@ -33,7 +38,7 @@ class _NoGraphviz(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn circuit that a notebook shows: its DOT source and its SVG."""
+    """A drawn graph that a notebook shows: its DOT source and its SVG."""
 
     dot: str
     svg: str
@@ -44,45 +49,45 @@ class Picture:
 
 @overload
 def draw(
-    circuit: Circuit,
+    graph: "WeightedGraph | Circuit",
     path: None = None,
     *,
     title: str | None = None,
     max_edges: int | None = ...,
-    groups: Groups | None = None,
+    colors: Mapping[str, str] = MappingProxyType({}),
 ) -> Picture: ...
 
 
 @overload
 def draw(
-    circuit: Circuit,
+    graph: "WeightedGraph | Circuit",
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
     max_edges: int | None = ...,
-    groups: Groups | None = None,
+    colors: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Path]: ...
 
 
 def draw(
-    circuit: Circuit,
+    graph: "WeightedGraph | Circuit",
     path: str | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
     max_edges: int | None = MAX_DRAWN_EDGES,
-    groups: Groups | None = None,
+    colors: Mapping[str, str] = MappingProxyType({}),
 ) -> Picture | list[Path]:
-    """Draw a circuit: into a file, whose ending chooses among SVG, PNG, PDF and DOT (.dot, .gv), or for a notebook.
+    """Draw a graph: into a file, whose ending chooses among SVG, PNG, PDF and DOT (.dot, .gv), or for a notebook.
 
     SVG, PNG and PDF are made by Graphviz's `dot` program. Where it is missing or fails, the DOT file is written beside
     the asked path, SVG is drawn by `acdc.drawing.svg` instead, and a logged warning says how to install Graphviz.
 
     Args:
-        circuit: What to draw.
+        graph: A circuit, or a weighted graph of any nodes.
         path: The file; its folder must exist. None gives a `Picture`, which a notebook shows.
-        title: Default: the circuit's origin.
-        max_edges: Draw only so many edges, those of the largest scores; None draws all.
-        groups: Sorts of edges that colours tell apart, in place of the inputs that edges enter.
+        title: Default: the graph's own, which is a circuit's origin.
+        max_edges: Draw only so many edges, those of the largest weights; None draws all.
+        colors: The colour of each group of edges, in the legend's order; by default colours tell inputs apart.
 
     Returns:
         The files written, or the picture.
@@ -91,12 +96,12 @@ def draw(
         CircuitError: The ending names no known format, or the file can't be written.
     """
     if path is None:
-        return picture(circuit, title=title, max_edges=max_edges, groups=groups)
+        return picture(graph, title=title, max_edges=max_edges, colors=colors)
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise CircuitError(f"can't draw to {path.name!r}: the ending must be one of {', '.join(FORMATS)}")
-    scene = scene_of(circuit, title=title, max_edges=max_edges, groups=groups)
+    scene = scene_of(graph, title=title, max_edges=max_edges, colors=colors)
     source = dot_of(scene).source
     if suffix in (".dot", ".gv"):
         return [write_atomically(path, source.encode())]
@@ -107,14 +112,14 @@ def draw(
 
 
 def picture(
-    circuit: Circuit,
+    graph: "WeightedGraph | Circuit",
     *,
     title: str | None = None,
     max_edges: int | None = MAX_DRAWN_EDGES,
-    groups: Groups | None = None,
+    colors: Mapping[str, str] = MappingProxyType({}),
 ) -> Picture:
-    """A circuit as a value that a notebook shows; arguments as for `draw`."""
-    scene = scene_of(circuit, title=title, max_edges=max_edges, groups=groups)
+    """A graph as a value that a notebook shows; arguments as for `draw`."""
+    scene = scene_of(graph, title=title, max_edges=max_edges, colors=colors)
     source = dot_of(scene).source
     try:
         return Picture(source, _run_dot(source, "svg").decode())

@@ -1,20 +1,24 @@
-"""What a picture of a circuit shows, before any renderer: rows of nodes from input to logits, and styled arrows."""
+"""What a picture of a graph shows, before any renderer: rows of nodes from input to logits, and styled arrows."""
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from acdc.circuits.circuit import Circuit
-from acdc.circuits.graph import input_of, kind_of
-from acdc.circuits.ranking import top_edges
-from acdc.circuits.score_kinds import UNKNOWN, ScoreWords, words_of
+from acdc.circuits.score_kinds import UNKNOWN, ScoreWords
+from acdc.circuits.weighted import WeightedEdge, WeightedGraph, WeightedNode, weighted_graph
 
-__all__ = ["ARROW_COLORS", "MAX_DRAWN_EDGES", "NODE_COLORS", "Arrow", "Groups", "Row", "Scene", "scene_of"]
+if TYPE_CHECKING:
+    from acdc.circuits.circuit import Circuit
+
+__all__ = ["ARROW_COLORS", "MAX_DRAWN_EDGES", "Arrow", "Row", "Scene", "scene_of", "style_of"]
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 ARROW_COLORS = {"q": "#0072B2", "k": "#D55E00", "v": "#009E73", "": "#555555"}
-NODE_COLORS = {  # kind: (fill, line)
+NODE_COLORS = {  # kind: (fill, line); a node of any other kind is drawn as a head
     "input": ("#ECEFF1", "#455A64"),
     "head": ("#FFFFFF", "#37474F"),
     "mlp": ("#FFF3CD", "#8A6D00"),
@@ -31,7 +35,7 @@ class Row:
     """Nodes drawn on one level, with what the level is called."""
 
     label: str
-    nodes: tuple[str, ...]
+    nodes: tuple[WeightedNode, ...]
 
 
 @dataclass(frozen=True)
@@ -66,31 +70,24 @@ class Arrow:
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Sorts of edges that are told apart by colour, in place of the inputs that edges enter.
+class Scene:
+    """A picture's content.
 
     Attributes:
-        of: The group of each kept edge, by the edge's name.
-        colors: The colour of each group, in the legend's order.
+        inputs: Which of q, k and v each node is drawn with.
+        words: What a weight is.
         width: What the legend says of the arrows' widths.
+        colors: The colour of each group of edges, in the legend's order, where colours tell groups and not inputs.
     """
-
-    of: Mapping[str, str]
-    colors: Mapping[str, str]
-    width: str = "width: size of score"
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A picture's content; `inputs` says which of q, k and v each head is drawn with, `words` what a score is."""
 
     title: str
     caption: str
     rows: tuple[Row, ...]
     arrows: tuple[Arrow, ...]
-    inputs: dict[str, tuple[str, ...]]
+    inputs: Mapping[str, tuple[str, ...]]
     words: ScoreWords
-    groups: Groups | None = field(default=None, repr=False)
+    width: str
+    colors: Mapping[str, str]
 
     @property
     def crowd(self) -> float:
@@ -100,9 +97,9 @@ class Scene:
     @property
     def legend(self) -> tuple[tuple[str, str], ...]:
         """Colour and meaning of each sort of arrow that the picture has."""
-        if self.groups is not None:
+        if self.colors:
             counts = Counter(arrow.group for arrow in self.arrows)
-            colors = {_line(group): color for group, color in self.groups.colors.items()}
+            colors = {_line(group): color for group, color in self.colors.items()}
             return tuple((color, f"{group} ({counts[group]:,})") for group, color in colors.items() if counts[group])
         meaning = {"q": "query input", "k": "key input", "v": "value input", "": "MLP or logits input"}
         present = {arrow.input for arrow in self.arrows}
@@ -111,101 +108,79 @@ class Scene:
     @property
     def notes(self) -> tuple[str, ...]:
         """How to read widths and dashes, as far as the picture has them."""
-        width = f"width: size of {self.words.label}" if self.groups is None else self.groups.width
-        notes = [width] if any(arrow.score is not None for arrow in self.arrows) else []
+        notes = [f"width: {self.width}"] if any(arrow.score is not None for arrow in self.arrows) else []
         dashed = f"dashed: {self.words.negative or UNKNOWN.negative}"
         return (*notes, *([dashed] if any(arrow.dashed for arrow in self.arrows) else []))
 
     def cell_color(self, kind: str) -> str:
-        """The colour of a head's `q`, `k` or `v` input."""
-        return ARROW_COLORS[kind] if self.groups is None else CELL_COLOR
+        """The colour of a node's `q`, `k` or `v` input."""
+        return CELL_COLOR if self.colors else ARROW_COLORS[kind]
 
 
-def scene_of(circuit: Circuit, *, title: str | None, max_edges: int | None, groups: Groups | None = None) -> Scene:
-    """Rows and arrows of a circuit; with `max_edges`, those of the largest scores."""
-    kept = _strongest(circuit, max_edges)
-    shown = {end for src, dst, _ in kept for end in (src, circuit.graph.node_of(dst))} or {"input", "logits"}
-    arrows = _arrows(circuit, kept, groups)
-    inputs = {
-        node: tuple(kind for kind in "qkv" if any(a.dst == node and a.input == kind for a in arrows)) for node in shown
-    }
+def scene_of(
+    graph: "WeightedGraph | Circuit",
+    *,
+    title: str | None,
+    max_edges: int | None,
+    colors: Mapping[str, str] = MappingProxyType({}),
+) -> Scene:
+    """Rows and arrows of a graph.
+
+    Args:
+        title: Default: the graph's own.
+        max_edges: Only so many edges, those of the largest weights; None: all.
+        colors: The colour of each group of edges, where colours tell groups and not inputs.
+    """
+    graph = graph.strongest(max_edges) if isinstance(graph, WeightedGraph) else weighted_graph(graph, most=max_edges)
+    entered = {(edge.dst, edge.input) for edge in graph.edges}
+    inputs = {node.id: tuple(kind for kind in "qkv" if (node.id, kind) in entered) for node in graph.nodes}
     return Scene(
-        title=_line(circuit.origin if title is None else title),
-        caption=_caption(circuit, len(kept), len(shown)),
-        rows=_rows(circuit, shown),
-        arrows=arrows,
+        title=_line(graph.title if title is None else title),
+        caption=_line(graph.caption),
+        rows=_rows(graph.nodes),
+        arrows=_arrows(graph.edges, colors),
         inputs=inputs,
-        words=words_of(circuit.score_kind),
-        groups=groups,
+        words=graph.words,
+        width=graph.width or f"size of {graph.words.label}",
+        colors=colors,
     )
 
 
-def _strongest(circuit: Circuit, max_edges: int | None) -> list[tuple[str, str, float | None]]:
-    """(source, destination, score) of the edges to draw, in the graph's order."""
-    graph, mask, scores = circuit.graph, circuit.mask, circuit.scores
-    shown = mask if max_edges is None else top_edges(graph, scores, max_edges, signed=False, among=mask)
-    values = [math.nan] * int(shown.sum()) if scores is None else scores[shown].tolist()
-    return [
-        (graph.sources[i], graph.destinations[j], None if math.isnan(score) else score)
-        for (i, j), score in zip(shown.nonzero().tolist(), values, strict=True)
-    ]
-
-
-def _arrows(circuit: Circuit, kept: list[tuple[str, str, float | None]], groups: Groups | None) -> tuple[Arrow, ...]:
-    sizes = [abs(score) for _, _, score in kept if score is not None and math.isfinite(score)]
+def _arrows(edges: Sequence[WeightedEdge], colors: Mapping[str, str]) -> tuple[Arrow, ...]:
+    sizes = [abs(edge.weight) for edge in edges if edge.weight is not None and math.isfinite(edge.weight)]
     largest = max(sizes, default=0.0)
-    crowd = _crowd(len(kept))
+    crowd = _crowd(len(edges))
     thin, thick = 0.8 - 0.3 * crowd, 5.0 - 2.0 * crowd
-    arrows = []
-    for src, dst, score in kept:
-        strength = _strength(score, largest) if sizes else 0.3
-        group = "" if groups is None else groups.of[f"{src}->{dst}"]
-        arrows.append(
-            Arrow(
-                src=src,
-                dst=circuit.graph.node_of(dst),
-                input=input_of(dst),
-                score=score,
-                strength=strength,
-                width=round(thin + (thick - thin) * strength, 3),
-                color=ARROW_COLORS[input_of(dst)] if groups is None else groups.colors[group],
-                group=_line(group),
-            )
+    strengths = [_strength(edge.weight, largest) if sizes else 0.3 for edge in edges]
+    return tuple(
+        Arrow(
+            src=edge.src,
+            dst=edge.dst,
+            input=edge.input,
+            score=edge.weight,
+            strength=strength,
+            width=round(thin + (thick - thin) * strength, 3),
+            color=colors[edge.group] if colors else ARROW_COLORS[edge.input],
+            group=_line(edge.group),
         )
-    return tuple(arrows)
+        for edge, strength in zip(edges, strengths, strict=True)
+    )
 
 
 def _crowd(n_arrows: int) -> float:
     return min(1.0, max(0.0, (n_arrows - FEW) / (MANY - FEW)))
 
 
-def _strength(score: float | None, largest: float) -> float:
+def _strength(weight: float | None, largest: float) -> float:
     """The square root of the relative size: effects span decades, and the small ones must stay tellable."""
-    if score is None or largest == 0:
+    if weight is None or largest == 0:
         return 0.0
-    return math.sqrt(min(1.0, abs(score) / largest))
+    return math.sqrt(min(1.0, abs(weight) / largest))
 
 
-def _rows(circuit: Circuit, shown: set[str]) -> tuple[Row, ...]:
-    graph = circuit.graph
-    heads = [[f"a{layer}.h{head}" for head in range(graph.n_heads)] for layer in range(graph.n_layers)]
-    rows = [Row("", ("input",))]
-    for layer, names in enumerate(heads):
-        if graph.parallel:  # heads and MLP read the same stream: one level
-            rows.append(Row(f"layer {layer}", (*names, f"m{layer}")))
-        else:
-            rows += [Row(f"layer {layer}", tuple(names)), Row(f"MLP {layer}", (f"m{layer}",))]
-    rows.append(Row("", ("logits",)))
-    shown_rows = (Row(row.label, tuple(node for node in row.nodes if node in shown)) for row in rows)
-    return tuple(row for row in shown_rows if row.nodes)
-
-
-def _caption(circuit: Circuit, n_drawn: int, n_nodes: int) -> str:
-    graph = circuit.graph
-    caption = f"{circuit.n_edges:,} of {graph.n_edges:,} edges, {n_nodes} nodes"
-    if n_drawn < circuit.n_edges:
-        caption = f"the {n_drawn:,} strongest of {circuit.n_edges:,} kept edges, {n_nodes} nodes"
-    return f"{caption} ({graph.shape})"
+def _rows(nodes: Sequence[WeightedNode]) -> tuple[Row, ...]:
+    levels = groupby(nodes, key=lambda node: (node.layer, node.level))
+    return tuple(Row(_line(label), tuple(row)) for (_, label), row in levels)
 
 
 def _line(text: str) -> str:
@@ -214,6 +189,6 @@ def _line(text: str) -> str:
     return line if len(line) <= LONGEST_TITLE else f"{line[: LONGEST_TITLE - 1]}…"
 
 
-def style_of(node: str) -> tuple[str, str]:
+def style_of(node: WeightedNode) -> tuple[str, str]:
     """Fill and line colour of a node."""
-    return NODE_COLORS[kind_of(node)]
+    return NODE_COLORS.get(node.kind, NODE_COLORS["head"])

@@ -1,4 +1,4 @@
-"""A circuit as SVG without Graphviz: layered as Sugiyama, Tagawa and Toda (1981), in plain Python.
+"""A graph as SVG without Graphviz: layered as Sugiyama, Tagawa and Toda (1981), in plain Python.
 
 Every edge that passes a row gets a narrow place in it, so that lines go around nodes. Rows are ordered by barycentre
 sweeps; places then move towards their neighbours as far as the order and the gaps allow.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 
-from acdc.circuits.graph import kind_of
+from acdc.circuits.weighted import WeightedNode
 from acdc.drawing.scene import Arrow, Scene, style_of
 
 __all__ = ["svg_of"]
@@ -24,7 +24,7 @@ FONT = "Helvetica, Arial, sans-serif"
 
 @dataclass
 class _Place:
-    """A node, or a passing edge's place, in a row."""
+    """A node's place in a row, or that of a passing edge; its width is the room that it takes."""
 
     row: int
     width: float
@@ -51,7 +51,7 @@ def svg_of(scene: Scene) -> str:
         *_header(scene),
         *(_text(MARGIN, y + 4, row.label, 11, "#90A4AE") for row, y in zip(scene.rows, ys, strict=True)),
         *_arrows(scene, chains, ys),
-        *(_node(name, place.x, ys[place.row], scene) for name, place in nodes.items()),
+        *(_node(node, nodes[node.id].x, y, scene) for row, y in zip(scene.rows, ys, strict=True) for node in row.nodes),
         "</svg>\n",
     ]
     return "\n".join(parts)
@@ -59,7 +59,7 @@ def svg_of(scene: Scene) -> str:
 
 def _places(scene: Scene) -> tuple[dict[str, _Place], dict[tuple[str, str], list[_Place]]]:
     """A place for each node, and for each joined pair of nodes the places from one to the other."""
-    nodes = {name: _Place(n, NODE_WIDTH + GAP) for n, row in enumerate(scene.rows) for name in row.nodes}
+    nodes = {node.id: _Place(n, _width(node) + GAP) for n, row in enumerate(scene.rows) for node in row.nodes}
     lines: dict[tuple[str, str], int] = defaultdict(int)
     for arrow in scene.arrows:
         lines[arrow.src, arrow.dst] += 1
@@ -73,6 +73,11 @@ def _places(scene: Scene) -> tuple[dict[str, _Place], dict[tuple[str, str], list
             lower.up.append(upper)
         chains[src, dst] = chain
     return nodes, chains
+
+
+def _width(node: WeightedNode) -> float:
+    """As drawn: as wide as its label needs."""
+    return max(NODE_WIDTH, 12 * LETTER * (len(node.text) + 2))
 
 
 def _lane(scene: Scene) -> float:
@@ -156,7 +161,8 @@ def _arrows(scene: Scene, chains: dict[tuple[str, str], list[_Place]], ys: list[
     for pair, arrows in lanes.items():
         for n, arrow in enumerate(arrows):
             side = _lane(scene) * (n - (len(arrows) - 1) / 2)
-            end = side if not arrow.input else _port(arrow.input, scene.inputs[arrow.dst])
+            width = chains[pair][-1].width - GAP
+            end = side if not arrow.input else _port(arrow.input, scene.inputs[arrow.dst], width)
             drawn.append((arrow.strength, _path(arrow, _points(chains[pair], ys, side, end))))
     return [path for _, path in sorted(drawn, key=lambda pair: pair[0])]
 
@@ -169,8 +175,8 @@ def _points(chain: list[_Place], ys: list[float], side: float, end: float) -> li
     return [start, *((place.x + side, ys[place.row]) for place in between), (last.x + end, ys[last.row] - half - 2)]
 
 
-def _port(kind: str, inputs: tuple[str, ...]) -> float:
-    return NODE_WIDTH * ((inputs.index(kind) + 0.5) / len(inputs) - 0.5)
+def _port(kind: str, inputs: tuple[str, ...], width: float) -> float:
+    return width * ((inputs.index(kind) + 0.5) / len(inputs) - 0.5)
 
 
 def _path(arrow: Arrow, points: list[tuple[float, float]]) -> str:
@@ -190,30 +196,29 @@ def _path(arrow: Arrow, points: list[tuple[float, float]]) -> str:
     )
 
 
-def _node(name: str, x: float, y: float, scene: Scene) -> str:
-    (fill, line), inputs = style_of(name), scene.inputs[name]
-    w, h = NODE_WIDTH / 2, NODE_HEIGHT / 2
+def _node(node: WeightedNode, x: float, y: float, scene: Scene) -> str:
+    (fill, line), inputs = style_of(node), scene.inputs[node.id]
+    w, h = _width(node) / 2, NODE_HEIGHT / 2
     style = f'fill="{fill}" stroke="{line}"'
-    kind = kind_of(name)
-    if kind == "input":
-        return f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{w}" ry="{h}" {style}/>' + _label(name, x, y)
-    if kind == "head":
+    if node.kind == "input":
+        return f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{w}" ry="{h}" {style}/>' + _label(node, x, y)
+    if node.kind not in ("mlp", "logits"):
         box = f'<rect x="{x - w:.1f}" y="{y - h:.1f}" width="{2 * w}" height="{2 * h}" {style}/>'
-        return box + _cells(x, y, scene, inputs) + _label(name, x, y + (CELL_HEIGHT / 2 if inputs else 0))
-    slant = 12 if kind == "mlp" else 6
+        return box + _cells(x, y, 2 * w, scene, inputs) + _label(node, x, y + (CELL_HEIGHT / 2 if inputs else 0))
+    slant = 12 if node.kind == "mlp" else 6
     corners = [(-w, 0), (slant - w, -h), (w - slant, -h), (w, 0), (w - slant, h), (slant - w, h)]
-    if kind == "logits":
+    if node.kind == "logits":
         corners = [(-w, slant - h), (slant - w, -h), (w - slant, -h), (w, slant - h)]
         corners += [(-dx, -dy) for dx, dy in corners]
     points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
-    return f'<polygon points="{points}" {style}/>' + _label(name, x, y)
+    return f'<polygon points="{points}" {style}/>' + _label(node, x, y)
 
 
-def _cells(x: float, y: float, scene: Scene, inputs: tuple[str, ...]) -> str:
-    width = NODE_WIDTH / max(1, len(inputs))
+def _cells(x: float, y: float, node_width: float, scene: Scene, inputs: tuple[str, ...]) -> str:
+    width = node_width / max(1, len(inputs))
     parts = []
     for n, kind in enumerate(inputs):
-        left, top = x - NODE_WIDTH / 2 + n * width, y - NODE_HEIGHT / 2
+        left, top = x - node_width / 2 + n * width, y - NODE_HEIGHT / 2
         place = f'x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{CELL_HEIGHT}"'
         parts.append(
             f'<rect {place} fill="{scene.cell_color(kind)}"/>'
@@ -222,8 +227,8 @@ def _cells(x: float, y: float, scene: Scene, inputs: tuple[str, ...]) -> str:
     return "".join(parts)
 
 
-def _label(name: str, x: float, y: float) -> str:
-    return _text(x, y + 4, name, 12, "black", "middle")
+def _label(node: WeightedNode, x: float, y: float) -> str:
+    return _text(x, y + 4, node.text, 12, "black", "middle")
 
 
 def _text(x: float, y: float, text: str, size: int, color: str, anchor: str = "start", weight: str = "normal") -> str:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.circuits.circuit import MAX_LISTED_EDGES, Circuit
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.views import MAX_LISTED_EDGES
 from acdc.defaults import ABLATION, DEVICE, DTYPE, MEMORY, N_PROMPTS, OUT, SEED
 from acdc.discovery import Checkpoint, DiscoveryResult
 from acdc.drawing import draw

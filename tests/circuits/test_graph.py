@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
 from acdc.errors import CircuitError
 
@@ -65,9 +66,10 @@ def test_there_and_back_again(graph: Graph, share: float) -> None:
     mask = random_mask(graph, share)
     scores = torch.randn(mask.shape)
     assert torch.equal(graph.mask_of(graph.edge_names(mask)), mask)
-    assert torch.equal(graph.from_networkx(graph.to_networkx(mask, scores)), mask)
-    frame = graph.to_frame(mask, scores)
-    assert torch.equal(graph.from_frame(frame), mask)
+    circuit = Circuit(graph, mask, scores)
+    network, frame = circuit.to_networkx(), circuit.to_frame()
+    assert torch.equal(graph.mask_of(name for _, _, name in network.edges(data="name")), mask)
+    assert torch.equal(graph.mask_of(frame["edge"][frame["kept"]]), mask)
     assert len(frame) == graph.n_edges
     row = frame.iloc[-1]
     assert row.score == pytest.approx(scores[graph.parse_edge(row.edge)].item())
@@ -79,7 +81,7 @@ def test_pruning_keeps_exactly_the_edges_on_a_path(graph: Graph) -> None:
 
     for seed in range(5):
         mask = random_mask(graph, 0.25, seed)
-        nodes = graph.to_networkx(mask)
+        nodes = Circuit(graph, mask).to_networkx()
         nodes.add_nodes_from(["input", "logits"])
         useful = (nx.descendants(nodes, "input") | {"input"}) & (nx.ancestors(nodes, "logits") | {"logits"})
         expected = [

@@ -15,7 +15,7 @@ import torch
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
-from acdc.circuits.html import html_table
+from acdc.circuits.views import html_table
 from acdc.drawing import draw, html_circuit, picture, to_dot
 from acdc.drawing.scene import scene_of
 from acdc.drawing.svg import svg_of

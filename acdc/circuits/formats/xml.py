@@ -24,7 +24,9 @@ from acdc.circuits.formats.format import (
     nothing_lost,
     parse_json,
 )
-from acdc.circuits.graph import Graph, input_of, kind_of
+from acdc.circuits.graph import Graph
+from acdc.circuits.views import to_networkx
+from acdc.circuits.weighted import weighted_graph
 from acdc.errors import CircuitError, printable, shown
 from acdc.files import write_atomically
 
@@ -40,19 +42,12 @@ DECLARED = re.compile(r"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([^\"'>]*)")
 def _to_networkx(circuit: Circuit) -> "nx.MultiDiGraph":
     import networkx as nx
 
-    graph, found = circuit.graph, nx.MultiDiGraph()
-    kept, scores, has_score = circuit.mask, circuit.scores, measured(circuit)
-    shown, in_circuit = set(graph.node_names(kept | has_score)), set(circuit.nodes)
-    for node in (*graph.sources, "logits"):
-        if node in shown or node == "input":
-            found.add_node(node, kind=kind_of(node), layer=graph.layer_of(node), in_circuit=node in in_circuit)
+    viewed = to_networkx(weighted_graph(circuit, edges=circuit.mask | measured(circuit)))
+    found = nx.MultiDiGraph()
+    found.add_nodes_from([("input", {"kind": "input", "layer": -1, "in_circuit": False}), *viewed.nodes(data=True)])
     found.nodes["input"]["circuit"] = json.dumps(header_of(circuit))
-    for i, j in (kept | has_score).nonzero().tolist():
-        dst, name = graph.destinations[j], graph.edge_name(i, j)
-        attributes: dict[str, Any] = {"name": name, "input": input_of(dst), "kept": bool(kept[i, j])}
-        if scores is not None and has_score[i, j]:
-            attributes["score"] = float(scores[i, j])
-        found.add_edge(graph.sources[i], graph.node_of(dst), key=name, **attributes)  # keys become ids, so they differ
+    # keys become ids, so they differ
+    found.add_edges_from((src, dst, data["name"], data) for src, dst, data in viewed.edges(data=True))
     return found
 
 

@@ -8,6 +8,7 @@ from collections import deque
 import pytest
 import torch
 
+from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
 from acdc.discovery import METHODS, SCORERS, get_scorer
 from acdc.discovery.attribution.degree_matched import shuffled
@@ -245,7 +246,7 @@ def test_shuffling_keeps_the_number_of_edges_between_layers_and_kinds() -> None:
     assert not bool((other & ~graph.edges_mask).any())
 
     def counts(mask: torch.Tensor) -> dict:
-        frame = graph.to_frame(mask)
+        frame = Circuit(graph, mask).to_frame()
         frame["src_kind"], frame["dst_kind"] = frame["src"].str[0], frame["dst"].str[0] + frame["input"]
         return frame.groupby(["src_kind", "src_layer", "dst_kind", "dst_layer"])["kept"].sum().to_dict()
 
