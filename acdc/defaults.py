@@ -7,6 +7,9 @@ __all__ = [
     "DEVICE",
     "DTYPE",
     "EPSILON",
+    "FAITHFULNESS",
+    "LARGE",
+    "LARGE_SIZE",
     "LEVEL",
     "MASKED_MEMORY",
     "MEMORY",
@@ -21,6 +24,9 @@ __all__ = [
 N_PROMPTS = 50  # prompt pairs of a discovery
 SEED = 0
 ABLATION = "corrupt"  # what a removed edge carries: the corrupted prompt's activation
+FAITHFULNESS = 0.9  # share of the metric that a circuit chosen by scores keeps
+LARGE = 20_000  # edges of a model, above which a circuit chosen by scores has a fixed size instead
+LARGE_SIZE = 500  # that size
 DTYPE, DEVICE = "float32", "cpu"  # of a model
 MEMORY = 256 * 2**20  # bytes of activations that a propagation, or a piece of a backward pass, may take
 MASKED_MEMORY = 2**30  # bytes of activations that a masked forward pass may take

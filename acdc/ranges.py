@@ -13,12 +13,14 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from acdc.errors import RunError, shown, unknown_name
+from acdc.registry import Registry
 
 __all__ = [
     "Bytes",
     "Checked",
     "Count",
     "Learning",
+    "OneOf",
     "Part",
     "Range",
     "Seed",
@@ -66,6 +68,13 @@ class Checked:
     """A further check of a value: a function that raises an `ACDCError`."""
 
     check: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """A name, or an alias, that a registry knows."""
+
+    registry: Registry[Any]
 
 
 class Word(str):
@@ -164,6 +173,8 @@ def _check_rest(name: str, kind: Any, value: Any) -> None:
     for bound in get_args(kind)[1:] if get_origin(kind) is Annotated else ():
         if isinstance(bound, Checked):
             bound.check(value)
+        elif isinstance(bound, OneOf):
+            bound.registry.find(value)
         elif isinstance(bound, Range) and not bound.holds(value):
             why = f" ({bound.why})" if bound.why else ""
             raise RunError(f"{name} must be {_described(kind)}{why}, not {_shown(value)}")
@@ -172,6 +183,8 @@ def _check_rest(name: str, kind: Any, value: Any) -> None:
 def _described(kind: Any) -> str:
     if get_origin(kind) is Annotated:
         base, *rest = get_args(kind)
+        if names := [name for bound in rest if isinstance(bound, OneOf) for name in bound.registry]:
+            return "one of " + ", ".join(names)
         bounds = " and ".join(str(bound) for bound in rest if isinstance(bound, Range))
         return f"{_described(base)} of {bounds}" if bounds else _described(base)
     if get_origin(kind) is Literal:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from acdc.discovery.options import REQUIRED, Option, options_of
+from acdc.discovery.options import REQUIRED, Option, options_of, renamed
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.scored import Scored
 from acdc.errors import RunError, unknown_name
@@ -52,6 +52,7 @@ def check_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
         UnknownNameError: The method has no such option, or the option no such choice.
         RunError: A value has another type or is out of range, or an option without default isn't given.
     """
+    given = renamed(given)
     for name in given:
         if name not in method.options:
             raise unknown_name(f"option of method {method.name!r}", name, method.options)

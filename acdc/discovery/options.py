@@ -1,15 +1,18 @@
 """A function's options: its keyword-only parameters, with their defaults, kinds and meanings."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import docstring_parser
 
-__all__ = ["REQUIRED", "Option", "options_of"]
+from acdc.errors import RunError
+
+__all__ = ["REQUIRED", "Option", "options_of", "renamed"]
 
 REQUIRED = inspect.Parameter.empty
+OLD_NAMES = {"retention": "faithfulness", "price": "l0_penalty"}  # in runs of older versions, and still taken
 GIVEN_BY_THE_RUN = ("checkpoint", "progress", "n_groups")  # keyword-only parameters that no user gives
 
 
@@ -42,3 +45,15 @@ def options_of(function: Callable[..., Any]) -> dict[str, Option]:
         for p in inspect.signature(function, eval_str=True).parameters.values()
         if p.kind is p.KEYWORD_ONLY and p.name not in GIVEN_BY_THE_RUN
     }
+
+
+def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options under the names that they have now.
+
+    Raises:
+        RunError: One is given under both its names.
+    """
+    for old, new in OLD_NAMES.items():
+        if old in options and new in options:
+            raise RunError(f"{new} is given twice: {old} is an older name of it")
+    return {OLD_NAMES.get(name, name): value for name, value in options.items()}

@@ -9,7 +9,7 @@ from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.options import Option, options_of
 from acdc.discovery.result import DiscoveryResult
-from acdc.discovery.select import select
+from acdc.discovery.selection.select import select, select_options
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
@@ -34,7 +34,7 @@ class Scored:
     @property
     def options(self) -> dict[str, Option]:
         """The scorer's own options, and those of the selection."""
-        of_selection = options_of(select)
+        of_selection = select_options()
         if not self._takes("n_groups"):
             of_selection = {name: option for name, option in of_selection.items() if name not in OF_RESAMPLING}
         return options_of(self.score) | of_selection

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from acdc.discovery.options import renamed
+
 __all__ = ["Metrics", "Provenance", "Record"]
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -21,7 +23,12 @@ class _Options(_Part):
     tau: float | Text | None = None
     n_edges: Count | None = None
     threshold: float | None = None
-    retention: float | None = None
+    faithfulness: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _are_named_as_now(cls, options: Any) -> Any:
+        return renamed(options) if isinstance(options, dict) else options
 
 
 class _Resolved(_Part):
@@ -30,7 +37,7 @@ class _Resolved(_Part):
     tau: float = 0.0
     n_edges: Count | None = None
     threshold: float | None = None
-    retention: float | None = None
+    faithfulness: float | None = None
 
 
 class _Arguments(_Part):

@@ -10,7 +10,7 @@ from typing import Any
 from acdc.circuits.circuit import Circuit, model_words
 from acdc.circuits.ranking import strongest_nodes
 from acdc.circuits.score_kinds import words_of
-from acdc.discovery.select import RETENTION
+from acdc.defaults import FAITHFULNESS
 from acdc.errors import FileError, RunError, printable
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.meaning import shown_ratio
@@ -27,7 +27,7 @@ CIRCUIT, METRICS = "circuit.json", "metrics.json"
 NOTED = {  # what our methods measure on the way, in words; other methods' names are shown as they are
     "whole_effect": "removing every edge raises the loss by {}",
     "edges_gone_through": "{} edges of the ranking were gone through to reach this size",
-    "retained": "this size keeps a share of {} of the metric's change",
+    "faithfulness": "this size keeps a share of {} of the metric's change",
     "sign_consistent_edges": "{} edges have the same sign in nearly all resamples",
     "completeness_error": "scores add up to the exact effect within {}",
     "relative_completeness_error": "which is {} of that effect",
@@ -230,7 +230,7 @@ def _selection(options: Mapping[str, Any]) -> str:
     for name in ("n_edges", "threshold"):
         if options.get(name) is not None:
             return f"{name.replace('_', ' ')} {options[name]:g}"
-    return f"retention {RETENTION if options.get('retention') is None else options['retention']:g}"
+    return f"faithfulness {FAITHFULNESS if options.get('faithfulness') is None else options['faithfulness']:g}"
 
 
 def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
@@ -257,8 +257,8 @@ def _facts(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, s
 
 
 def _evidence(record: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """What the search measured on the way, by name."""
-    return dict(record.get("evidence", {})).items()
+    """What the search measured on the way, by name; curves are too long for a line."""
+    return ((name, value) for name, value in record.get("evidence", {}).items() if not isinstance(value, list))
 
 
 def _strongest(circuit: Circuit, n: int = 6) -> dict[str, str]:

@@ -137,7 +137,7 @@ def test_what_a_search_measured_on_the_way_is_told_in_words(model: PatchableMode
     for name, arguments, words in (
         ("acdc", {"tau": 0.5}, "removing every edge raises the loss by "),
         ("eap", {"n_edges": 5}, "edges of the ranking were gone through to reach this size"),
-        ("eap", {"retention": 0.5}, " of the metric's change"),
+        ("eap", {"faithfulness": 0.5}, " of the metric's change"),
         ("eap-ig-inputs", {"steps": 2}, "scores add up to the exact effect within "),
     ):
         text = discover(model, Copy, method=name, n=4, out=None, **arguments).summary()

@@ -24,7 +24,7 @@ from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.masks.training import Schedule, Target, train
 from acdc.discovery.method import Method
 from acdc.discovery.result import DiscoveryResult
-from acdc.discovery.take import take
+from acdc.discovery.selection.take import take
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.progress import Progress

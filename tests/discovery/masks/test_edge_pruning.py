@@ -16,7 +16,7 @@ from acdc.discovery.masks.edge_pruning import EdgeGates, edge_pruning, initial_l
 from acdc.discovery.masks.hard_concrete import p_open
 from acdc.discovery.masks.training import _rows
 from acdc.discovery.result import DiscoveryResult
-from acdc.discovery.take import take
+from acdc.discovery.selection.take import take
 from acdc.errors import ACDCError
 from acdc.models import PatchableModel
 from acdc.patching.problem import Problem

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from acdc.circuits.graph import Graph
-from acdc.discovery.take import take
+from acdc.discovery.selection.take import take
 
 GRAPHS = [Graph(1, 1, 4), Graph(2, 2, 4), Graph(2, 3, 4, parallel=True), Graph(3, 1, 4)]
 
