@@ -14,6 +14,7 @@ __all__ = [
     "TaskError",
     "UnknownNameError",
     "UnsavedError",
+    "counted",
     "nearest",
     "printable",
     "shown",
@@ -93,6 +94,7 @@ SYNONYMS = {
     "edgeattributionpatching": ("eap",),
     "nodeattributionpatching": ("nap",),
     "integratedgradients": ("eap-ig-inputs",),
+    "eapig": ("eap-ig-inputs",),
     "leaveoneout": ("exact",),
     "activationpatching": ("exact",),
     "headimportance": ("hisp",),
@@ -131,6 +133,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def _bare(name: str) -> str:
     """The name's letters and digits alone, in lower case."""
     return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def counted(n: int | float, thing: str) -> str:
+    """A number of things, with their name.
+
+    >>> counted(1, "forward pass"), counted(1200, "prompt")
+    ('1 forward pass', '1,200 prompts')
+    """
+    plural = "es" if thing.endswith("s") else "s"
+    return f"{n:,} {thing}{'' if n == 1 else plural}"
 
 
 def printable(text: str, longest: int = 300) -> str:

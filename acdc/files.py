@@ -11,11 +11,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import psutil
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from acdc.errors import FileError, printable, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "as_dataclass",
@@ -26,6 +30,7 @@ __all__ = [
     "sweep",
     "validated",
     "write_atomically",
+    "write_csv",
     "write_json",
 ]
 
@@ -61,23 +66,10 @@ def sweep(folder: str | os.PathLike[str], *, all_of_them: bool = False) -> None:
         all_of_them: Also those of processes that live: the caller knows that no other one writes here.
     """
     for path in Path(folder).glob(".*.tmp"):
-        found = re.fullmatch(r"\..+\.(\d+)\.tmp", path.name)
-        if found and (all_of_them or not _is_alive(int(found[1]))):
+        found = re.fullmatch(r"\..+\.(\d{1,9})\.tmp", path.name)
+        if found and (all_of_them or not psutil.pid_exists(int(found[1]))):
             with suppress(OSError):  # another process was faster, or may do more here
                 path.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    """Whether there is a process of this number; where that can't be asked without harm, yes."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
@@ -87,6 +79,15 @@ def write_json(path: str | os.PathLike[str], value: Any) -> Path:
         FileError: The file can't be written.
     """
     return write_atomically(path, (json.dumps(plain(value), indent=2, default=str, allow_nan=False) + "\n").encode())
+
+
+def write_csv(path: str | os.PathLike[str], table: "pd.DataFrame") -> Path:
+    """Write a table, a line a row under its columns' names.
+
+    Raises:
+        FileError: The file can't be written.
+    """
+    return write_atomically(path, table.to_csv(index=False).encode())
 
 
 def plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from acdc.circuits.recovery import roc_auc
 from acdc.defaults import N_PROMPTS, OUT, SEED
 from acdc.discovery import METHODS, Method, check_options, default_metric, get_method
 from acdc.errors import ACDCError, FileError, ModelError, RunError
-from acdc.files import write_atomically, write_json
+from acdc.files import write_csv, write_json
 from acdc.metrics import get_metric
 from acdc.models import PatchableModel
 from acdc.models.hub import check_reachable
@@ -220,4 +220,4 @@ def _kept(path: Path, mark: str) -> dict[str, Any] | None:
 def _write_all(out: Path, rows: list[Mapping[str, Any]] | list[dict[str, Any]]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "benchmark.json", rows)
-    write_atomically(out / "benchmark.csv", pd.json_normalize(rows, sep="_").to_csv(index=False).encode())
+    write_csv(out / "benchmark.csv", pd.json_normalize(rows, sep="_"))

@@ -9,6 +9,7 @@ import typer
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, dump, say, show_warnings
 from acdc.defaults import OUT
+from acdc.errors import counted
 
 if TYPE_CHECKING:
     from acdc.runs.catalog import Listed
@@ -49,7 +50,7 @@ def _row(run: "Listed", out: Path) -> tuple[str, ...]:
     from acdc.evaluation.meaning import shown_ratio
 
     size = "" if run.n_edges is None else f"{run.n_edges:,} of {run.n_edges_of_model:,}"
-    state = f"{run.state}, {run.n_warnings} warning{'s' * (run.n_warnings > 1)}" if run.n_warnings else run.state
+    state = f"{run.state}, {counted(run.n_warnings, 'warning')}" if run.n_warnings else run.state
     ratio = "" if run.state != "finished" else shown_ratio(run.faithfulness, run.no_meaning, why=False)
     return str(run.path.relative_to(out.expanduser())), size, ratio, _number(run.accuracy), state
 

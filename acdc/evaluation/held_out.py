@@ -1,5 +1,7 @@
 """What prompts are called: held-out only as far as the search didn't see them."""
 
+from acdc.errors import counted
+
 __all__ = ["prompts_text"]
 
 
@@ -14,5 +16,7 @@ def prompts_text(n: int, n_seen: int | None, called: str = "held-out") -> str:
     ('100 held-out prompts', '12 prompts, 12 of them seen in the search')
     """
     if n_seen is None:
-        return f"{n} prompts (which of them the search saw is not known)"
-    return f"{n} prompts, {n_seen} of them seen in the search" if n_seen else f"{n} {called} prompts"
+        return f"{counted(n, 'prompt')} (which of them the search saw is not known)"
+    if n_seen:
+        return f"{counted(n, 'prompt')}, {n_seen} of them seen in the search"
+    return counted(n, f"{called} prompt")

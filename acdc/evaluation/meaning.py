@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from acdc.defaults import LEVEL
+from acdc.errors import counted
 from acdc.evaluation.values import SHARES, Outcomes, Values
 
 __all__ = ["LITTLE", "Difference", "cautions", "difference", "no_meaning", "shown_ratio"]
@@ -76,7 +77,8 @@ def cautions(outcomes: Outcomes) -> tuple[str, ...]:
             unclear += [f"{name} {_means(outcomes, name)}" for name in names]
     if unclear:
         by = ", ".join(unclear).replace("top1_accuracy", "top-1 accuracy")
-        found.append(f"the model isn't clearly better than the corrupted run on these {n} prompts: {by}")
+        these = f"{'this' if n == 1 else 'these'} {counted(n, 'prompt')}"
+        found.append(f"the model isn't clearly better than the corrupted run on {these}: {by}")
     share = float((values["p_correct"]["model"] + values["p_wrong"]["model"]).mean())
     if share < LITTLE:
         found.append(f"right and wrong answers together hold only {share:.2g} of the model's probability")

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Pace", "Progress", "Tell", "duration", "roughly"]
+__all__ = ["Pace", "Progress", "Tell", "announce", "duration", "roughly"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,13 @@ class Progress:
 
 
 Tell = Callable[[Progress], None]
+
+
+def announce(tell: Tell | None, stage: str) -> None:
+    """Say what begins, where anyone listens."""
+    if tell is not None:
+        tell(Progress(0, 0, stage=stage))
+
 
 FIRST = 3.0  # seconds of a stage before which nothing is foretold
 ENOUGH = 0.005  # share of a stage before which nothing is foretold, for its first minute

@@ -10,7 +10,7 @@ from acdc.circuits.circuit import Circuit, model_words
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.parts import PARTS
 from acdc.evaluation.report import part_of
-from acdc.files import write_atomically
+from acdc.files import write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,21 +110,17 @@ class Evaluation:
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> Evaluation:
     """Write tables and figures into `folder`; the evaluation with where they are."""
-    files = [_csv(folder / EDGES, evaluation.edges_frame())]
+    files = [write_csv(folder / EDGES, evaluation.edges_frame())]
     circuit, prompts = _named(evaluation.report), evaluation.report["prompts"]["text"]
     for name, part in evaluation.measured.items():
         for kind in part.kinds:
             path = folder / f"{name}.{kind}"
             if kind == "csv":
-                _csv(path, part.frame())
+                write_csv(path, part.frame())
             else:
                 part.draw(path, circuit=circuit, prompts=prompts)
             files.append(path)
     return replace(evaluation, path=folder, files=tuple(files))
-
-
-def _csv(path: Path, frame: "pd.DataFrame") -> Path:
-    return write_atomically(path, frame.to_csv(index=False).encode())
 
 
 def _title(report: Mapping[str, Any]) -> str:
