@@ -14,10 +14,9 @@ from acdc.errors import ModelError, TaskError
 from acdc.models.components import ModelComponents
 from acdc.models.devices import as_device, as_dtype, check_device_map, check_one_device
 from acdc.models.families import family_of
-from acdc.models.hub import check_reachable
 from acdc.models.loading import Origin, load_config, load_model, load_tokenizer, loaded
 from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
-from acdc.models.source import find_model, suggesting
+from acdc.models.source import ModelSource, available_model, suggesting
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["PatchableModel"]
@@ -55,7 +54,7 @@ class PatchableModel:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | Path,
+        name_or_path: str | Path | ModelSource,
         *,
         revision: str | None = None,
         dtype: str | torch.dtype = DTYPE,
@@ -66,7 +65,7 @@ class PatchableModel:
         """Load a bundled model, a local folder or a model of the Hugging Face hub. Weights must be safetensors.
 
         Args:
-            name_or_path: `acdc-small`, `path/to/folder`, `gpt2`, `EleutherAI/pythia-160m`…
+            name_or_path: `acdc-small`, `path/to/folder`, `gpt2`, `EleutherAI/pythia-160m`…; or a model that was found.
             revision: Branch, tag or commit on the hub.
             dtype: float32, float64, bfloat16 or float16.
             device: `cpu`, `cuda`, `cuda:1`, `mps`…
@@ -79,12 +78,12 @@ class PatchableModel:
                 memory.
             UnknownNameError: The dtype has no known name.
         """
-        name, torch_dtype, torch_device = str(name_or_path), as_dtype(dtype), as_device(device)
+        torch_dtype, torch_device = as_dtype(dtype), as_device(device)
         check_device_map(device_map, device)
+        given = name_or_path
+        source = given if isinstance(given, ModelSource) else available_model(str(given), revision)
+        name = source.name
         with suggesting(name):
-            source = find_model(name)
-            if source.on_hub:
-                check_reachable(name, revision)
             origin = Origin(source.place, revision, trust_remote_code)
             config = load_config(origin)
         loaded(origin.place, lambda: family_of(config))

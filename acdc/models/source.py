@@ -7,10 +7,10 @@ from pathlib import Path
 
 from acdc.errors import ModelError, nearest
 from acdc.models.config_file import check_index
-from acdc.models.hub import WELL_KNOWN
+from acdc.models.hub import WELL_KNOWN, check_reachable
 from acdc.zoo import zoo_names, zoo_path
 
-__all__ = ["ModelSource", "find_model", "recorded_name", "suggesting"]
+__all__ = ["ModelSource", "available_model", "find_model", "recorded_name", "suggesting"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,24 @@ def find_model(name: str) -> ModelSource:
     Raises:
         ModelError: It is written like a path, and there is no such folder or it holds no model.
     """
+    with suggesting(name):
+        return _find(name)
+
+
+def available_model(name: str, revision: str | None = None) -> ModelSource:
+    """The model of this name, if it can be had: bundled, local, downloaded before, or on a hub that answers.
+
+    Raises:
+        ModelError: It can't; see `find_model` and `check_reachable`.
+    """
+    source = find_model(name)
+    if source.on_hub:
+        with suggesting(name):
+            check_reachable(name, revision)
+    return source
+
+
+def _find(name: str) -> ModelSource:
     folder = Path(name).expanduser()
     if name in zoo_names() and not (folder / "config.json").is_file():
         return ModelSource(name, zoo_path(name))
