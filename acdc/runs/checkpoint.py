@@ -1,13 +1,10 @@
 """A checkpoint on disk: what a search has measured so far, so that a killed run goes on where it stopped.
 
-One JSON array a line, `["<digest>", value]`. The first value names the run by its fingerprint; each other one holds
-numbers in the order in which they were measured, exact to the last bit; the last may be the search's whole result. A
-digest is of its value and of the digest before it, so a line that was changed, lost or moved is noticed: the checkpoint
-ends before it, and what followed is measured again. A line that was cut off by a kill is dropped in the same way.
+The lines of a chain (`acdc.runs.chain`). The first names the run by its fingerprint; each other one holds numbers in
+the order in which they were measured, exact to the last bit; the last may be the search's whole result. Where the chain
+is broken the checkpoint ends, and what followed is measured again.
 """
 
-import hashlib
-import json
 import logging
 import math
 import os
@@ -15,12 +12,13 @@ import time
 from io import FileIO
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from acdc.errors import FileError, RunError
-from acdc.files import parse_json, validated
+from acdc.files import validated
+from acdc.runs.chain import Line, read_chain, sealed
 
 fcntl: ModuleType | None
 try:
@@ -34,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 SYNC_SECONDS = 1.0  # at most so much work is lost with the machine; with the process alone, none
-START, MIDDLE, END = b'["', b'", ', b"]\n"  # of a line
-DIGEST = 16  # letters
 LOCK_TRIES, LOCK_WAIT = 5, 0.02  # who only looks at a checkpoint holds it for a moment
 KEPT = "what was measured before is kept, so make room there and give the same command again"
 
@@ -47,14 +43,6 @@ class Header(BaseModel):
 
     checkpoint: int
     fingerprint: str
-
-
-class Line(NamedTuple):
-    """A good line: its value, its digest, and where in the file it ends."""
-
-    value: Any
-    digest: bytes
-    end: int
 
 
 class FileCheckpoint:
@@ -162,7 +150,7 @@ class FileCheckpoint:
             content = self._file.readall()
         except OSError as error:
             raise FileError(f"can't read {self.path}: {error.strerror or error}") from None
-        lines = _good_lines(content)
+        lines = _entries(read_chain(content))
         header = _header(lines)
         if header is not None and header.fingerprint != fingerprint:
             raise RunError(f"{self.path} is the checkpoint of another run: its arguments, prompts or weights differ")
@@ -186,7 +174,7 @@ class FileCheckpoint:
             raise _unwritable(self.path, error) from None
 
     def _write(self, value: Any) -> None:
-        line, digest = _sealed(value, self._digest)
+        line, digest = sealed(value, self._digest)
         try:
             rest = memoryview(line)
             while rest:
@@ -229,6 +217,9 @@ def clear_checkpoint(path: Path, *, finished: bool) -> bool:
 def _lock(file: FileIO) -> None:
     """Keep other processes out until this one closes the file or dies.
 
+    The file itself is locked, not one beside it (as filelock does): so nothing is left of a killed run's lock, and a
+    checkpoint that is removed can't be taken up by anyone who waited.
+
     Raises:
         BlockingIOError: Another process has it, or has just removed it.
     """
@@ -246,36 +237,10 @@ def _lock(file: FileIO) -> None:
         raise BlockingIOError("the checkpoint was just removed")
 
 
-def _sealed(value: Any, before: bytes) -> tuple[bytes, bytes]:
-    """The line that holds a value after a line of this digest, and its own digest."""
-    content = json.dumps(value).encode()
-    digest = _digest(content, before)
-    return START + digest + MIDDLE + content + END, digest
-
-
-def _digest(content: bytes, before: bytes) -> bytes:
-    return hashlib.blake2b(before + content, digest_size=DIGEST // 2).hexdigest().encode()
-
-
-def _good_lines(content: bytes) -> list[Line]:
-    """The lines up to the first that isn't whole and as it was written."""
-    lines, digest, end = list[Line](), b"", 0
-    for line in content.splitlines(keepends=True):
-        head = START + line[len(START) : len(START) + DIGEST] + MIDDLE
-        if not (line.startswith(head) and line.endswith(END)):
-            break
-        inner = line[len(head) : -len(END)]
-        if head != START + (digest := _digest(inner, digest)) + MIDDLE:
-            break
-        try:
-            value = parse_json(inner, allow_nan=True)
-        except FileError:
-            break
-        if lines and not _is_entry(value):
-            break
-        end += len(line)
-        lines.append(Line(value, digest, end))
-    return lines
+def _entries(lines: list[Line]) -> list[Line]:
+    """The lines up to the first that can't be of a checkpoint; the first one is its header."""
+    good = next((n for n, line in enumerate(lines) if n and not _is_entry(line.value)), len(lines))
+    return lines[:good]
 
 
 def _is_entry(value: Any) -> bool:
