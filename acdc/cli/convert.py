@@ -56,7 +56,8 @@ def circuit_at(
 ) -> "Circuit":
     """The circuit of a file in any format, or of a run."""
     from acdc.circuits.formats import read_circuit
-    from acdc.runs.result import CIRCUIT, find_run
+    from acdc.runs.catalog import find_run
+    from acdc.runs.folders import CIRCUIT
 
     place = find_run(path) / CIRCUIT if path.is_dir() else path
     return read_circuit(place, format=origin, graph=graph, lossy=lossy)

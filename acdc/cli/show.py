@@ -34,7 +34,8 @@ def show(
     from acdc import drawing
     from acdc.circuits.ranking import strongest
     from acdc.circuits.score_kinds import words_of
-    from acdc.runs.result import find_runs, load_run
+    from acdc.runs.catalog import find_runs
+    from acdc.runs.result import load_run
 
     show_warnings()
     shape = None if graph is None else circuit_at(graph).graph

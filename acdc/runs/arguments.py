@@ -1,160 +1,178 @@
-"""The arguments of a discovery, checked before anything long begins, and the model that they name."""
+"""The arguments of a run: every name resolved and every default filled in before anything heavy is loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
-from acdc.discovery import Method, check_options, default_metric, get_method
+from acdc.defaults import ABLATION, N_PROMPTS, SEED
+from acdc.discovery import Checkpoint, DiscoveryResult, Method, check_options, default_metric, get_method
 from acdc.discovery.attribution.scores import check_gradient
 from acdc.errors import RunError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
-from acdc.models.devices import as_device, as_dtype, check_device_map
-from acdc.models.source import recorded_name
 from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
+from acdc.progress import Tell
 from acdc.prompts.batch import PromptPair, check_count
 from acdc.ranges import Seed, checked
+from acdc.runs.model_spec import ModelSpec
 from acdc.runs.places import task_place
 from acdc.runs.prompt_file import PROMPTS
 from acdc.task import PromptList, Task, load_task
 
-__all__ = ["Plan", "live_model", "load_model"]
-
-LOADING = {"dtype": "float32", "device": "cpu", "device_map": None, "revision": None, "trust_remote_code": False}
+__all__ = ["Arguments", "checked_settings", "given_name", "resolve_arguments"]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The arguments of `discover`, with every default filled in and all checked that needs no model.
+@dataclass(frozen=True, eq=False)
+class Arguments:
+    """What decides the result of a run, complete; `to_json` is what `run.json` and an evaluation's report hold.
 
     Attributes:
-        model: The name of the model to load, or the live one.
-        task_spec: The task as it can be named on the command line.
-        loading: dtype, device, device_map, revision and trust_remote_code, as given.
-        bos: What stands before a prompt, as given: see `PromptBatch.from_pairs`.
+        task_given: The task's name as it was given: a registered one, `file.py:Class` or `module:Class`; that of the
+            file of prompts where a list was given.
+        method: The discovery method's name; None where a circuit doesn't say which one found it.
+        options: All options of the method.
+        ablation: What a removed edge carries: a name in `acdc.patching.ablation.ABLATIONS`.
+        n: How many prompt pairs to ask the task for.
+        bos: Whether prompts start with a BOS token; as the tokenizer or the task has it if None.
+        n_asked: Where the task gave fewer prompts, how many it was asked for; `n` is then how many there are.
     """
 
-    model: str | PatchableModel
+    model: ModelSpec
     task: Task
-    task_spec: str
-    method: Method
+    task_given: str
+    task_options: Mapping[str, Any]
+    method: str | None
+    options: Mapping[str, Any]
     metric: Metric
     ablation: str
     n: int
     seed: int
-    loading: Mapping[str, Any]
-    task_options: Mapping[str, Any]
-    options: Mapping[str, Any]
     bos: bool | None = None
+    n_asked: int | None = None
 
-    @classmethod
-    def make(
-        cls,
-        model: Any,
-        task: str | Task | type[Task] | Sequence[PromptPair],
-        method: str,
-        metric: str | Metric | None,
-        ablation: str,
-        n: int,
-        seed: int,
-        loading: Mapping[str, Any],
-        task_options: Mapping[str, Any],
-        options: Mapping[str, Any],
-        *,
-        bos: bool | None = None,
-        tokenizer: Any = None,
-    ) -> "Plan":
-        chosen = get_method(method)
-        filled = check_options(chosen, options)
-        made = load_task(task, **task_options)
-        ABLATIONS.find(ablation)
-        check_count(n)
-        seed = checked("seed", Seed, seed)
-        if bos is not None and not isinstance(bos, bool):
-            raise RunError(f"bos must be True, False or None (as the tokenizer does), not {bos!r}")
-        loading = {**LOADING, **loading}
-        place = _model_to_load(made.default_model if model is None else live_model(model, tokenizer), loading)
-        used = get_metric(default_metric(made, chosen) if metric is None else metric)
-        if chosen.at_clean:
-            check_gradient(used, chosen.name)
-        return cls(place, made, _spec(task, made), chosen, used, ablation, n, seed, loading, task_options, filled, bos)
+    def problem(
+        self, model: PatchableModel, *, n: int | None = None, seed: int | None = None, held_out: bool = False
+    ) -> Problem:
+        """The task's problem in this model, on the run's own prompts or, if anything is given, on others.
 
-    @property
-    def model_name(self) -> str:
-        """The model's name, loaded or not."""
-        return self.model if isinstance(self.model, str) else self.model.name
+        Raises:
+            TaskError: The task can't make such prompts, or they don't fit the model.
+            ModelError: The model's logits aren't finite, or the activations don't fit into memory.
+        """
+        n, seed = self.n if n is None else n, self.seed if seed is None else seed
+        batch = self.task.batch(model.tokenizer, n, seed, held_out=held_out, bos=self.bos)
+        return Problem.make(model, batch, metric=self.metric, ablation=self.ablation, seed=seed)
 
-    def arguments(self, problem: Problem) -> dict[str, Any]:
-        """What JSON can hold of the arguments, with every default filled in, places in full, and n as it came out."""
-        model = problem.model
-        used = {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
+    def search(
+        self, problem: Problem, *, checkpoint: Checkpoint | None = None, progress: Tell | None = None
+    ) -> DiscoveryResult:
+        """What the method finds in a problem."""
+        assert self.method is not None, "a method is named where something is searched"
+        return get_method(self.method).search(problem, checkpoint=checkpoint, progress=progress, **self.options)
+
+    def checked_options(self) -> "Arguments":
+        """The same, with the recorded options read as those of the method as it is now.
+
+        Raises:
+            RunError: The method isn't known, or an option has another type or bounds now.
+            UnknownNameError: There is no such method or option any more.
+        """
+        if self.method is None:
+            raise RunError("the circuit doesn't say which method found it, so it can't be found again")
+        return replace(self, options=check_options(get_method(self.method), self.options))
+
+    def as_used(self, problem: Problem) -> "Arguments":
+        """The same, with the number of prompts that the task gave and the dtype and device that the model has."""
+        n, model = problem.batch.n, self.model.as_loaded(problem.model)
+        return replace(self, model=model, n=n, n_asked=None if n == self.n else self.n)
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold of them, places in full."""
         return {
-            "model": recorded_name(self.model_name),
-            "task": task_place(self.task_spec),
+            "model": self.model.recorded,
+            "task": task_place(self.task_given),
             "task_name": self.task.name,
-            "task_options": {} if self.task_spec == PROMPTS else dict(self.task_options),
-            "method": self.method.name,
+            "task_options": {} if self.task_given == PROMPTS else dict(self.task_options),
+            "method": self.method,
             "metric": self.metric.name,
             "ablation": self.ablation,
-            "n": problem.batch.n,
-            **({} if self.n == problem.batch.n else {"n_asked": self.n}),  # a task may draw fewer in another way
+            "n": self.n,
+            **({} if self.n_asked is None else {"n_asked": self.n_asked}),  # a task may draw fewer in another way
             "seed": self.seed,
             "bos": self.bos,
-            **self.loading,
-            **used,
+            **self.model.to_json(),
             "options": dict(self.options),
         }
 
 
-def _spec(task: Any, made: Task) -> str:
-    """The task as it can be named again: pairs that were given lie beside the circuit."""
+def resolve_arguments(
+    model: Any,
+    task: str | Task | type[Task] | Sequence[PromptPair],
+    *,
+    method: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    task_options: Mapping[str, Any] | None = None,
+    metric: str | Metric | None = None,
+    ablation: str = ABLATION,
+    n: int = N_PROMPTS,
+    seed: int = SEED,
+    bos: bool | None = None,
+    **loading: Any,
+) -> Arguments:
+    """All arguments, checked, with their defaults; see `acdc.discover` for what they mean.
+
+    Args:
+        model: See `ModelSpec.of`; the task's default model if None.
+        method: None where nothing is to be searched.
+        metric: The task's own if None, or the one that the method needs: see `default_metric`.
+        loading: `tokenizer`, `dtype` and whatever else `ModelSpec.of` takes.
+
+    Raises:
+        ACDCError: A name isn't known, a number is out of range, or two arguments don't go together.
+    """
+    chosen = None if method is None else get_method(method)
+    filled = {} if chosen is None else check_options(chosen, options or {})
+    made = load_task(task, **(task_options or {}))
+    settings = checked_settings(ablation, n, seed, bos)
+    return Arguments(
+        task=made,
+        task_given=given_name(task, made),
+        task_options=task_options or {},
+        method=None if chosen is None else chosen.name,
+        options=filled,
+        metric=_metric(metric, made, chosen),
+        model=ModelSpec.of(made.default_model if model is None else model, **loading),  # may ask the hub, so it is last
+        **settings,
+    )
+
+
+def checked_settings(ablation: str, n: int, seed: int, bos: bool | None) -> dict[str, Any]:
+    """These arguments by name, each checked.
+
+    Raises:
+        UnknownNameError: There is no such ablation.
+        TaskError: `n` is out of range.
+        RunError: The seed is out of range, or `bos` is neither True, False nor None.
+    """
+    ABLATIONS.find(ablation)
+    check_count(n)
+    if bos is not None and not isinstance(bos, bool):
+        raise RunError(f"bos must be True, False or None (as the tokenizer does), not {bos!r}")
+    return {"ablation": ablation, "n": n, "seed": checked("seed", Seed, seed), "bos": bos}
+
+
+def _metric(metric: str | Metric | None, task: Task, method: Method | None) -> Metric:
+    if metric is None:
+        metric = task.metric if method is None else default_metric(task, method)
+    used = get_metric(metric)
+    if method is not None and method.at_clean:
+        check_gradient(used, method.name)
+    return used
+
+
+def given_name(task: Any, made: Task) -> str:
+    """How a task can be named again; pairs that were given lie in the run's folder, in the file of this name."""
     if isinstance(made, PromptList):
         return PROMPTS
     return task if isinstance(task, str) else f"{type(made).__module__}:{type(made).__qualname__}"
-
-
-def live_model(model: Any, tokenizer: Any) -> Any:
-    """The model itself, or a `PatchableModel` of a live Hugging Face model and its tokenizer.
-
-    Raises:
-        RunError: A live model without its tokenizer, or a tokenizer with anything else.
-    """
-    if isinstance(model, torch.nn.Module):
-        if tokenizer is None:
-            raise RunError("a live Hugging Face model needs its tokenizer beside it (tokenizer=...)")
-        return PatchableModel(model, tokenizer)
-    if tokenizer is not None:
-        raise RunError("tokenizer goes with a live Hugging Face model; other models bring their own")
-    return model
-
-
-def _model_to_load(model: Any, loading: Mapping[str, Any]) -> str | PatchableModel:
-    """The model's name or the live model, after the checks that need no loading."""
-    if isinstance(model, PatchableModel):
-        if given := [name for name, default in LOADING.items() if loading[name] != default]:
-            raise RunError(f"{', '.join(given)} can't be given with a model that is loaded already")
-        return model
-    if not isinstance(model, str | Path):
-        raise RunError(
-            "model must be a name, a folder, a PatchableModel, or a Hugging Face model with its tokenizer, not "
-            f"{type(model).__name__}"
-        )
-    as_dtype(loading["dtype"])
-    as_device(loading["device"])
-    check_device_map(loading["device_map"], loading["device"])
-    return str(model)
-
-
-def load_model(plan: Plan) -> PatchableModel:
-    """The plan's model.
-
-    Raises:
-        ModelError: It can't be loaded.
-    """
-    if isinstance(plan.model, PatchableModel):
-        return plan.model
-    return PatchableModel.from_pretrained(plan.model, **plan.loading)

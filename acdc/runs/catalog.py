@@ -1,5 +1,6 @@
 """Which runs there are: finished, unfinished, running and damaged ones, from their small files alone."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from acdc.runs.checkpoint import is_being_written
 from acdc.runs.folders import CHECKPOINT, RECORD
 from acdc.runs.result import read_metrics, read_record
 
-__all__ = ["Listed", "list_runs"]
+__all__ = ["Listed", "find_run", "find_runs", "list_runs"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,34 @@ def _listed(path: Path) -> Listed:
         len(record.get("warnings", [])),
         metrics["no_meaning"],
     )
+
+
+def find_run(path: str | Path) -> Path:
+    """The run folder that `path` means: itself, or the newest finished run somewhere below it.
+
+    Raises:
+        RunError: There is no such folder, or no finished run in it.
+    """
+    runs = find_runs(path)
+    if len(runs) > 1:
+        logger.warning("of the %d runs below %s this is the newest: %s", len(runs), path, runs[0])
+    return runs[0]
+
+
+def find_runs(path: str | Path) -> list[Path]:
+    """The run folders that `path` means: itself, or the finished runs somewhere below it, the newest first.
+
+    Raises:
+        RunError: There is no such folder, or no finished run in it.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise RunError(
+            f"there is no run {str(path)!r}: give a run's folder, a circuit.json, or a folder with runs in it"
+        )
+    if (folder / RECORD).is_file() or (folder / CHECKPOINT).is_file():
+        return [folder]
+    runs = sorted((record.parent for record in folder.rglob(RECORD)), key=lambda run: run.name, reverse=True)
+    if not runs:
+        raise RunError(f"no finished run lies in {str(folder)!r}")
+    return runs

@@ -1,61 +1,107 @@
-"""A search's result as JSON, exact to the last bit: the checkpoint keeps it until the run's files are written."""
+"""What a finished run says: what its circuit does, what holds of it, how it was made, and what to beware of."""
 
-import json
+import logging
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
-import torch
 from jaxtyping import Bool
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from acdc.circuits.graph import Graph
+from acdc.circuits.circuit import Circuit
 from acdc.discovery import DiscoveryResult
-from acdc.errors import FileError, printable
-from acdc.files import validated
+from acdc.errors import ACDCError
+from acdc.evaluation import measure
+from acdc.prompts.batch import PromptBatch
+from acdc.runs.folders import Workspace
+from acdc.runs.preparation import Prepared
+from acdc.runs.result import RunResult
 
-__all__ = ["found_from_json", "found_to_json"]
+__all__ = ["Conclusion", "conclude"]
 
-TENSORS = ("mask", "scores")
+logger = logging.getLogger(__name__)
 
-
-class _Conclusion(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    kept: list[bool]
-    scores: list[float]
-    told: dict[str, Any]
+HASHES = ("revision", "weights_sha256", "tokenizer_sha256")
 
 
-def found_to_json(found: DiscoveryResult, graph: Graph) -> dict[str, Any]:
-    """What JSON can hold of a search's result; the edges are in the graph's order."""
-    edges = graph.edges_mask
-    told = {field.name: getattr(found, field.name) for field in fields(found) if field.name not in TENSORS}
-    told = json.loads(json.dumps(told, default=_plain))
-    return {"kept": found.mask[edges].tolist(), "scores": found.scores[edges].double().tolist(), "told": told}
+class Conclusion(NamedTuple):
+    """A run's result, not yet written, and the prompts that it was judged on, where the task has any to give."""
+
+    result: RunResult
+    held_out: PromptBatch | None
 
 
-def _plain(value: Any) -> Any:
-    """Numbers of NumPy and PyTorch as Python's, mappings as dictionaries, and anything else as text."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value.item() if callable(getattr(value, "item", None)) else str(value)
+def conclude(prepared: Prepared, found: DiscoveryResult, workspace: Workspace | None) -> Conclusion:
+    """Measure what a search found, on its own prompts and on held-out ones, and say how it was made."""
+    metrics, held_out = _measured(prepared, found.mask)
+    prepared.clock.lap("measuring")
+    record = _record(prepared, found, workspace) | {"prompts": _prompts(prepared, held_out)}
+    record["warnings"] = list(dict.fromkeys([*record["prompts"]["notes"], *_warnings(found, metrics)]))
+    graph = prepared.problem.model.graph
+    circuit = Circuit(graph, found.mask, found.scores, _provenance(record), found.score_kind)
+    return Conclusion(RunResult(circuit, metrics, record), held_out)
 
 
-def found_from_json(value: Mapping[str, Any], graph: Graph) -> DiscoveryResult:
-    """The result that `found_to_json` wrote.
+def _measured(prepared: Prepared, mask: Bool[Tensor, "src dst"]) -> tuple[dict[str, Any], PromptBatch | None]:
+    """The circuit's metrics; under `held_out` those on as many prompts that the search did not see, None without any.
 
-    Raises:
-        FileError: It is no result of a search in this graph.
+    `n_seen` counts those that it did see after all, because the task gave them again.
     """
-    told = validated(_Conclusion, value, what="the result in the checkpoint doesn't fit")
-    if not len(told.kept) == len(told.scores) == graph.n_edges:
-        raise FileError(f"the result in the checkpoint doesn't fit: it is of {len(told.kept):,} edges")
-    edges: Bool[Tensor, "src dst"] = graph.edges_mask
-    mask, scores = torch.zeros_like(edges), torch.full(edges.shape, torch.nan, dtype=torch.float64)
-    mask[edges], scores[edges] = torch.tensor(told.kept), torch.tensor(told.scores, dtype=torch.float64)
+    problem, metrics = prepared.problem, measure(prepared.problem, mask)
     try:
-        return DiscoveryResult(mask=mask, scores=scores, **told.told)
-    except TypeError as error:
-        raise FileError(f"the result in the checkpoint doesn't fit: {printable(str(error))}") from None
+        held_out = prepared.arguments.problem(problem.model, held_out=True)
+    except ACDCError as error:
+        logger.warning("the circuit was not measured on held-out prompts: %s", error)
+        return {**metrics, "held_out": None}, None
+    others = {**measure(held_out, mask), "n_seen": held_out.batch.n_shared(problem.batch)}
+    return {**metrics, "held_out": others}, held_out.batch
+
+
+def _record(prepared: Prepared, found: DiscoveryResult, workspace: Workspace | None) -> dict[str, Any]:
+    """What `run.json` holds."""
+    arguments, clock = prepared.arguments, prepared.clock
+    return {
+        "id": None if workspace is None else workspace.path.name,
+        "fingerprint": prepared.fingerprint,
+        "started": clock.started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": clock.read(),
+        "resumed": workspace is not None and workspace.checkpoint.recorded > 0,
+        **prepared.identity,
+        "given": {"model": arguments.model.name, "task": arguments.task_given},
+        "task": {"name": arguments.task.name, "summary": arguments.task.summary, "source": arguments.task.source},
+        "parity": prepared.parity,
+        "cost": dict(found.cost),
+        "claims": dict(found.guarantees),
+        "evidence": dict(found.diagnostics),
+        "resolved": dict(found.resolved),
+    }
+
+
+def _prompts(prepared: Prepared, held_out: PromptBatch | None) -> dict[str, Any]:
+    """How many prompts were asked for, what was put before them, and what else is to be known of them."""
+    batch = prepared.problem.batch
+    return {
+        "n": batch.n,
+        "n_asked": prepared.arguments.n,
+        "n_held_out": 0 if held_out is None else held_out.n,
+        "before": list(batch.before),
+        "notes": list(dict.fromkeys([*batch.notes, *(() if held_out is None else held_out.notes)])),
+    }
+
+
+def _warnings(found: DiscoveryResult, metrics: Mapping[str, Any]) -> list[str]:
+    """What the search and the measurements warn of; of the held-out prompts, what isn't said of the others too."""
+    told = [*found.warnings, *metrics.get("warnings", ())]
+    held_out = (metrics["held_out"] or {}).get("warnings", ())
+    return [*told, *(f"on held-out prompts: {warning}" for warning in held_out if warning not in told)]
+
+
+def _provenance(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the circuit itself carries of the record: nothing that differs between two equal runs."""
+    arguments = dict(record["arguments"])
+    options = arguments.pop("options")
+    hashes = {name: record["model"][name] for name in HASHES}
+    resolved = {"resolved": record["resolved"]} if record["resolved"] else {}
+    own = {name: record[name] for name in ("prompts_sha256", "claims")}
+    return {**arguments, **options, **hashes, **own, **resolved}

@@ -16,7 +16,7 @@ from acdc.evaluation.recording import Recorder
 from acdc.evaluation.work import Settings, Work
 from acdc.files import plain
 from acdc.patching.problem import Problem
-from acdc.progress import Progress, Tell
+from acdc.progress import Progress, Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.ranges import Range, checked
 from acdc.runs.evaluation_folder import EvaluationFolder
@@ -99,14 +99,13 @@ def evaluate(
         }
     )
     with shown(progress) as tell:
-        if tell is not None:
-            tell(Progress(0, 0, stage="loading the model"))
+        announce(tell, "loading the model")
         reloaded = reload(run, **world)
         place = (reloaded.beside if out is None else Path(out).expanduser()) if save else None
         if place is not None:
             check_writable(place)
         if asked["n"] is None:
-            asked["n"] = N_HELD_OUT if prompts == "held-out" else reloaded.arguments["n"]
+            asked["n"] = N_HELD_OUT if prompts == "held-out" else reloaded.arguments.n
         if tau is None:
             asked["tau"] = reloaded.tau
         work, warnings = _work(reloaded, Settings(**asked), stability)
@@ -159,7 +158,7 @@ def _work(reloaded: ReloadedRun, settings: Settings, k: int) -> tuple[Work, list
         discovery=discovery,
         n_seen=problem.batch.n_shared(discovery.batch) if known else None,
         settings=settings,
-        arguments=reloaded.arguments,
+        arguments=reloaded.arguments.to_json(),
         ablation=reloaded.ablation,
         k=k,
         problem_of_seed=lambda seed: reloaded.problem(seed=seed),
@@ -170,7 +169,7 @@ def _work(reloaded: ReloadedRun, settings: Settings, k: int) -> tuple[Work, list
 
 def _problem(reloaded: ReloadedRun, settings: Settings) -> Problem:
     held_out = settings.prompts == "held-out"
-    seed = settings.seed if held_out else reloaded.arguments["seed"]
+    seed = settings.seed if held_out else reloaded.arguments.seed
     return reloaded.problem(n=settings.n, seed=seed, held_out=held_out)
 
 
@@ -208,7 +207,7 @@ def _opening(work: Work, reloaded: ReloadedRun, warnings: Sequence[str]) -> dict
     scores = b"" if circuit.scores is None else circuit.scores.numpy().tobytes()
     identity = {
         "circuit_sha256": hashlib.sha256(work.mask.numpy().tobytes() + scores).hexdigest(),
-        "arguments": dict(reloaded.arguments),
+        "arguments": dict(work.arguments),
         "metric": reloaded.metric.name,
         "model": dict(reloaded.identity),
         "settings": asdict(work.settings),

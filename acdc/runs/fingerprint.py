@@ -12,8 +12,9 @@ import torch
 from acdc.models import PatchableModel
 from acdc.version import __version__
 
-__all__ = ["fingerprint", "model_identity", "run_fingerprint", "versions"]
+__all__ = ["HASHED", "fingerprint", "model_identity", "run_fingerprint", "versions"]
 
+HASHED = {"weights_sha256": "weights", "config_sha256": "configuration", "tokenizer_sha256": "tokenizer"}
 # what only says where something comes from: hashes of weights, tokenizer, configuration and prompts say what it is
 SPELLINGS = {"arguments": ("model", "task", "revision", "device_map"), "model": ("name", "revision")}
 

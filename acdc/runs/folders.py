@@ -17,7 +17,8 @@ __all__ = ["CHECKPOINT", "RECORD", "Workspace", "check_writable", "discard", "op
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT, RECORD = "checkpoint.jsonl", "run.json"  # the record is written last: a run that has one is finished
+CIRCUIT, METRICS, CHECKPOINT = "circuit.json", "metrics.json", "checkpoint.jsonl"
+RECORD = "run.json"  # written last: a run that has one is finished
 LONGEST_NAME = 80
 SETTLED_SECONDS = 60  # a folder that changed later may be a run that is just starting
 

@@ -4,19 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from acdc.defaults import SEED
 from acdc.errors import RunError
 from acdc.evaluation.predictions import Token, top_predictions
 from acdc.metrics import accuracy
 from acdc.models.loading import Origin, load_tokenizer
 from acdc.patching.activations import run
-from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.tokens import pieces
-from acdc.runs.arguments import Plan, load_model
+from acdc.runs.arguments import resolve_arguments
 from acdc.task import load_task
 from acdc.zoo import zoo_names, zoo_path
 
 __all__ = ["Example", "Preview", "preview", "written"]
+
+FEW = 3  # prompts, where no number is asked for
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Preview:
     better: float | None = None
 
 
-def written(task: Any, *, n: int = 3, seed: int = 0, bos: bool | None = None, **task_options: Any) -> Preview:
+def written(task: Any, *, n: int = FEW, seed: int = SEED, bos: bool | None = None, **task_options: Any) -> Preview:
     """Examples as the tokenizer of the task's default model splits them; no model is loaded.
 
     Raises:
@@ -82,8 +84,8 @@ def preview(
     model: Any,
     task: Any,
     *,
-    n: int = 3,
-    seed: int = 0,
+    n: int = FEW,
+    seed: int = SEED,
     k: int = 5,
     bos: bool | None = None,
     tokenizer: Any = None,
@@ -99,12 +101,13 @@ def preview(
     Raises:
         ACDCError: An argument, the model or the task can't be used.
     """
-    options = task_options or {}
-    plan = Plan.make(model, task, "acdc", None, "corrupt", n, seed, loading, options, {}, bos=bos, tokenizer=tokenizer)
-    patchable = load_model(plan)
-    batch = plan.task.batch(patchable.tokenizer, n, seed, bos=bos)
-    problem = Problem.make(patchable, batch, seed=seed)
-    corrupted = run(patchable, problem.batch, problem.batch.corrupt).logits
+    arguments = resolve_arguments(
+        model, task, task_options=task_options, metric="kl", n=n, seed=seed, bos=bos, tokenizer=tokenizer, **loading
+    )
+    patchable = arguments.model.load()
+    problem = arguments.problem(patchable)
+    batch = problem.batch
+    corrupted = run(patchable, batch, batch.corrupt).logits
     best = top_predictions(problem, {"model": problem.clean.logits, "corrupted": corrupted}, n_prompts=batch.n, k=k)
     p = problem.clean.logits.double().softmax(-1).cpu()
     examples = []
@@ -113,10 +116,10 @@ def preview(
         answer = {"top": best[row].top, "p_correct": float(p[row, correct].sum())}
         right = int(p[row].argmax()) in correct
         examples.append(_example(batch, patchable.tokenizer, row, right=right, **answer))
-    better, made = None, plan.task
+    better, made = None, arguments.task
     if all(example.wrong for example in examples):
-        better = float(accuracy(problem.clean.logits, problem.batch.correct, problem.batch.wrong).float().mean())
-    return Preview(made.name, made.summary, plan.model_name, batch.before, batch.notes, tuple(examples), better)
+        better = float(accuracy(problem.clean.logits, batch.correct, batch.wrong).float().mean())
+    return Preview(made.name, made.summary, arguments.model.name, batch.before, batch.notes, tuple(examples), better)
 
 
 def _example(batch: PromptBatch, tokenizer: Any, row: int, **answer: Any) -> Example:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from acdc.discovery.options import renamed
 
@@ -13,31 +13,17 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(max_length=10_000)]
 
 
+def _named_as_now(options: Any) -> Any:
+    return renamed(options) if isinstance(options, dict) else options
+
+
+Options = Annotated[dict[str, Any], BeforeValidator(_named_as_now)]  # of a method; any kind of value, so only shown
+
+
 class _Part(BaseModel):
     """Fields of other names may stand beside those that are read."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, protected_namespaces=())
-
-
-class _Options(_Part):
-    tau: float | Text | None = None
-    n_edges: Count | None = None
-    threshold: float | None = None
-    faithfulness: float | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _are_named_as_now(cls, options: Any) -> Any:
-        return renamed(options) if isinstance(options, dict) else options
-
-
-class _Resolved(_Part):
-    """Options as the search took them, where they are not as given."""
-
-    tau: float = 0.0
-    n_edges: Count | None = None
-    threshold: float | None = None
-    faithfulness: float | None = None
 
 
 class _Arguments(_Part):
@@ -56,7 +42,7 @@ class _Arguments(_Part):
     device: Text
     revision: Text | None = None
     trust_remote_code: bool = False
-    options: _Options
+    options: Options
 
 
 class Provenance(_Part):
@@ -82,7 +68,7 @@ class Provenance(_Part):
     config_sha256: Text | None = None
     tokenizer_sha256: Text | None = None
     prompts_sha256: Text | None = None
-    resolved: _Resolved = _Resolved()
+    resolved: Options = {}
 
 
 class _Seconds(_Part):
@@ -102,7 +88,7 @@ class Record(_Part):
     cost: dict[Text, int | float | None]
     claims: dict[Text, Any] = {}
     evidence: dict[Text, Any] = {}
-    resolved: _Resolved = _Resolved()
+    resolved: Options = {}
     warnings: list[Text] = []
     files: list[Text] = []
 

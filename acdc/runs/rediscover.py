@@ -5,9 +5,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from acdc.circuits.circuit import Circuit
-from acdc.discovery import check_options, get_method
-from acdc.errors import RunError
 from acdc.patching.problem import Problem
+from acdc.runs.arguments import Arguments
 from acdc.runs.evaluation_folder import EvaluationFolder
 from acdc.runs.fingerprint import fingerprint, versions
 from acdc.runs.reload import ReloadedRun
@@ -24,12 +23,10 @@ def search_again(reloaded: ReloadedRun, folder: EvaluationFolder | None) -> Call
     Raises:
         RunError: The run doesn't say by which method its circuit was found.
     """
-    if (method := reloaded.arguments["method"]) is None:
-        raise RunError("the circuit doesn't say which method found it, so it can't be found again")
-    options = check_options(get_method(method), reloaded.arguments.get("options", {}))
+    arguments = reloaded.arguments.checked_options()
 
     def search(problem: Problem) -> Circuit:
-        made_of = _identity(reloaded, problem, method, options)
+        made_of = _identity(reloaded, arguments, problem)
         key = fingerprint(made_of)
         path = None if folder is None else folder.path / "stability" / f"seed-{problem.seed}.json"
         if path is not None and path.is_file():
@@ -38,7 +35,7 @@ def search_again(reloaded: ReloadedRun, folder: EvaluationFolder | None) -> Call
                 return before
         kept = nullcontext() if folder is None else folder.checkpoint(f"stability-seed-{problem.seed}", key)
         with kept as checkpoint:
-            found = get_method(method).search(problem, checkpoint=checkpoint, **options)
+            found = arguments.search(problem, checkpoint=checkpoint)
         origin = made_of | {"task": reloaded.task.name, "model": problem.model.name, "fingerprint": key}
         origin |= {"forward_passes": found.cost.get("forward_passes")}
         circuit = Circuit(problem.model.graph, found.mask, found.scores, origin, found.score_kind)
@@ -50,14 +47,14 @@ def search_again(reloaded: ReloadedRun, folder: EvaluationFolder | None) -> Call
     return search
 
 
-def _identity(reloaded: ReloadedRun, problem: Problem, method: str, options: dict[str, Any]) -> dict[str, Any]:
+def _identity(reloaded: ReloadedRun, arguments: Arguments, problem: Problem) -> dict[str, Any]:
     """All that decides what the search finds."""
     return {
-        "method": method,
-        "options": dict(options),
+        "method": arguments.method,
+        "options": dict(arguments.options),
         "seed": problem.seed,
-        "metric": reloaded.metric.name,
-        "ablation": reloaded.ablation,
+        "metric": arguments.metric.name,
+        "ablation": arguments.ablation,
         "prompts_sha256": problem.batch.fingerprint,
         "weights_sha256": reloaded.identity["weights_sha256"],
         "versions": versions(),

@@ -6,41 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from acdc.circuits.circuit import Circuit
-from acdc.circuits.formats import ShapelessError, read_circuit
-from acdc.circuits.graph import Graph
+from acdc.circuits.formats import ShapelessError
+from acdc.defaults import ABLATION, N_PROMPTS, SEED
 from acdc.errors import CircuitError, RunError, UnknownNameError
-from acdc.files import validated
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
-from acdc.models.source import recorded_name
-from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptPair
-from acdc.runs.arguments import live_model
-from acdc.runs.fingerprint import model_identity
-from acdc.runs.folders import RECORD
-from acdc.runs.places import check_recorded_task, task_place
+from acdc.runs.arguments import Arguments, checked_settings, given_name
+from acdc.runs.fingerprint import HASHED, model_identity
+from acdc.runs.model_spec import ModelSpec
+from acdc.runs.opening import Opened, open_circuit
+from acdc.runs.places import check_recorded_task
 from acdc.runs.prompt_file import PROMPTS, read_prompts
-from acdc.runs.records import Provenance
-from acdc.runs.result import CIRCUIT, RunResult, find_run, load_run
+from acdc.runs.result import RunResult
 from acdc.task import Task, load_task
 
-__all__ = ["ReloadedRun", "open_circuit", "reload"]
-
-DEFAULTS: dict[str, Any] = {
-    "task_options": {},
-    "method": None,
-    "metric": None,
-    "ablation": "corrupt",
-    "n": 50,
-    "seed": 0,
-    "bos": None,
-    "dtype": "float32",
-    "device": "cpu",
-    "revision": None,
-    "trust_remote_code": False,
-}
-HASHES = {"weights_sha256": "weights", "config_sha256": "configuration", "tokenizer_sha256": "tokenizer"}
+__all__ = ["ReloadedRun", "reload"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +30,7 @@ class ReloadedRun:
     """A circuit, and what it was found with.
 
     Attributes:
-        arguments: The arguments of `discover`, with what was given instead of them.
+        arguments: Those that it was found with, or what was given instead of them.
         identity: The loaded model's hashes: see `acdc.runs.fingerprint.model_identity`.
         tau: The threshold that it was found with; None where there is none, or none in this metric's unit.
         prompts_sha256: Of the prompts that it was found on, as recorded; None where that isn't known.
@@ -58,11 +40,8 @@ class ReloadedRun:
     """
 
     circuit: Circuit
-    arguments: Mapping[str, Any]
+    arguments: Arguments
     model: PatchableModel
-    task: Task
-    metric: Metric
-    ablation: str
     identity: Mapping[str, Any]
     tau: float | None
     prompts_sha256: str | None
@@ -70,53 +49,39 @@ class ReloadedRun:
     beside: Path | None
     kept: Path | None = None
 
+    @property
+    def task(self) -> Task:
+        """The task of its arguments."""
+        return self.arguments.task
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of its arguments."""
+        return self.arguments.metric
+
+    @property
+    def ablation(self) -> str:
+        """The ablation of its arguments."""
+        return self.arguments.ablation
+
     def problem(self, *, n: int | None = None, seed: int | None = None, held_out: bool = False) -> Problem:
         """The circuit's problem on new prompts; by default on those that it was found on."""
-        n, seed = self.arguments["n"] if n is None else n, self.arguments["seed"] if seed is None else seed
-        batch = self.task.batch(self.model.tokenizer, n, seed, held_out=held_out, bos=self.arguments["bos"])
-        return Problem.make(self.model, batch, metric=self.metric, ablation=self.ablation, seed=seed)
+        return self.arguments.problem(self.model, n=n, seed=seed, held_out=held_out)
 
     def discovery_problem(self) -> tuple[Problem, str | None]:
         """The problem in which the circuit was found, and a warning if the task now gives other prompts."""
-        problem = self.problem()
+        problem, task = self.problem(), self.arguments.task
         if self.prompts_sha256 in (None, problem.batch.fingerprint):
             return problem, None
         told = (
-            f"task {self.task.name!r} gives other prompts now than those that the circuit was found on: its code, its "
+            f"task {task.name!r} gives other prompts now than those that the circuit was found on: its code, its "
             "options, n or the seed have changed, so what is said of the discovery prompts is said of "
         )
         if self.kept is not None:
-            kept = replace(self, task=read_prompts(self.kept, self.task.name)).problem()
+            kept = replace(self.arguments, task=read_prompts(self.kept, task.name)).problem(self.model)
             if kept.batch.fingerprint == self.prompts_sha256:
                 return kept, f"{told}those that the run has kept ({self.kept.name})"
         return problem, f"{told}these"
-
-
-def open_circuit(
-    run: str | Path | RunResult | Circuit, graph: Graph | None = None
-) -> tuple[Circuit, dict[str, Any], Path | None]:
-    """The circuit that `run` means, its record, and the folder for its evaluation.
-
-    Args:
-        run: A run's folder, a folder with runs (the newest), a circuit file in any format, a result, or a circuit.
-        graph: The model's, for files that don't say its shape.
-
-    Returns:
-        The circuit; `arguments`, `model` (hashes) and `prompts_sha256` as far as they are known; the folder, if it was
-        read from a place.
-    """
-    if isinstance(run, Circuit):
-        return run, _from_provenance(run.provenance), None
-    if not isinstance(run, RunResult):
-        path = Path(run).expanduser()
-        if path.is_file() and not (path.name == CIRCUIT and (path.parent / RECORD).is_file()):
-            circuit, name = (
-                read_circuit(path, graph=graph),
-                "evaluation" if path.name == CIRCUIT else f"evaluation-{path.stem}",
-            )
-            return circuit, _from_provenance(circuit.provenance), path.parent / name
-        run = load_run(path.parent if path.is_file() else find_run(path))
-    return run.circuit, dict(run.record), None if run.path is None else run.path / "evaluation"
 
 
 def reload(
@@ -154,53 +119,42 @@ def reload(
         CircuitError: The circuit belongs to a model of another shape.
         ACDCError: Model or task can't be loaded.
     """
-    try:
-        circuit, record, beside = open_circuit(run)
-    except ShapelessError:
-        if model is None:
-            raise RunError(f"{run} doesn't say the model's shape; name its model (model, --model)") from None
-        loading = {"dtype": dtype, "device": device, "revision": revision}
-        model = _model(DEFAULTS | {key: value for key, value in loading.items() if value}, model, trust_remote_code)
-        circuit, record, beside = open_circuit(run, model.graph)
-    circuit = circuit.flip_scores() if flip_scores else circuit
-    arguments = DEFAULTS | dict(record.get("arguments", {}))
-    arguments["n"] = arguments.pop("n_asked", None) or arguments["n"]  # as many as the task was asked for then
-    given: dict[str, Any] = {"ablation": ablation, "dtype": dtype, "device": device, "revision": revision}
-    given |= {"task_options": task_options, "bos": bos}
-    arguments |= {key: value for key, value in given.items() if value is not None}
-    if task is not None and task_options is None:
-        arguments["task_options"] = {}
+    given = {"dtype": dtype, "device": device, "revision": revision}
+    loading: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    loading |= {"tokenizer": tokenizer, "trust_remote_code": trust_remote_code}
+    (circuit, record, beside), loaded = _opened(run, model, loading)
+    recorded = record.get("arguments", {})
+    options = recorded.get("task_options", {}) if task is None else {}
+    options = options if task_options is None else task_options
     kept = _kept(beside) if task is None and task_options is None and bos is None else None
-    made = _task(arguments, task, kept, trust_task)
-    chosen = _metric(arguments, metric, made)
-    ABLATIONS.find(arguments["ablation"])
-    loaded = _model(arguments, model if model is None else live_model(model, tokenizer), trust_remote_code)
-    if circuit.graph != loaded.graph:
-        raise CircuitError(
-            f"a circuit of {circuit.graph.shape} of width {circuit.graph.d_model} doesn't fit {loaded.name!r} "
-            f"({loaded.graph.shape} of width {loaded.graph.d_model}); name its model (model, --model)"
-        )
+    made = _task(recorded, task, options, kept, trust_task)
+    arguments = Arguments(
+        task=made,
+        task_given=given_name(recorded.get("task") if task is None else task, made),
+        task_options=options,
+        method=recorded.get("method"),
+        options=recorded.get("options", {}),
+        metric=_metric(recorded, metric, made),
+        **checked_settings(
+            ablation=recorded.get("ablation", ABLATION) if ablation is None else ablation,
+            n=recorded.get("n_asked") or recorded.get("n", N_PROMPTS),  # as many as the task was asked for then
+            seed=recorded.get("seed", SEED),
+            bos=recorded.get("bos") if bos is None else bos,
+        ),
+        model=_model(recorded, model, loading) if loaded is None else ModelSpec.of(loaded),
+    )
+    loaded = arguments.model.load()
+    _check_shape(circuit, loaded)
     identity = model_identity(loaded)
     warnings = _differences(record.get("model", {}), identity)
     if warnings and not force:
         raise RunError(f"{'; '.join(warnings)}. --force (force=True) evaluates the circuit in this model all the same")
-    used = {
-        "model": recorded_name(loaded.name),
-        "metric": chosen.name,
-        "task_name": made.name,
-        "device": str(loaded.device),
-    }
-    if isinstance(task, str):
-        used["task"] = task_place(task)
     return ReloadedRun(
-        circuit=circuit,
-        arguments=arguments | used,
+        circuit=circuit.flip_scores() if flip_scores else circuit,
+        arguments=replace(arguments, model=arguments.model.as_loaded(loaded)),
         model=loaded,
-        task=made,
-        metric=chosen,
-        ablation=arguments["ablation"],
         identity=identity,
-        tau=_tau(record, chosen),
+        tau=_tau(record, arguments.metric),
         prompts_sha256=record.get("prompts_sha256"),
         warnings=tuple(warnings),
         beside=beside,
@@ -208,34 +162,17 @@ def reload(
     )
 
 
-def _tau(record: Mapping[str, Any], metric: Metric) -> float | None:
-    """The threshold in the metric's unit: as it was resolved where it was given as a share."""
-    arguments = record.get("arguments", {})
-    tau = {**arguments.get("options", {}), **record.get("resolved", {})}.get("tau")
-    return float(tau) if isinstance(tau, int | float) and arguments.get("metric") == metric.name else None
-
-
-def _from_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """A record, as far as a circuit's own provenance goes: there the arguments and the method's options lie flat.
-
-    Raises:
-        FileError: A value is not of its kind.
-    """
-    read = validated(Provenance, dict(provenance), what="what the circuit says of its origin is wrong")
-    provenance = read.model_dump(exclude_unset=True)
-    if "operands" in provenance:  # a circuit made of others has no run of its own
-        provenance = {key: value for key, value in provenance.items() if key != "prompts_sha256"}
-    named = {"task", "task_name", "model", "n_asked", *DEFAULTS}
-    arguments = {key: value for key, value in provenance.items() if key in named}
-    other = {"prompts_sha256", "claims", "resolved", "operation", "operands", "flipped_scores", *HASHES}
-    arguments["options"] = {key: value for key, value in provenance.items() if key not in named | other}
-    hashes = {key: provenance[key] for key in HASHES if key in provenance} | {"dtype": provenance.get("dtype")}
-    return {
-        "arguments": arguments,
-        "model": hashes,
-        "prompts_sha256": provenance.get("prompts_sha256"),
-        "resolved": provenance.get("resolved", {}),
-    }
+def _opened(
+    run: str | Path | RunResult | Circuit, model: Any, loading: Mapping[str, Any]
+) -> tuple[Opened, PatchableModel | None]:
+    """The circuit, and the model where that had to be loaded to know the circuit's shape."""
+    try:
+        return open_circuit(run), None
+    except ShapelessError:
+        if model is None:
+            raise RunError(f"{run} doesn't say the model's shape; name its model (model, --model)") from None
+    loaded = _model({}, model, loading).load()
+    return open_circuit(run, loaded.graph), loaded
 
 
 def _kept(beside: Path | None) -> Path | None:
@@ -245,27 +182,28 @@ def _kept(beside: Path | None) -> Path | None:
 
 
 def _task(
-    arguments: Mapping[str, Any],
+    recorded: Mapping[str, Any],
     task: str | Task | type[Task] | Sequence[PromptPair] | None,
+    options: Mapping[str, Any],
     kept: Path | None,
     trusted: bool,
 ) -> Task:
-    recorded = arguments.get("task")
-    spec = task if task is not None or recorded is None else check_recorded_task(recorded, trusted=trusted)
+    name = recorded.get("task")
+    spec = task if task is not None or name is None else check_recorded_task(name, trusted=trusted)
     if spec is None:
         raise RunError("the circuit doesn't say which task it was found for; name it (task, --task)")
     if spec != PROMPTS:
-        return load_task(spec, **arguments["task_options"])
+        return load_task(spec, **options)
     if kept is None:
         raise RunError(
             f"the circuit was found on a list of prompts, which is read from the run's {PROMPTS} as it is; without "
             "that file, or to change it, give the list again (task=[...])"
         )
-    return read_prompts(kept, str(arguments.get("task_name", "prompts")))
+    return read_prompts(kept, str(recorded.get("task_name", "prompts")))
 
 
-def _metric(arguments: Mapping[str, Any], metric: str | Metric | None, task: Task) -> Metric:
-    name = metric if metric is not None else arguments["metric"] or task.metric
+def _metric(recorded: Mapping[str, Any], metric: str | Metric | None, task: Task) -> Metric:
+    name = metric if metric is not None else recorded.get("metric") or task.metric
     try:
         return get_metric(name)
     except UnknownNameError as error:
@@ -274,19 +212,28 @@ def _metric(arguments: Mapping[str, Any], metric: str | Metric | None, task: Tas
         raise RunError(f"the circuit was found with a metric of its own, {name!r}; give it, or another one") from error
 
 
-def _model(arguments: Mapping[str, Any], model: Any, trust_remote_code: bool) -> PatchableModel:
-    if isinstance(model, PatchableModel):
-        return model
-    name = arguments.get("model") if model is None else str(model)
+def _model(recorded: Mapping[str, Any], model: Any, loading: Mapping[str, Any]) -> ModelSpec:
+    """The model that is given, or else the recorded one; loaded as it was then, unless that is given too."""
+    if model is not None and not isinstance(model, str | Path):
+        return ModelSpec.of(model, **loading)
+    name = recorded.get("model") if model is None else str(model)
     if name is None:
         raise RunError("the circuit doesn't say which model it belongs to; name it (model, --model)")
-    if arguments["trust_remote_code"] and not trust_remote_code:
+    if recorded.get("trust_remote_code") and not loading["trust_remote_code"]:
         raise RunError(
             f"model {name!r} was loaded with code of its own, which runs again only if you allow it "
             "(trust_remote_code, --trust-remote-code)"
         )
-    loading = {key: arguments[key] for key in ("revision", "dtype", "device")}
-    return PatchableModel.from_pretrained(name, **loading, trust_remote_code=trust_remote_code)
+    then = {key: recorded[key] for key in ("dtype", "device", "revision") if key in recorded}
+    return ModelSpec.of(name, **{**then, **loading})
+
+
+def _check_shape(circuit: Circuit, model: PatchableModel) -> None:
+    if circuit.graph != model.graph:
+        raise CircuitError(
+            f"a circuit of {circuit.graph.shape} of width {circuit.graph.d_model} doesn't fit {model.name!r} "
+            f"({model.graph.shape} of width {model.graph.d_model}); name its model (model, --model)"
+        )
 
 
 def _differences(recorded: Mapping[str, Any], loaded: Mapping[str, Any]) -> list[str]:
@@ -294,6 +241,13 @@ def _differences(recorded: Mapping[str, Any], loaded: Mapping[str, Any]) -> list
     same_dtype = recorded.get("dtype") in (None, loaded["dtype"])
     return [
         f"the {what} of {loaded['name']!r} differs from that of the model in which the circuit was found"
-        for key, what in HASHES.items()
+        for key, what in HASHED.items()
         if recorded.get(key) not in (None, loaded[key]) and (same_dtype or key == "tokenizer_sha256")
     ]
+
+
+def _tau(record: Mapping[str, Any], metric: Metric) -> float | None:
+    """The threshold in the metric's unit: as it was resolved where it was given as a share."""
+    arguments = record.get("arguments", {})
+    tau = {**arguments.get("options", {}), **record.get("resolved", {})}.get("tau")
+    return float(tau) if isinstance(tau, int | float) and arguments.get("metric") == metric.name else None

@@ -21,8 +21,8 @@ from acdc.discovery import METHODS
 from acdc.errors import ACDCError, RunError
 from acdc.patching.exact.state import CircuitState
 from acdc.progress import Progress
-from acdc.runs import discover as run
-from acdc.runs.result import find_run
+from acdc.runs import conclusion
+from acdc.runs.catalog import find_run
 from tests.tiny import tiny_model
 
 
@@ -277,10 +277,10 @@ def test_a_live_model_takes_no_loading_arguments(model: PatchableModel) -> None:
 def test_warnings_of_search_and_metrics_are_recorded_once_and_printed(
     model: PatchableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search, measure = METHODS["acdc"].search, run.measure
+    search, measure = METHODS["acdc"].search, conclusion.measure
     warned = functools.wraps(search)(lambda *given, **named: replace(search(*given, **named), warnings=["few edges"]))
     monkeypatch.setitem(METHODS, "acdc", replace(METHODS["acdc"], search=warned))
-    monkeypatch.setattr(run, "measure", lambda *given: measure(*given) | {"warnings": ["few edges", "chance"]})
+    monkeypatch.setattr(conclusion, "measure", lambda *given: measure(*given) | {"warnings": ["few edges", "chance"]})
     result = discover(model, Copy, n=4, tau=0.02, out=tmp_path)
     assert result.warnings == ("few edges", "chance")
     assert load_run(result.path).warnings == result.warnings

@@ -166,11 +166,11 @@ def test_a_result_that_cannot_be_written_is_in_the_error_and_is_written_later_wi
 
     for method in ("acdc", "eap"):
         with monkeypatch.context() as patch:
-            patch.setattr("acdc.runs.discover.write_json", full)
+            patch.setattr("acdc.runs.writing.write_json", full)
             with pytest.raises(UnsavedError, match=r"No space left .*; what was found is in the checkpoint") as told:
                 discover(model, Copy, method=method, metric="logit_diff", n=4, out=tmp_path)
         with monkeypatch.context() as patch:
-            patch.setattr("acdc.runs.discover._Run.search", None)
+            patch.setattr("acdc.runs.discover._search", None)
             result = discover(model, Copy, method=method, metric="logit_diff", n=4, out=tmp_path)
         assert result.circuit == told.value.result.circuit and result.record["resumed"]
         assert result.record["claims"] == told.value.result.record["claims"]
@@ -183,7 +183,7 @@ def test_a_run_killed_between_its_record_and_the_clean_up_is_not_made_again(
     with monkeypatch.context() as patch:
         patch.setattr(FileCheckpoint, "discard", FileCheckpoint.close)
         first = discover(model, Copy, out=tmp_path, **ARGUMENTS)
-    monkeypatch.setattr("acdc.runs.discover._Run.search", None)
+    monkeypatch.setattr("acdc.runs.discover._search", None)
     again = discover(model, Copy, out=tmp_path, **ARGUMENTS)
     assert again.path == first.path and again.record == load_run(first.path).record
     assert not (first.path / "checkpoint.jsonl").exists()

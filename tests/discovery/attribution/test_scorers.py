@@ -23,7 +23,7 @@ from acdc.discovery.attribution.nap_ig import nap_ig
 from acdc.discovery.attribution.nodes import lift
 from acdc.errors import ACDCError
 from acdc.patching.problem import Problem
-from acdc.runs.arguments import Plan
+from acdc.runs.arguments import Arguments, resolve_arguments
 from tests.discovery.test_acdc import Memory
 from tests.oracle import ablated_sources
 from tests.soft import shift_gradient
@@ -271,19 +271,18 @@ def test_a_metric_that_is_flat_at_the_clean_run_is_refused(name: str) -> None:
     with pytest.raises(ACDCError, match="every score would be 0"):
         SCORERS[name](problem_of(metric="kl"))
     with pytest.raises(ACDCError, match="every score would be 0"):
-        plan_of(name, metric="kl")
+        arguments_of(name, metric="kl")
 
 
-def plan_of(method: str, task: str = "ioi", metric: str | None = None) -> Plan:
-    loading = {"dtype": "float32", "device": "cpu", "revision": None, "trust_remote_code": False}
-    return Plan.make(None, task, method, metric, "corrupt", 4, 0, loading, {}, {})
+def arguments_of(method: str, task: str = "ioi", metric: str | None = None) -> Arguments:
+    return resolve_arguments(None, task, method=method, metric=metric, n=4)
 
 
 def test_the_default_metric_has_a_gradient_where_one_is_needed() -> None:
-    assert plan_of("eap").metric.name == "logit_diff"
-    assert plan_of("eap", task="induction").metric.name == "nll"
-    assert plan_of("eap-ig-inputs").metric.name == "kl"
-    assert plan_of("acdc").metric.name == "kl"
+    assert arguments_of("eap").metric.name == "logit_diff"
+    assert arguments_of("eap", task="induction").metric.name == "nll"
+    assert arguments_of("eap-ig-inputs").metric.name == "kl"
+    assert arguments_of("acdc").metric.name == "kl"
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,0 +1,54 @@
+"""Writing a finished run into its folder."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.views import MAX_LISTED_EDGES
+from acdc.drawing import draw
+from acdc.errors import FileError, UnsavedError
+from acdc.files import write_csv, write_json
+from acdc.patching.problem import Problem
+from acdc.runs.conclusion import Conclusion
+from acdc.runs.folders import CIRCUIT, METRICS, RECORD
+from acdc.runs.prompt_file import PROMPTS, write_prompts
+from acdc.runs.result import RunResult
+
+__all__ = ["write_run"]
+
+logger = logging.getLogger(__name__)
+
+UNSAVED = "what was found is in the checkpoint: make room there, and the same command or call writes it at once"
+
+
+def write_run(folder: Path, conclusion: Conclusion, problem: Problem) -> RunResult:
+    """Write everything; the record, which names the files, comes last, as the sign of a finished run.
+
+    Raises:
+        UnsavedError: Something can't be written; it holds the result.
+    """
+    result, prompts = conclusion.result, folder / PROMPTS
+    try:
+        files = [result.circuit.save(folder / CIRCUIT), write_json(folder / METRICS, result.metrics)]
+        files.append(write_csv(folder / "edges.csv", result.circuit.to_frame(most=MAX_LISTED_EDGES)))
+        files += _draw(folder, result.circuit)
+        files.append(write_prompts(prompts, problem.model.tokenizer, problem.batch, conclusion.held_out))
+        record = {**result.record, "files": [*(file.name for file in files), RECORD]}
+        files.append(write_json(folder / RECORD, record))
+    except FileError as error:
+        raise UnsavedError(f"{error}; {UNSAVED}", result) from None
+    return replace(result, record=record, path=folder, files=tuple(files))
+
+
+def _draw(folder: Path, circuit: Circuit) -> list[Path]:
+    """Draw it; a picture that fails is told of and left out."""
+    files: list[Path] = []
+    for name in ("circuit.dot", "circuit.svg"):
+        try:
+            files += draw(circuit, folder / name)
+        except FileError:
+            raise
+        except Exception as error:  # hours of search are not lost for a picture
+            logger.warning("%s could not be drawn: %s", name, error)
+    return list(dict.fromkeys(files))
