@@ -203,7 +203,7 @@ def _loss(
     value = metric.function(logits, batch.correct[rows], batch.wrong[rows], problem.clean.logits[rows]).double().mean()
     if math.isnan(value.item()):
         raise RunError(f"the loss becomes NaN in step {step + 1}; use a wider dtype (float32 or float64)")
-    return (-value if metric.higher_is_better else value).to(log_alpha.device)
+    return metric.loss(value).to(log_alpha.device)
 
 
 def _live(problem: Problem, weights: Float64[Tensor, "n src dst"]) -> Bool[Tensor, " src"]:

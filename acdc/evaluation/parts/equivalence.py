@@ -69,7 +69,7 @@ def equivalence_test(problem: Problem, outcomes: Outcomes, *, epsilon: float = E
     better = values["circuit"] - values["model"]
     scale = max(1.0, float(np.abs(values["model"]).max()))
     return sign_test(
-        better if metric.higher_is_better else -better,
+        metric.sign * better,
         epsilon=epsilon,
         tolerance=ROUNDING[problem.model.dtype] * scale,
     )

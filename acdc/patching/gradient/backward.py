@@ -117,7 +117,7 @@ def summed_loss(part: Part, final: Float[Tensor, "batch d_model"]) -> Float[Tens
     """The sum of the prompts' losses, from what the logits read at the targets; in float32 at least."""
     logits = part.model.unembed(final, part.objective.tokens)
     values = part.objective.values(logits if logits.dtype == torch.float64 else logits.float())
-    return -values.sum() if part.objective.metric.higher_is_better else values.sum()
+    return part.objective.metric.loss(values.sum())
 
 
 def loss_gradient(part: Part, streams: ResidualStreams) -> Float[Tensor, "batch d_model"]:
