@@ -173,17 +173,27 @@ def _paragraph(text: str, indent: str) -> None:
 
 @app.command()
 def models(as_json: Json = False, debug: Debug = False) -> None:
-    """List the bundled models and the supported families."""
+    """List the bundled models, real ones that come as packages, and the supported families."""
     from acdc.models import FAMILIES
+    from acdc.models.packaged import PACKAGED
     from acdc.zoo import zoo_names, zoo_summary
 
     bundled = [{"name": name, "kind": "bundled", "what": zoo_summary(name), "checked": ""} for name in zoo_names()]
+    packaged = [
+        {
+            "name": model.name,
+            "kind": "package",
+            "what": f"{model.summary}: {'installed' if model.installed else model.command}",
+            "checked": "logits, IOI",
+        }
+        for model in PACKAGED.values()
+    ]
     families = [
         {"name": key, "kind": "family", "what": family.models, "checked": family.tested}
         for key, family in FAMILIES.items()
     ]
     _list(
-        bundled + families,
+        bundled + packaged + families,
         as_json,
         "A family is named by the model_type of a model's config.json; checked: what is compared with Hugging Face.",
     )

@@ -62,10 +62,13 @@ class PatchableModel:
         device_map: str | Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> "PatchableModel":
-        """Load a bundled model, a local folder or a model of the Hugging Face hub. Weights must be safetensors.
+        """Load a bundled model, a local folder, a GGUF file or a model of the Hugging Face hub.
+
+        A folder's and a hub model's weights must be safetensors.
 
         Args:
-            name_or_path: `acdc-small`, `path/to/folder`, `gpt2`, `EleutherAI/pythia-160m`…; or a model that was found.
+            name_or_path: `acdc-small`, `path/to/folder`, `path/to/file.gguf`, `smollm2` (see `acdc models`), `gpt2`,
+                `EleutherAI/pythia-160m`…; or a model that was found.
             revision: Branch, tag or commit on the hub.
             dtype: float32, float64, bfloat16 or float16.
             device: `cpu`, `cuda`, `cuda:1`, `mps`…
@@ -84,7 +87,7 @@ class PatchableModel:
         source = given if isinstance(given, ModelSource) else available_model(str(given), revision)
         name = source.name
         with suggesting(name):
-            origin = Origin(source.place, revision, trust_remote_code)
+            origin = Origin(source.place(), revision, trust_remote_code)
             config = load_config(origin)
         loaded(origin.place, lambda: family_of(config))
         tokenizer = load_tokenizer(origin)

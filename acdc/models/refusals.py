@@ -36,10 +36,13 @@ def reason_against(config: Any) -> str | None:
 
 
 def quantised(config: Any) -> str | None:
-    """Weights packed into few bits; MXFP4 packs experts alone, whose module is called as it is."""
+    """Weights packed into few bits.
+
+    MXFP4 packs experts alone, whose module is called as it is; GGUF is mostly unpacked by transformers.
+    """
     settings = getattr(config, "quantization_config", None)
     method = settings.get("quant_method") if isinstance(settings, dict) else getattr(settings, "quant_method", None)
-    if method is None or (name := str(getattr(method, "value", method))) == "mxfp4":
+    if method is None or (name := str(getattr(method, "value", method))) in ("mxfp4", "gguf"):
         return None
     return f"its weights are quantised ({name}), so they can't be seen per head; load one in bfloat16"
 

@@ -1,4 +1,4 @@
-"""Where a model is found by its name: bundled with this package, in a local folder, or on the Hugging Face hub."""
+"""Where a model is found by its name: bundled, in a package, a local folder or file, or on the Hugging Face hub."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +7,14 @@ from pathlib import Path
 
 from acdc.errors import ModelError, nearest
 from acdc.models.config_file import check_index
+from acdc.models.gguf import unpacked
 from acdc.models.hub import WELL_KNOWN, check_reachable
+from acdc.models.packaged import PACKAGED
 from acdc.zoo import zoo_names, zoo_path
 
 __all__ = ["ModelSource", "available_model", "find_model", "recorded_name", "suggesting"]
+
+GGUF = ".gguf"
 
 
 @dataclass(frozen=True)
@@ -19,28 +23,34 @@ class ModelSource:
 
     Attributes:
         name: The model as it was asked for.
-        folder: Where its files lie; None on the hub.
+        path: Its folder, or its GGUF file; None on the hub.
     """
 
     name: str
-    folder: Path | None = None
-
-    @property
-    def place(self) -> str:
-        """What transformers loads: a folder, or a name on the hub."""
-        return self.name if self.folder is None else str(self.folder)
+    path: Path | None = None
 
     @property
     def on_hub(self) -> bool:
         """Whether the hub has it, if anyone does."""
-        return self.folder is None
+        return self.path is None
+
+    def place(self) -> str:
+        """What transformers loads: a folder, or a name on the hub. A GGUF file is unpacked for it, once.
+
+        Raises:
+            ModelError: It can't be unpacked.
+        """
+        if self.path is None:
+            return self.name
+        return str(unpacked(self.path) if self.path.suffix == GGUF else self.path)
 
 
 def find_model(name: str) -> ModelSource:
-    """The model of this name. A folder of a bundled model's name goes before the bundled model.
+    """The model of this name. A model's folder of a bundled model's name goes before the bundled model.
 
     Raises:
-        ModelError: It is written like a path, and there is no such folder or it holds no model.
+        ModelError: It is written like a path, and there is no such folder or it holds no model; or its package isn't
+            installed.
     """
     with suggesting(name):
         return _find(name)
@@ -61,22 +71,30 @@ def available_model(name: str, revision: str | None = None) -> ModelSource:
 
 def _find(name: str) -> ModelSource:
     folder = Path(name).expanduser()
-    if name in zoo_names() and not (folder / "config.json").is_file():
-        return ModelSource(name, zoo_path(name))
-    if folder.is_file():
+    if not (folder / "config.json").is_file():
+        if name in zoo_names():
+            return ModelSource(name, zoo_path(name))
+        if name in PACKAGED:
+            return ModelSource(name, PACKAGED[name].path())
+    if folder.is_file() and folder.suffix != GGUF:
         raise ModelError(f"model {name!r} is a file; give the folder that holds config.json and model.safetensors")
+    if folder.is_file():
+        return ModelSource(name, folder)
     if folder.is_dir():
         _check_folder(folder)
         return ModelSource(name, folder)
+    if name.endswith(GGUF):
+        raise ModelError(f"there is no file {name!r}")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"there is no model folder {name!r}")
     return ModelSource(name)
 
 
 def recorded_name(name: str) -> str:
-    """A model's name as a record keeps it: a local folder by its whole path, any other name as it is."""
-    folder = Path(name).expanduser()
-    return str(folder.resolve()) if (folder / "config.json").is_file() else name
+    """A model's name as a record keeps it: a local folder or file by its whole path, any other name as it is."""
+    path = Path(name).expanduser()
+    is_here = (path / "config.json").is_file() or (path.suffix == GGUF and path.is_file())
+    return str(path.resolve()) if is_here else name
 
 
 @contextmanager
@@ -85,7 +103,7 @@ def suggesting(name: str) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        near = nearest(name, [*zoo_names(), *WELL_KNOWN])
+        near = nearest(name, [*zoo_names(), *PACKAGED, *WELL_KNOWN])
         if near is None or near == name or Path(name).exists():
             raise
         raise ModelError(f"{error}; did you mean {'the bundled ' if near in zoo_names() else ''}{near!r}?") from error

@@ -37,7 +37,7 @@ def runs_folder(out: str | Path, task: str, model: str, method: str) -> Path:
     'outputs/ioi/EleutherAI--pythia-160m/acdc'
     """
     local = Path(model).expanduser()
-    name = local.resolve().name if local.is_dir() or local.is_absolute() else model.replace("/", "--")
+    name = local.resolve().name if local.exists() or local.is_absolute() else model.replace("/", "--")
     return Path(out).expanduser().joinpath(*(_safe(part) for part in (task, name, method)))
 
 

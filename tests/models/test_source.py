@@ -15,14 +15,14 @@ from acdc.zoo import zoo_path
 
 
 def test_a_folder_goes_before_the_bundled_model_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_model("acdc-small").folder == zoo_path("acdc-small")
+    assert find_model("acdc-small").path == zoo_path("acdc-small")
     (tmp_path / "acdc-small").symlink_to(zoo_path("induction-compiled"))
     monkeypatch.chdir(tmp_path)
-    assert find_model("acdc-small").folder == Path("acdc-small")
+    assert find_model("acdc-small").path == Path("acdc-small")
 
 
 def test_what_is_nowhere_here_is_of_the_hub() -> None:
-    assert find_model("gpt2").on_hub and find_model("EleutherAI/pythia-160m").place == "EleutherAI/pythia-160m"
+    assert find_model("gpt2").on_hub and find_model("EleutherAI/pythia-160m").place() == "EleutherAI/pythia-160m"
     assert not find_model("acdc-small").on_hub
 
 
