@@ -162,7 +162,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["discover", "ioi", "--task-option", "corrupt=abc"], "did you mean 'corruption'?"),
         (
             ["discover", "ioi", "--tau", "much"],
-            "tau must be a number of at least 0 (an edge goes if the loss rises by less), or a share",
+            "tau must be a number of at least 0 (an edge is removed if the loss rises by less), or a share",
         ),
         (["discover", "none.py:Mine"], "there is no task file 'none.py'"),
         (["discover", "tests/test_cli.py"], "say which class in it is the task"),

@@ -19,7 +19,7 @@ def share_of(text: str) -> float:
     """The share that a text like '5%' means.
 
     Raises:
-        RunError: It is no such text, or not within 0% and 100%.
+        RunError: It isn't such a text, or the share isn't within 0% and 100%.
     """
     number = text.strip().removesuffix("%")
     try:
@@ -28,17 +28,17 @@ def share_of(text: str) -> float:
         share = -1.0
     if not 0 <= share <= 1:
         raise RunError(
-            "tau must be a number of at least 0 (an edge goes if the loss rises by less), or a share of the whole "
-            f"effect from 0% to 100%, like 5%, not {printable(text, 60)!r}"
+            "tau must be a number of at least 0 (an edge is removed if the loss rises by less), or a share of the "
+            f"whole effect from 0% to 100%, like 5%, not {printable(text, 60)!r}"
         )
     return share
 
 
-Tau = Annotated[float, Range(0, why="an edge goes if the loss rises by less")] | Annotated[str, Checked(share_of)]
+Tau = Annotated[float, Range(0, why="an edge is removed if the loss rises by less")] | Annotated[str, Checked(share_of)]
 
 
 class Threshold(NamedTuple):
-    """Tau in the metric's unit, the whole effect, and what to know of the two."""
+    """Tau in the metric's unit, the whole effect in it too, and warnings about the two."""
 
     tau: float
     whole_effect: float
@@ -46,7 +46,7 @@ class Threshold(NamedTuple):
 
 
 def threshold(problem: Problem, tau: float | str) -> Threshold:
-    """Tau as a number; it takes a forward pass, and warns at once where there is nothing to find with it.
+    """Tau as a number. It takes a forward pass, and warns at once where there is nothing to find.
 
     Raises:
         RunError: A share is asked for and there is no effect to take it of.
@@ -70,7 +70,7 @@ def threshold(problem: Problem, tau: float | str) -> Threshold:
     elif effect < tau:
         warnings.append(
             f"tau {tau:g} is above the whole effect of removing every edge, {effect:.3g} by {metric}, so nearly every "
-            f"edge can go; give less, like tau=5% (here {0.05 * effect:.2g})"
+            f"edge can be removed; give less, like tau=5% (here {0.05 * effect:.2g})"
         )
     for warning in warnings:
         logger.warning("%s", warning)

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from acdc.defaults import MEMORY
 from acdc.evaluation.recording import AFRESH, Recorder
-from acdc.evaluation.values import loss_of
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 
-__all__ = ["Knockouts", "Step", "edges_of_node", "inner_nodes", "knock_out_edges", "knock_out_nodes", "state_of"]
+__all__ = ["Knockouts", "Step", "edges_of_node", "inner_nodes", "knock_out_edges", "knock_out_nodes"]
 
 Step = Callable[[int, int], None]  # told (done, total) as work goes on
 
@@ -24,30 +23,16 @@ class Knockouts:
     """Leave-one-out effects in a circuit.
 
     Attributes:
-        effects: Rise of the problem's loss when the edge alone is removed from the circuit; positive: it is missed. NaN
-            where no edge is kept.
+        effects: Rise of the problem's loss when the edge alone is removed from the circuit; positive: the circuit needs
+            it. NaN where no edge is kept.
         loss: The circuit's own loss.
-        forward_passes: Copies of the batch that were propagated, and masked forwards.
+        forward_passes: Copies of the batch that were propagated, the circuit's own run included.
     """
 
     effects: Float64[Tensor, "src dst"]
     loss: float
     n_prompts: int
     forward_passes: int
-
-
-def state_of(
-    problem: Problem, mask: Bool[Tensor, "src dst"], *, memory: int = MEMORY, recorder: Recorder = AFRESH
-) -> CircuitState:
-    """The exact engine's state of a circuit, its loss included."""
-    problem.model.graph.check_mask(mask)
-    state = CircuitState(problem, memory=memory)
-    gone = (problem.model.graph.edges_mask & ~mask.cpu()).nonzero().tolist()
-    if gone:
-        loss = loss_of(problem, mask, recorder)
-        state.forward_passes += 1
-        state.remove([(src, dst) for src, dst in reversed(gone)], loss)
-    return state
 
 
 def knock_out_edges(
@@ -66,7 +51,7 @@ def knock_out_edges(
         recorder: Keeps what is measured: see `acdc.evaluation.recording`.
         progress: Told how many of the kept edges are done.
     """
-    state = state_of(problem, mask, memory=memory, recorder=recorder)
+    state = CircuitState(problem, mask, memory=memory)
     edges = [(src, dst) for dst, src in mask.T.nonzero().tolist()]
     asked = [edge for edge in edges if state.is_useful(edge[1])][::-1]  # late destinations first: they cost least
     effects = torch.full(mask.shape, torch.nan, dtype=torch.float64)
@@ -93,7 +78,7 @@ def knock_out_nodes(
     progress: Step | None = None,
 ) -> tuple[dict[str, float], int]:
     """The rise of the loss when all kept edges of a node are removed, for each of `nodes`; and the passes it took."""
-    state, graph, effects = state_of(problem, mask, memory=memory, recorder=recorder), problem.model.graph, {}
+    state, graph, effects = CircuitState(problem, mask, memory=memory), problem.model.graph, {}
     for i, node in enumerate(nodes):
         row = graph.src_index[node]
         # without a reader, what the node reads can't matter: its outgoing edges alone are asked about

@@ -23,7 +23,7 @@ class Problem:
     """What every discovery method is given.
 
     Attributes:
-        clean: The unpatched model's run on the clean prompts.
+        clean: The unpatched model's activations on the clean prompts.
         ablated: What removed edges carry.
         objective: The metric on this batch, read against the clean logits.
         seed: Seed of whatever a method draws.
@@ -76,10 +76,10 @@ class Problem:
         return self.model.graph.prune(mask, from_input=self.ablated.coherent)
 
     def logits(self, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:
-        """Target logits of the circuit `mask`."""
+        """The circuit's logits at the last position."""
         return masked_logits(self.model, self.batch, self.ablated.outputs, mask)
 
     def loss(self, logits: Float[Tensor, "batch vocab"]) -> float:
-        """The mean loss of whole target logits; lower is better."""
+        """The mean loss of a batch whose last positions have these logits, in the metric's unit; lower is better."""
         tokens = self.objective.tokens
         return float(self.objective.loss(logits if tokens is None else logits[:, tokens]))

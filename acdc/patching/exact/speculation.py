@@ -2,7 +2,7 @@
 
 A greedy search decides one edge after another, each by the rise of the loss when it is removed from the circuit that
 all earlier decisions left. `Speculation` gives it these rises. It measures a chain of edges in one propagation: each
-copy of the batch goes without one of them and without those before it that are expected to be removed. Rises are given
+copy of the batch is without one of them and without those before it that are expected to be removed. Rises are given
 out up to the first decision that was expected otherwise, that one included; what was measured after it serves as a
 prediction. A wrong expectation costs its work and changes no rise.
 """

@@ -36,6 +36,9 @@ class CircuitState:
         mask: The edges that the circuit keeps at the start; all of the model's if None.
         memory: About how many bytes one propagation may take; it bounds the copies, not the model.
 
+    Raises:
+        CircuitError: The mask is no mask of this model's graph.
+
     Attributes:
         mask: The edges kept now; read it, don't write it.
         n_edges: How many they are.
@@ -50,11 +53,13 @@ class CircuitState:
         self.forward_passes = self.propagations = 0
         self._pending: dict[int, Waiting] = {}
         whole = self.graph.edges_mask
-        self.mask: Bool[np.ndarray, "src dst"] = (whole if mask is None else mask.cpu()).numpy().copy()
+        mask = whole if mask is None else mask.cpu()
+        self.graph.check_mask(mask)
+        self.mask: Bool[np.ndarray, "src dst"] = mask.numpy().copy()
         self.outgoing = self.mask.sum(1)
         self.n_edges = int(self.outgoing.sum())
         self._survey()
-        if mask is None or torch.equal(mask.cpu(), whole):
+        if torch.equal(mask, whole):
             self.cache = clean_cache(problem, room=memory // 4)
             final = self.cache.final
         else:
@@ -86,7 +91,7 @@ class CircuitState:
 
         Args:
             edges: Different kept edges.
-            removed: Which of them each copy goes without; if None, each copy without one of them.
+            removed: Which of them each copy is without; if None, each copy is without one of them.
         """
         removed = np.eye(len(edges), dtype=bool) if removed is None else removed
         self.prepare(edges, len(removed))
