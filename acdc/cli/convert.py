@@ -32,7 +32,7 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Write the circuit IN as OUT, in another format; without loss, unless --lossy allows it."""
-    from acdc.circuits.formats import get_format, write_circuit
+    from acdc.circuits.formats import FORMATS, write_circuit
 
     show_warnings()
     if formats:
@@ -41,7 +41,7 @@ def convert(
     if source is None or target is None:
         raise RunError("name the circuit to read and the file to write: acdc convert IN OUT (--formats lists formats)")
     if to is not None:
-        get_format(to)
+        FORMATS.find(to)
     circuit = circuit_at(source, origin=origin, graph=None if graph is None else circuit_at(graph).graph, lossy=lossy)
     circuit = circuit.flip_scores() if flip_scores else circuit
     written = write_circuit(circuit, target, format=to, lossy=lossy)

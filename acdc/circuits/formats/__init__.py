@@ -3,7 +3,7 @@
 from acdc.circuits.formats.auto_circuit import from_auto_circuit, to_auto_circuit
 from acdc.circuits.formats.format import Format, ShapelessError
 from acdc.circuits.formats.hooks import HookEdge, HookPoint
-from acdc.circuits.formats.registry import FORMATS, detect_format, format_for, get_format, read_circuit, write_circuit
+from acdc.circuits.formats.registry import FORMATS, detect_format, format_for, read_circuit, write_circuit
 
 __all__ = [
     "FORMATS",
@@ -14,7 +14,6 @@ __all__ = [
     "detect_format",
     "format_for",
     "from_auto_circuit",
-    "get_format",
     "read_circuit",
     "to_auto_circuit",
     "write_circuit",

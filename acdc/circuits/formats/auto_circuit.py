@@ -1,15 +1,17 @@
-"""auto-circuit's names of edges, as pure functions on names: `Resid Start->A0.1.Q`, `A0.1->MLP 3`, `MLP 3->Resid End`.
+"""Circuits as lists of auto-circuit's edges: `Resid Start->A0.1.Q`, `A0.1->MLP 3`, `MLP 3->Resid End`.
 
 Reference:
     Miller et al. 2024; `factorized_src_nodes` and `factorized_dest_nodes` in their code (`auto-circuit`).
 """
 
 import re
+from typing import Any
 
+from acdc.circuits.formats.edge_lists import Entry, Names, fail_list, json_format, text_format
 from acdc.circuits.graph import QKV, Graph
-from acdc.errors import CircuitError
+from acdc.errors import CircuitError, shown
 
-__all__ = ["from_auto_circuit", "to_auto_circuit"]
+__all__ = ["CIRCUIT_FORMATS", "from_auto_circuit", "to_auto_circuit"]
 
 START, END = "Resid Start", "Resid End"
 
@@ -73,3 +75,28 @@ def _from_destination(name: str) -> tuple[str, ...]:
     if match := re.fullmatch(r"MLP (\d+)", name):
         return (f"m{int(match[1])}",)
     raise CircuitError(f"{name!r} is no destination: expected 'A1.0.Q', 'MLP 3' or 'Resid End'")
+
+
+def _unpack_names(value: Any) -> list[Entry]:
+    if isinstance(value, dict):
+        return list(value.items())
+    if not isinstance(value, list):
+        fail_list(value)
+    for item in value:
+        if isinstance(item, list) and len(item) == 2 and type(item[0]) is int:
+            raise CircuitError(f"{shown(item, 80)} is of one position: edges of single positions can't be carried")
+        if not isinstance(item, str):
+            raise CircuitError(f"{shown(item, 80)} is no edge: expected a name like 'A0.1->A1.0.Q'")
+    return [(item, None) for item in value]
+
+
+NAMES = Names(
+    name="auto-circuit",
+    tool="auto-circuit (Miller et al.)",
+    sign=re.compile(rb"(?:Resid Start|MLP \d+|A\d+\.\d+)\s*->"),
+    to_text=lambda graph, edge: to_auto_circuit(edge),
+    from_text=from_auto_circuit,
+    pack=dict,
+    unpack=_unpack_names,
+)
+CIRCUIT_FORMATS = (json_format(NAMES), text_format(NAMES))

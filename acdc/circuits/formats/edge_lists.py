@@ -9,12 +9,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from acdc.circuits.circuit import Circuit
-from acdc.circuits.formats.auto_circuit import from_auto_circuit, to_auto_circuit
 from acdc.circuits.formats.format import (
     Format,
     Listed,
@@ -24,12 +23,11 @@ from acdc.circuits.formats.format import (
     nothing_lost,
     parse_json,
 )
-from acdc.circuits.formats.hooks import HookEdge, HookPoint
 from acdc.circuits.graph import Graph
 from acdc.errors import CircuitError, printable, shown
 from acdc.files import write_atomically
 
-__all__ = ["ACDC", "AUTO_CIRCUIT", "Names", "json_format", "lost_scores", "text_format"]
+__all__ = ["LONGEST", "Entry", "Names", "fail_list", "json_format", "lost_scores", "text_format"]
 
 HEADER = "# acdc "
 LONGEST = 200  # letters of an edge's name
@@ -57,83 +55,9 @@ class Names:
     unpack: Callable[[Any], list[Entry]]
 
 
-def _hook_edges(graph: Graph, text: str) -> tuple[str, ...]:
-    edge = HookEdge.parse(text)
-    return () if edge.is_inside_a_node else (edge.edge(graph),)
-
-
-def _pack_hooks(entries: Iterable[tuple[str, float | str | None]]) -> list[Any]:
-    """`[[receiver, index, sender, index], effect]`: what ACDC's `save_edges` pickles."""
-    edges = ((HookEdge.parse(text), score) for text, score in entries)
-    return [[[*edge.receiver, *edge.sender], score] for edge, score in edges]
-
-
-def _unpack_hooks(value: Any) -> list[Entry]:
-    if isinstance(value, dict):
-        return list(value.items())
-    return [_hook_entry(item) for item in value] if isinstance(value, list) else _fail_list(value)
-
-
-def _hook_entry(item: Any) -> Entry:
-    """An edge as text or as `[receiver, index, sender, index]`, alone or with its effect."""
-    alone = isinstance(item, str) or (isinstance(item, list) and len(item) == 4)
-    edge, score = (item, None) if alone else item if isinstance(item, list) and len(item) == 2 else (None, None)
-    if isinstance(edge, list) and len(edge) == 4:
-        receiver, sender = (_hook_point(*edge[i : i + 2]) for i in (0, 2))
-        return str(HookEdge(receiver, sender)), score
-    if not isinstance(edge, str):
-        raise CircuitError(
-            f"{shown(item, 80)} is no edge: expected [receiver, index, sender, index], or that with its effect"
-        )
-    return edge, score
-
-
-def _hook_point(name: Any, index: Any) -> HookPoint:
-    if isinstance(name, str) and isinstance(index, str):
-        return HookPoint.parse(name + index)
-    numbers = isinstance(index, list) and all(i is None or type(i) is int for i in index)
-    if not isinstance(name, str) or not numbers:
-        raise CircuitError(
-            f"{shown([name, index], 80)} is no hook point: expected one like ['blocks.0.hook_mlp_in', [null]]"
-        )
-    return HookPoint(name, tuple(index))
-
-
-def _unpack_names(value: Any) -> list[Entry]:
-    if isinstance(value, dict):
-        return list(value.items())
-    if not isinstance(value, list):
-        _fail_list(value)
-    for item in value:
-        if isinstance(item, list) and len(item) == 2 and type(item[0]) is int:
-            raise CircuitError(f"{shown(item, 80)} is of one position: edges of single positions can't be carried")
-        if not isinstance(item, str):
-            raise CircuitError(f"{shown(item, 80)} is no edge: expected a name like 'A0.1->A1.0.Q'")
-    return [(item, None) for item in value]
-
-
-def _fail_list(value: Any) -> Any:
+def fail_list(value: Any) -> NoReturn:
+    """Refuse JSON that is neither a list nor an object."""
     raise CircuitError(f"holds no edges: expected a list or an object, not {type(value).__name__}")
-
-
-ACDC = Names(
-    name="acdc",
-    tool="ACDC (Conmy et al.)",
-    sign=re.compile(rb"\bhook_[a-z]"),
-    to_text=lambda graph, edge: str(HookEdge.of(graph, edge)),
-    from_text=_hook_edges,
-    pack=_pack_hooks,
-    unpack=_unpack_hooks,
-)
-AUTO_CIRCUIT = Names(
-    name="auto-circuit",
-    tool="auto-circuit (Miller et al.)",
-    sign=re.compile(rb"(?:Resid Start|MLP \d+|A\d+\.\d+)\s*->"),
-    to_text=lambda graph, edge: to_auto_circuit(edge),
-    from_text=from_auto_circuit,
-    pack=dict,
-    unpack=_unpack_names,
-)
 
 
 def text_format(names: Names) -> Format:

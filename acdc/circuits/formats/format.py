@@ -53,6 +53,8 @@ class Format:
             What is wrong is told in a `CircuitError` that starts with a verb, so that the file's name can stand first.
         write: Write a circuit into a file.
         lost: What of a circuit the format can't carry; empty if it carries all.
+        order: Contents are tried in this order, so that of two formats that recognise one, the stricter is taken; in
+            the order of the files' names where it is equal.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Format:
     read: Callable[[bytes, Graph | None, bool], Circuit]
     write: Callable[[Circuit, Path], Path]
     lost: Callable[[Circuit], str]
+    order: int = 1
 
 
 def nothing_lost(circuit: Circuit) -> str:

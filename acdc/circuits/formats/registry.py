@@ -1,42 +1,24 @@
-"""The formats by name, and reading and writing circuits in any of them."""
+"""The formats by name, and reading and writing circuits in any of them.
+
+A format is one file in this folder: it declares `CIRCUIT_FORMATS`, a tuple of `Format`.
+"""
 
 import os
 from pathlib import Path
 
 from acdc.circuits.circuit import Circuit
-from acdc.circuits.formats.eap_ig_json import EAP_IG
-from acdc.circuits.formats.edge_lists import ACDC, AUTO_CIRCUIT, json_format, text_format
 from acdc.circuits.formats.format import Format
 from acdc.circuits.formats.kinds import kind_of
-from acdc.circuits.formats.tensors import ACDC_PTH, EAP_IG_PT
-from acdc.circuits.formats.xml import GEXF, GRAPHML
 from acdc.circuits.graph import Graph
 from acdc.errors import CircuitError, FileError, printable
 from acdc.files import read_bytes
-from acdc.registry import Registry
+from acdc.registry import Registry, declared
 
-__all__ = ["FORMATS", "detect_format", "format_for", "get_format", "read_circuit", "write_circuit"]
+__all__ = ["FORMATS", "detect_format", "format_for", "read_circuit", "write_circuit"]
 
-FORMATS = Registry.of(
-    "format",
-    (  # in the order in which contents are tried: ACDC's sign is the stricter one
-        EAP_IG,
-        EAP_IG_PT,
-        json_format(ACDC),
-        text_format(ACDC),
-        ACDC_PTH,
-        json_format(AUTO_CIRCUIT),
-        text_format(AUTO_CIRCUIT),
-        GRAPHML,
-        GEXF,
-    ),
-)
+_FOUND: list[Format] = [entry for entries in declared("acdc.circuits.formats", "CIRCUIT_FORMATS") for entry in entries]
+FORMATS = Registry.of("format", sorted(_FOUND, key=lambda entry: entry.order))
 LONGEST_REASON = 400  # letters
-
-
-def get_format(name: str) -> Format:
-    """The format of a name; an unknown one lists all."""
-    return FORMATS.find(name)
 
 
 def format_for(path: str | os.PathLike[str]) -> Format:
@@ -84,7 +66,7 @@ def read_circuit(
         UnknownNameError: There is no such format.
     """
     path = Path(path)
-    chosen = None if format is None else get_format(format)
+    chosen = None if format is None else FORMATS.find(format)
     content = _content(path)
     chosen = chosen or _detected(path, content)
     try:
@@ -132,7 +114,7 @@ def write_circuit(
         CircuitError: The format can't carry something of the circuit, which is named, or the file can't be written.
         UnknownNameError: There is no such format.
     """
-    chosen = format_for(path) if format is None else get_format(format)
+    chosen = format_for(path) if format is None else FORMATS.find(format)
     if not lossy and (lost := chosen.lost(circuit)):
         raise CircuitError(f"{chosen.name} can't carry {lost}; leave them out with lossy=True (--lossy)")
     return chosen.write(circuit, Path(path))

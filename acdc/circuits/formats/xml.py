@@ -33,7 +33,7 @@ from acdc.files import write_atomically
 if TYPE_CHECKING:
     import networkx as nx
 
-__all__ = ["GEXF", "GRAPHML"]
+__all__ = ["CIRCUIT_FORMATS"]
 
 MAX_BYTES = 2**29  # as a graph in memory, XML takes several times its size
 DECLARED = re.compile(r"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([^\"'>]*)")
@@ -140,23 +140,25 @@ def _write_gexf(circuit: Circuit, path: Path) -> Path:
     return write_atomically(path, ("\n".join(nx.generate_gexf(_to_networkx(circuit))) + "\n").encode())
 
 
-GRAPHML = Format(
-    name="graphml",
-    summary="GraphML (networkx, Gephi, Cytoscape, yEd, igraph)",
-    suffix=".graphml",
-    carries="mask, scores",
-    recognises=lambda content: b"<graphml" in content[:4096],
-    read=lambda content, graph, lossy: _read(content, graph, _parse_graphml),
-    write=_write_graphml,
-    lost=nothing_lost,
-)
-GEXF = Format(
-    name="gexf",
-    summary="GEXF (Gephi, networkx)",
-    suffix=".gexf",
-    carries="mask, scores",
-    recognises=lambda content: b"<gexf" in content[:4096],
-    read=lambda content, graph, lossy: _read(content, graph, _parse_gexf),
-    write=_write_gexf,
-    lost=nothing_lost,
+CIRCUIT_FORMATS = (
+    Format(
+        name="graphml",
+        summary="GraphML (networkx, Gephi, Cytoscape, yEd, igraph)",
+        suffix=".graphml",
+        carries="mask, scores",
+        recognises=lambda content: b"<graphml" in content[:4096],
+        read=lambda content, graph, lossy: _read(content, graph, _parse_graphml),
+        write=_write_graphml,
+        lost=nothing_lost,
+    ),
+    Format(
+        name="gexf",
+        summary="GEXF (Gephi, networkx)",
+        suffix=".gexf",
+        carries="mask, scores",
+        recognises=lambda content: b"<gexf" in content[:4096],
+        read=lambda content, graph, lossy: _read(content, graph, _parse_gexf),
+        write=_write_gexf,
+        lost=nothing_lost,
+    ),
 )

@@ -454,7 +454,7 @@ def test_what_is_wrong_with_a_torch_file_is_said_without_advice_on_models(legacy
 
 
 def test_a_torch_file_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acdc.circuits.formats.tensors.MAX_BYTES", 10**6)
+    monkeypatch.setattr("acdc.circuits.formats.torch_files.MAX_BYTES", 10**6)
     path = write_circuit(circuit_of(SMALL), tmp_path / "c.pt")
     with zipfile.ZipFile(path) as old:
         parts = {name: old.read(name) for name in old.namelist()}

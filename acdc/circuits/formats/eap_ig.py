@@ -4,7 +4,7 @@ from acdc.circuits.circuit import Circuit
 from acdc.circuits.formats.format import Format, nothing_lost, parse_json
 from acdc.circuits.graph import Graph
 
-__all__ = ["EAP_IG"]
+__all__ = ["CIRCUIT_FORMATS"]
 
 
 def _read(content: bytes, expected: Graph | None, lossy: bool) -> Circuit:
@@ -12,13 +12,16 @@ def _read(content: bytes, expected: Graph | None, lossy: bool) -> Circuit:
     return Circuit.from_json(parse_json(content, allow_nan=True), expected, node_scores=lossy)
 
 
-EAP_IG = Format(
-    name="eap-ig",
-    summary="JSON of EAP-IG and MIB (Graph.to_json), a line for every edge; reads circuit.json too",
-    suffix=".json",
-    carries="mask, scores",
-    recognises=lambda content: content.lstrip()[:1] == b"{" and b'"nodes"' in content and b'"edges"' in content,
-    read=_read,
-    write=lambda circuit, path: circuit.save(path, full=True),
-    lost=nothing_lost,
+CIRCUIT_FORMATS = (
+    Format(
+        name="eap-ig",
+        summary="JSON of EAP-IG and MIB (Graph.to_json), a line for every edge; reads circuit.json too",
+        suffix=".json",
+        carries="mask, scores",
+        recognises=lambda content: content.lstrip()[:1] == b"{" and b'"nodes"' in content and b'"edges"' in content,
+        read=_read,
+        write=lambda circuit, path: circuit.save(path, full=True),
+        lost=nothing_lost,
+        order=0,
+    ),
 )
