@@ -1,4 +1,5 @@
-"""What a part of an evaluation has measured, in a checkpoint, so that a stopped one goes on where it was.
+"""What a part of an evaluation has measured: kept in a checkpoint, so that a stopped one goes on where it was, and in
+memory, so that parts that ask about the same circuit run it once.
 
 A part asks its questions in an order that its settings decide, so a second time the recorded answers are those to its
 first questions. Each is kept with a checksum of its question; from the first that doesn't fit, all is measured anew and
@@ -8,6 +9,7 @@ nothing is recorded.
 import logging
 import zlib
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from acdc.errors import ACDCError
 
-__all__ = ["AFRESH", "Checkpoint", "Recorder", "mask_bytes"]
+__all__ = ["AFRESH", "Checkpoint", "Recorder", "SharedRuns", "mask_bytes"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +35,43 @@ class Checkpoint(Protocol):
         ...
 
 
+class SharedRuns:
+    """What circuits gave on some problems, for all parts of an evaluation: the whole model, the empty circuit and the
+    circuit itself are asked about by most of them.
+
+    Args:
+        problems: Those whose answers are kept. They live as long as this does, so none is taken for another.
+    """
+
+    def __init__(self, *problems: object) -> None:
+        self._problems = problems
+        self._known: dict[tuple[int, bytes], list[float]] = {}
+
+    def take(self, problem: object, question: bytes, measure: Callable[[], list[float]]) -> list[float]:
+        """The answer to a question about one problem: measured the first time, and each time for other problems."""
+        for i, own in enumerate(self._problems):
+            if own is problem:
+                key = (i, sha256(question).digest())
+                if key not in self._known:
+                    self._known[key] = measure()
+                return self._known[key]
+        return measure()
+
+
 class Recorder:
     """Answers questions from the checkpoint as long as it lasts, then by measuring, and records what is measured.
 
     Args:
         checkpoint: None records nothing.
+        shared: Where what is measured may be known from another part, which is recorded all the same.
     """
 
-    def __init__(self, checkpoint: Checkpoint | None = None) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, checkpoint: Checkpoint | None = None, shared: SharedRuns | None = None) -> None:
+        self._checkpoint, self._shared = checkpoint, SharedRuns() if shared is None else shared
+
+    def about(self, problem: object, question: bytes, measure: Callable[[], list[float]]) -> list[float]:
+        """`take`, where the answer is the same for all parts that ask this of this problem."""
+        return self.take(question, lambda: self._shared.take(problem, question, measure))
 
     def take(
         self, question: bytes, measure: Callable[[], list[float]], *, replay: Callable[[], None] | None = None

@@ -58,17 +58,22 @@ class Outcomes:
     forward_passes: int
 
 
-def outcomes_of(problem: Problem, mask: Bool[Tensor, "src dst"], *, complement: bool = True) -> Outcomes:
+def outcomes_of(
+    problem: Problem, mask: Bool[Tensor, "src dst"], *, complement: bool = True, recorder: Recorder = AFRESH
+) -> Outcomes:
     """The model, a circuit, its complement and the corrupted run, prompt by prompt.
 
     Args:
         complement: Whether to measure it too; it takes a forward pass of its own.
+        recorder: Learns the values, for parts that ask about these circuits again: see `SharedRuns`.
     """
     masks = {"circuit": mask, "corrupted": torch.zeros_like(mask)}
     if complement:
         masks["complement"] = problem.model.graph.edges_mask & ~mask
     logits = {"model": problem.clean.logits, **{who: problem.logits(kept) for who, kept in masks.items()}}
-    each = {who: prompt_values(problem, x) for who, x in logits.items()}
+    each = {"model": prompt_values(problem, problem.clean.logits)}
+    for who, kept in masks.items():
+        each[who] = recorded_values(problem, mask_bytes(kept), lambda who=who: logits[who], recorder)
     return Outcomes(
         values={name: {who: found[name] for who, found in each.items()} for name in each["model"]},
         predictions=top_predictions(problem, {who: logits[who] for who in ("model", "circuit", "corrupted")}),
@@ -102,7 +107,7 @@ def recorded_values(
         found = prompt_values(problem, logits())
         return [value for name in names for value in found[name].tolist()]
 
-    flat = np.array(recorder.take(b"values " + question, measure), dtype=np.float64)
+    flat = np.array(recorder.about(problem, b"values " + question, measure), dtype=np.float64)
     return dict(zip(names, flat.reshape(len(names), problem.batch.n), strict=True))
 
 
@@ -113,7 +118,7 @@ def circuit_values(problem: Problem, mask: Bool[Tensor, "src dst"], recorder: Re
 
 def loss_of(problem: Problem, mask: Bool[Tensor, "src dst"], recorder: Recorder = AFRESH) -> float:
     """The problem's loss of the circuit `mask`, by one masked forward; lower is better."""
-    (loss,) = recorder.take(b"loss " + mask_bytes(mask), lambda: [problem.loss(problem.logits(mask))])
+    (loss,) = recorder.about(problem, b"loss " + mask_bytes(mask), lambda: [problem.loss(problem.logits(mask))])
     return loss
 
 

@@ -12,7 +12,7 @@ from acdc.circuits.circuit import Circuit
 from acdc.errors import unknown_name
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.knockouts import Step
-from acdc.evaluation.recording import Recorder
+from acdc.evaluation.recording import Recorder, SharedRuns
 from acdc.evaluation.statistics import check_correction
 from acdc.evaluation.values import Outcomes, outcomes_of
 from acdc.patching.problem import Problem
@@ -117,9 +117,14 @@ class Work:
         return self.problem.objective.metric.name
 
     @cached_property
+    def shared(self) -> SharedRuns:
+        """What circuits gave on both prompt sets, whichever part asked first."""
+        return SharedRuns(self.problem, self.discovery)
+
+    @cached_property
     def outcomes(self) -> Outcomes:
         """Model, circuit, complement and corrupted run on the evaluation's prompts."""
-        return outcomes_of(self.problem, self.mask)
+        return outcomes_of(self.problem, self.mask, recorder=Recorder(shared=self.shared))
 
     @property
     def prompts(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def evaluate(
                 continue
             work.step = _telling(tell, name, i, len(chosen))
             with _checkpoint(folder, name) as checkpoint:
-                work.recorder = Recorder(checkpoint)
+                work.recorder = Recorder(checkpoint, work.shared)
                 report["parts"][name] = _measured(work, name)
                 if folder is not None:
                     report["parts"] = folder.keep(report)

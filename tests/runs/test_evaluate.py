@@ -351,6 +351,25 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
+def test_no_circuit_is_run_twice_for_two_parts(
+    run: RunResult, model: PatchableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole model, the empty circuit, the circuit and its complement are asked about by all of these."""
+    forward, masks = problem_module.masked_logits, list[bytes]()
+
+    def seen(model, batch, ablated, mask):
+        masks.append(mask.numpy().tobytes())
+        return forward(model, batch, ablated, mask)
+
+    monkeypatch.setattr(problem_module, "masked_logits", seen)
+    settings = {"model": model, "task": Random, "save": False, **FEW}
+    parts = ["faithfulness", "equivalence", "sufficiency", "completeness", "curve"]
+    together = evaluate(run, **settings, only=parts)
+    assert len(masks) == len(set(masks)) > 20
+    alone = {name: evaluate(run, **settings, only=[name]) for name in parts}
+    assert numbers(together.report) == {name: numbers(alone[name].report)[name] for name in parts}
+
+
 @pytest.mark.parametrize("part", LONG)
 def test_a_part_that_was_stopped_goes_on_where_it_was(
     run: RunResult, model: PatchableModel, tmp_path: Path, passes: list[str], part: str
