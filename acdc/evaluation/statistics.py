@@ -2,6 +2,10 @@
 
 Each p-value is valid: under its null hypothesis it is at most alpha with probability at most alpha. Where numbers tie,
 that holds too, because half-counts are rounded against rejection.
+
+Binomial tests and the corrections `bh` and `by` are scipy's. Ours are: the sign test's joint use of two nulls and its
+ties; HSIC, which scipy lacks (its `permutation_test` could draw the permutations, but other ones than ours); and Holm's
+correction, four lines for which statsmodels would be a dependency.
 """
 
 import math
@@ -63,7 +67,7 @@ def sign_test(differences: Float[np.ndarray, " n"], *, epsilon: float = EPSILON,
     Reference:
         Shi et al. 2024, section 3.1 (equivalence). Schuirmann 1987 for the two one-sided tests.
     """
-    from scipy.stats import binom
+    from scipy.stats import binom, binomtest
 
     if not 0 < epsilon < 0.5:
         raise RunError(
@@ -76,7 +80,7 @@ def sign_test(differences: Float[np.ndarray, " n"], *, epsilon: float = EPSILON,
     most = max(wins, losses) + (ties + 1) // 2  # away from n / 2: against rejecting that they are far
     tails = binom.sf(more - 1, n, 0.5 + epsilon) + binom.cdf(n - more, n, 0.5 + epsilon)
     differs = 1.0 if 2 * more <= n else min(1.0, float(tails))
-    equivalent = float(binom.cdf(most, n, 0.5 + epsilon))
+    equivalent = float(binomtest(most, n, 0.5 + epsilon, alternative="less").pvalue)
     return SignTest(n, wins, losses, ties, (wins + ties / 2) / n, epsilon, differs, equivalent)
 
 
@@ -145,14 +149,15 @@ class QuantileTest:
 
 def quantile_test(value: float, reference: Float[np.ndarray, " n"], *, q: float = QUANTILE) -> QuantileTest:
     """Compare a number with the q-quantile of a distribution that can be drawn from, by the binomial test."""
-    from scipy.stats import binom
+    from scipy.stats import binomtest
 
     if not 0 < q < 1:
         raise RunError(f"q must lie between 0 and 1 (which quantile to compare with), not {q}")
     n = len(reference)
     below = float((reference < value).sum()) + float((reference == value).sum()) / 2
-    above = float(binom.sf(math.floor(below) - 1, n, q))
-    return QuantileTest(below / n, q, above, float(binom.cdf(math.ceil(below), n, q)), n)
+    above = binomtest(math.floor(below), n, q, alternative="greater").pvalue
+    beneath = binomtest(math.ceil(below), n, q, alternative="less").pvalue
+    return QuantileTest(below / n, q, float(above), float(beneath), n)
 
 
 def check_correction(method: str) -> None:
