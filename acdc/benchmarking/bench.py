@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from acdc.benchmarking.kept import load_result
+from acdc.benchmarking.kept import Failed, Measured, Question, load_result
 from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import THRESHOLDS, rank
 from acdc.benchmarking.recovery import compare, strongest
@@ -169,41 +169,46 @@ class _Bench:
 
     def make(self, progress: Tell | None, folder: Path | None = None) -> dict[str, Any]:
         """The row; a method that can't work on this problem says why."""
-        graph, known = self.model.graph, self.known
-        row = {
-            "model": known.model,
-            "task": known.task,
-            "known_by": known.how,
-            "reference": known.reference,
-            "method": self.method.name,
-            "metric": self.metric,
-            "n_prompts": self.batch.n,
-            "seed": self.seed,
-            "signed": self.signed,
-            "n_edges": graph.n_edges,
-            "n_true": self.truth.n_edges,
-        }
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         try:
             problem = Problem.make(self.model, self.batch, metric=self.metric, seed=self.seed)
             ranked = rank(self.method, problem, signed=self.signed, progress=progress)
         except ACDCError as error:
-            return row | {"error": str(error)}
-        provenance = {"task": known.task, "model": known.model, "method": self.method.name}
-        circuit = Circuit(graph, ranked.mask, ranked.values, provenance)
+            return asdict(Failed(**vars(self.question), error=str(error)))
+        provenance = {"task": self.known.task, "model": self.known.model, "method": self.method.name}
+        circuit, graph = Circuit(self.model.graph, ranked.mask, ranked.values, provenance), self.model.graph
         if folder is not None:
             circuit.save(folder / "circuit.json")
         best = strongest(circuit, self.truth.n_edges, self.truth.mask)
-        return row | {
-            "auc": roc_auc(circuit, self.truth.mask),
-            "own": compare(graph, ranked.mask, self.truth.mask)._asdict(),
-            "at_true_size": compare(graph, best, self.truth.mask)._asdict(),
-            "cost": dict(ranked.cost),
-            "ranking_cost": dict(ranked.ranking_cost),
-            "seconds": round(ranked.seconds, 3),
-            "ranking_seconds": round(ranked.ranking_seconds, 3),
-        }
+        row = Measured(
+            **vars(self.question),
+            auc=roc_auc(circuit, self.truth.mask),
+            own=compare(graph, ranked.mask, self.truth.mask),
+            at_true_size=compare(graph, best, self.truth.mask),
+            cost=dict(ranked.cost),
+            ranking_cost=dict(ranked.ranking_cost),
+            seconds=round(ranked.seconds, 3),
+            ranking_seconds=round(ranked.ranking_seconds, 3),
+        )
+        return asdict(row)
+
+    @property
+    def question(self) -> Question:
+        """What is asked."""
+        return Question(
+            model=self.known.model,
+            task=self.known.task,
+            known_by=self.known.how,
+            reference=self.known.reference,
+            method=self.method.name,
+            metric=self.metric,
+            n_prompts=self.batch.n,
+            seed=self.seed,
+            signed=self.signed,
+            n_edges=self.model.graph.n_edges,
+            n_true=self.truth.n_edges,
+        )
 
 
 def _kept(path: Path, mark: str) -> dict[str, Any] | None:

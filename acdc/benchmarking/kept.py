@@ -1,31 +1,37 @@
-"""The file of one benchmark result, `result.json`: what it must hold to be taken over, and its one reader."""
+"""A row of a benchmark: one method on one known circuit. Its fields are also what `result.json` must hold to be taken
+over."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeFloat, NonNegativeInt
+from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt
 
-from acdc.files import read_json, validated
+from acdc.benchmarking.recovery import Agreement
+from acdc.files import as_dataclass, read_json
 
-__all__ = ["load_result"]
-
-Share = FiniteFloat | None
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
+__all__ = ["Failed", "Measured", "Question", "load_result"]
 
 
-class _Agreement(_Schema):
-    n_edges: NonNegativeInt
-    precision: Share
-    recall: Share
-    n_nodes: NonNegativeInt
-    node_precision: Share
-    node_recall: Share
+class _Strict:
+    """Files are read strictly: nothing of another type, nothing more."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class _Question(_Schema):
+@dataclass(frozen=True)
+class Question(_Strict):
+    """What was asked.
+
+    Attributes:
+        known_by: How the circuit is known: see `Known`.
+        reference: The name of the published circuit; None where the circuit is that of a bundled model.
+        metric: In which the method searched.
+        signed: Whether edges rank by score, not by its size.
+        n_edges, n_true: Edges of the model, and of the known circuit.
+    """
+
     model: str
     task: str
     known_by: str
@@ -39,21 +45,35 @@ class _Question(_Schema):
     n_true: NonNegativeInt
 
 
-class _Failed(_Question):
+@dataclass(frozen=True)
+class Failed(Question):
+    """A method that can't work on this problem, and why."""
+
     error: str
 
 
-class _Measured(_Question):
-    auc: Share
-    own: _Agreement
-    at_true_size: _Agreement
-    cost: dict[str, FiniteFloat]
-    ranking_cost: dict[str, FiniteFloat]
+@dataclass(frozen=True)
+class Measured(Question):
+    """How a method did.
+
+    Attributes:
+        auc: Of the ranking: see `acdc.circuits.recovery.roc_auc`.
+        own: The circuit that the method chooses by its defaults, beside the known one.
+        at_true_size: Its highest-ranking edges, as many as the known circuit has.
+        cost, seconds: What the circuit took; `ranking_cost`, `ranking_seconds`: what the ranking took besides.
+    """
+
+    auc: float | None
+    own: Agreement
+    at_true_size: Agreement
+    cost: Mapping[str, int | float]
+    ranking_cost: Mapping[str, int | float]
     seconds: NonNegativeFloat
     ranking_seconds: NonNegativeFloat
 
 
-class _Result(_Schema):
+@dataclass(frozen=True)
+class _Result(_Strict):
     fingerprint: str
     row: dict[str, Any]
 
@@ -65,6 +85,6 @@ def load_result(path: Path, fingerprint: str) -> dict[str, Any] | None:
         FileError: The file can't be read, or holds no result of a benchmark.
     """
     what = f"{path} is no result of a benchmark, or a damaged one"
-    found = validated(_Result, read_json(path), what=what)
-    validated(_Failed if "error" in found.row else _Measured, found.row, what=what)
+    found = as_dataclass(_Result, read_json(path), what=what)
+    as_dataclass(Failed if "error" in found.row else Measured, found.row, what=what)
     return found.row if found.fingerprint == fingerprint else None

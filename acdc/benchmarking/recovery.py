@@ -4,7 +4,7 @@ Only edges of the graph count: a pair that is no edge is never a hit. Nodes are 
 which every circuit has, are left out.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
@@ -20,11 +20,12 @@ __all__ = ["Agreement", "compare", "strongest"]
 Mask = Bool[Tensor, "src dst"]
 
 
-class Agreement(NamedTuple):
+@dataclass(frozen=True)
+class Agreement:
     """A circuit beside the known one.
 
     Attributes:
-        precision, recall: Of its edges; None where it, or the known one, has none.
+        precision, recall: Of its edges, 0 to 1; None where it, or the known one, has none.
         node_precision, node_recall: Of its heads and MLPs; the recall of none is 1.
     """
 

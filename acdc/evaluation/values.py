@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ def outcomes_of(
     logits = {"model": problem.clean.logits, **{who: problem.logits(kept) for who, kept in masks.items()}}
     each = {"model": prompt_values(problem, problem.clean.logits)}
     for who, kept in masks.items():
-        each[who] = recorded_values(problem, mask_bytes(kept), lambda who=who: logits[who], recorder)
+        each[who] = recorded_values(problem, mask_bytes(kept), partial(logits.__getitem__, who), recorder)
     return Outcomes(
         values={name: {who: found[name] for who, found in each.items()} for name in each["model"]},
         predictions=top_predictions(problem, {who: logits[who] for who in ("model", "circuit", "corrupted")}),
