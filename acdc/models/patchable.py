@@ -11,6 +11,8 @@ from torch import Tensor
 from acdc.circuits.graph import Graph
 from acdc.defaults import DEVICE, DTYPE
 from acdc.errors import ModelError, TaskError
+from acdc.models.adapter import base_of, is_adapter, merged, tokenizer_of
+from acdc.models.bypassed import check_bypassed
 from acdc.models.components import ModelComponents
 from acdc.models.devices import as_device, as_dtype, check_device_map, check_one_device
 from acdc.models.families import family_of
@@ -36,7 +38,7 @@ class PatchableModel:
         revision: Commit hash on the hub, if known.
 
     Raises:
-        ModelError: The family isn't supported, or the model is in training mode.
+        ModelError: The family isn't supported, or the model is in training mode, wrapped or hooked.
     """
 
     def __init__(self, hf: Any, tokenizer: Any, *, name: str | None = None) -> None:
@@ -46,6 +48,7 @@ class PatchableModel:
         self.hf, self.tokenizer = hf, tokenizer
         self.name = name or hf.config.name_or_path or self.family.name
         self.revision: str | None = getattr(hf.config, "_commit_hash", None)
+        check_bypassed(hf, self.family.reads)
         with torch.no_grad():  # views of weights that need no gradient, whatever the model's parameters do
             self.components: ModelComponents = self.family.read(hf)
         n_heads, d_model, _ = self.components.blocks[0].attention.W_Q.shape
@@ -64,7 +67,8 @@ class PatchableModel:
     ) -> "PatchableModel":
         """Load a bundled model, a local folder, a GGUF file or a model of the Hugging Face hub.
 
-        A folder's and a hub model's weights must be safetensors.
+        A folder's and a hub model's weights must be safetensors. A PEFT adapter's folder is its base model with the
+        adapter merged into its weights.
 
         Args:
             name_or_path: `acdc-small`, `path/to/folder`, `path/to/file.gguf`, `smollm2` (see `acdc models`), `gpt2`,
@@ -86,6 +90,15 @@ class PatchableModel:
         given = name_or_path
         source = given if isinstance(given, ModelSource) else available_model(str(given), revision)
         name = source.name
+        if source.path is not None and is_adapter(source.path):
+            base = cls.from_pretrained(
+                base_of(source.path),
+                dtype=dtype,
+                device=device,
+                device_map=device_map,
+                trust_remote_code=trust_remote_code,
+            )
+            return cls(merged(base.hf, source.path), tokenizer_of(source.path) or base.tokenizer, name=name)
         with suggesting(name):
             origin = Origin(source.place(), revision, trust_remote_code)
             config = load_config(origin)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acdc.errors import ModelError, nearest
+from acdc.models.adapter import is_adapter
 from acdc.models.config_file import check_index
 from acdc.models.gguf import unpacked
 from acdc.models.hub import WELL_KNOWN, check_reachable
@@ -81,7 +82,8 @@ def _find(name: str) -> ModelSource:
     if folder.is_file():
         return ModelSource(name, folder)
     if folder.is_dir():
-        _check_folder(folder)
+        if not is_adapter(folder):
+            _check_folder(folder)
         return ModelSource(name, folder)
     if name.endswith(GGUF):
         raise ModelError(f"there is no file {name!r}")
@@ -93,7 +95,7 @@ def _find(name: str) -> ModelSource:
 def recorded_name(name: str) -> str:
     """A model's name as a record keeps it: a local folder or file by its whole path, any other name as it is."""
     path = Path(name).expanduser()
-    is_here = (path / "config.json").is_file() or (path.suffix == GGUF and path.is_file())
+    is_here = (path / "config.json").is_file() or is_adapter(path) or (path.suffix == GGUF and path.is_file())
     return str(path.resolve()) if is_here else name
 
 

@@ -51,4 +51,13 @@ def bloom_post_norm(config: Any) -> str | None:
     return None
 
 
-FAMILIES = {"bloom": Family("BLOOM", bloom, "BLOOM, BLOOMZ", "ALiBi, odd numbers of heads", bloom_post_norm)}
+FAMILIES = {
+    "bloom": Family(
+        "BLOOM",
+        bloom,
+        "BLOOM, BLOOMZ",
+        "ALiBi, odd numbers of heads",
+        bloom_post_norm,
+        reads=("self_attention.query_key_value", "self_attention.dense"),
+    )
+}

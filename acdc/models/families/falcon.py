@@ -72,4 +72,12 @@ def _falcon_alibi(config: Any) -> Any:
     return alibi
 
 
-FAMILIES = {"falcon": Family("Falcon", falcon, "Falcon, Falcon 2", "MHA, GQA, MQA, ALiBi, one norm and two, serial")}
+FAMILIES = {
+    "falcon": Family(
+        "Falcon",
+        falcon,
+        "Falcon, Falcon 2",
+        "MHA, GQA, MQA, ALiBi, one norm and two, serial",
+        reads=("self_attention.query_key_value", "self_attention.dense"),
+    )
+}

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from acdc.models.components import Block, ModelComponents
-from acdc.models.family import Family
+from acdc.models.family import NORMED, Family
 from acdc.models.refusals import biased_post_norm
 from acdc.models.views import decoder, head_norms, in_full_precision, normed, separate, window_of
 
@@ -48,7 +48,7 @@ def gemma3(hf: Any) -> ModelComponents:
 
 FAMILIES = {
     "gemma2": Family(
-        "Gemma 2", gemma2, "Gemma 2", "GQA, soft caps, sliding window by layer, post-norms", biased_post_norm
+        "Gemma 2", gemma2, "Gemma 2", "GQA, soft caps, sliding window by layer, post-norms", biased_post_norm, NORMED
     ),
     "gemma3_text": Family(
         "Gemma 3",
@@ -56,5 +56,6 @@ FAMILIES = {
         "Gemma 3 270M and 1B, text models",
         "GQA, q/k norm, sliding window and rotary by layer, post-norms",
         biased_post_norm,
+        NORMED,
     ),
 }

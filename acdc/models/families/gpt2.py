@@ -27,4 +27,12 @@ def gpt2(hf: Any) -> ModelComponents:
     )
 
 
-FAMILIES = {"gpt2": Family("GPT-2", gpt2, "GPT-2, DistilGPT-2", "learned positions, scaling by layer, tied and untied")}
+FAMILIES = {
+    "gpt2": Family(
+        "GPT-2",
+        gpt2,
+        "GPT-2, DistilGPT-2",
+        "learned positions, scaling by layer, tied and untied",
+        reads=("attn.c_attn", "attn.c_proj"),
+    )
+}

@@ -24,4 +24,12 @@ def gpt_neo(hf: Any) -> ModelComponents:
     )
 
 
-FAMILIES = {"gpt_neo": Family("GPT-Neo", gpt_neo, "GPT-Neo, TinyStories", "global and local layers, unscaled scores")}
+FAMILIES = {
+    "gpt_neo": Family(
+        "GPT-Neo",
+        gpt_neo,
+        "GPT-Neo, TinyStories",
+        "global and local layers, unscaled scores",
+        reads=("attn.attention.q_proj", "attn.attention.k_proj", "attn.attention.v_proj", "attn.attention.out_proj"),
+    )
+}

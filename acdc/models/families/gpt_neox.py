@@ -30,4 +30,12 @@ def gpt_neox(hf: Any) -> ModelComponents:
     )
 
 
-FAMILIES = {"gpt_neox": Family("GPT-NeoX", gpt_neox, "Pythia, GPT-NeoX-20B", "parallel and serial, partial rotary")}
+FAMILIES = {
+    "gpt_neox": Family(
+        "GPT-NeoX",
+        gpt_neox,
+        "Pythia, GPT-NeoX-20B",
+        "parallel and serial, partial rotary",
+        reads=("attention.query_key_value", "attention.dense"),
+    )
+}

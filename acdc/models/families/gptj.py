@@ -33,4 +33,12 @@ def _interleaved_tables(attn: Any) -> Rotary:
     return tables
 
 
-FAMILIES = {"gptj": Family("GPT-J", gptj, "GPT-J-6B", "parallel blocks, one norm, interleaved partial rotary")}
+FAMILIES = {
+    "gptj": Family(
+        "GPT-J",
+        gptj,
+        "GPT-J-6B",
+        "parallel blocks, one norm, interleaved partial rotary",
+        reads=("attn.q_proj", "attn.k_proj", "attn.v_proj", "attn.out_proj"),
+    )
+}

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from acdc.models.components import Block, ModelComponents
-from acdc.models.family import Family
+from acdc.models.family import NORMED, Family
 from acdc.models.refusals import biased_post_norm
 from acdc.models.views import decoder, head_norms, in_full_precision, llama, normed, separate
 
@@ -40,5 +40,7 @@ def olmo2(hf: Any) -> ModelComponents:
 
 FAMILIES = {
     "olmo": Family("OLMo", olmo, "OLMo", "MHA, GQA, clipped q, k and v, norms without weights"),
-    "olmo2": Family("OLMo 2", olmo2, "OLMo 2", "MHA, GQA, q/k norm over heads, post-norms alone", biased_post_norm),
+    "olmo2": Family(
+        "OLMo 2", olmo2, "OLMo 2", "MHA, GQA, q/k norm over heads, post-norms alone", biased_post_norm, NORMED
+    ),
 }

@@ -11,6 +11,8 @@ from acdc.models.views import decoder, separate
 
 __all__ = ["FAMILIES"]
 
+READS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj")
+
 
 def opt(hf: Any) -> ModelComponents:
     """OPT: learned positions counted from 2, separate projections, an MLP without a module of its own."""
@@ -43,4 +45,6 @@ def opt_post_norm(config: Any) -> str | None:
     return None
 
 
-FAMILIES = {"opt": Family("OPT", opt, "OPT but 350m", "learned positions with offset, biases", opt_post_norm)}
+FAMILIES = {
+    "opt": Family("OPT", opt, "OPT but 350m", "learned positions with offset, biases", opt_post_norm, reads=READS)
+}

@@ -51,6 +51,18 @@ def phi3(hf: Any) -> ModelComponents:
 
 
 FAMILIES = {
-    "phi": Family("Phi", phi, "Phi-1, 1.5 and 2", "MHA, GQA, q/k norm, parallel blocks, partial rotary, biases"),
-    "phi3": Family("Phi-3", phi3, "Phi-3, Phi-3.5-mini, Phi-4", "MHA, GQA, sliding window, partial rotary"),
+    "phi": Family(
+        "Phi",
+        phi,
+        "Phi-1, 1.5 and 2",
+        "MHA, GQA, q/k norm, parallel blocks, partial rotary, biases",
+        reads=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.dense"),
+    ),
+    "phi3": Family(
+        "Phi-3",
+        phi3,
+        "Phi-3, Phi-3.5-mini, Phi-4",
+        "MHA, GQA, sliding window, partial rotary",
+        reads=("self_attn.qkv_proj", "self_attn.o_proj"),
+    ),
 }
