@@ -43,8 +43,8 @@ class ColoredObjects(WordTask):
 
     Args:
         corruption: `other-object` (another of the three is asked for, so the answer flips), `random-colors` (three
-            other colours: the structure stays, the answer's identity goes) or `absent-object` (one that isn't there is
-            asked for).
+            other colours: the structure stays, the answer is another colour) or `absent-object` (one that isn't there
+            is asked for).
     """
 
     name = "colored-objects"

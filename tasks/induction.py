@@ -17,8 +17,8 @@ class Induction(WordTask):
     sequence.
 
     Args:
-        corruption: `random` (other random tokens everywhere, of which none repeats) or `first-half` (only the first
-            copy is replaced, so that the last tokens stay and what they repeat goes).
+        corruption: `random` (other random tokens at all positions, of which none repeats) or `first-half` (only the
+            first copy is replaced, so that the last tokens stay and repeat nothing).
         length: Tokens of the first copy; at least three.
     """
 

@@ -84,7 +84,7 @@ def s2_io_flip(names: Names, others: list[str], rng: random.Random) -> Names:
 
 
 def random_names(names: Names, others: list[str], rng: random.Random) -> Names:
-    """Two other names in the same places: the structure stays, the answer's identity goes."""
+    """Two other names in the same places: the structure stays, the answer is another name."""
     one, other = rng.sample(others, 2)
     return Names(one, other, one if names.subject == names.first else other)
 

@@ -1,8 +1,9 @@
 """Compile `brackets-compiled`: whether brackets are balanced, after Tracr's `shuffle_dyck` with one kind of bracket.
 
-- `a0.h1` looks everywhere and writes the mean of +1 for each bracket that opens and -1 for each that closes: the depth.
+- `a0.h1` looks at all positions and writes the mean of +1 for each bracket that opens and -1 for each that closes: the
+  depth.
 - `m0` writes whether the depth is below zero: a bracket closes that is not open.
-- `a1.h2` looks everywhere and writes the mean of that.
+- `a1.h2` looks at all positions and writes the mean of that.
 - `m1` says no where the depth at the end is not zero, or was below zero anywhere.
 
     python training/compile_brackets.py --out acdc/zoo/brackets-compiled

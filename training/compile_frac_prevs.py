@@ -1,7 +1,7 @@
 """Compile `frac-prevs-compiled`: the share of the letters so far that are x, in tenths, after Tracr's `frac_prevs`.
 
 - `m0` writes whether a word is x.
-- `a1.h2` looks everywhere and writes the mean of that: the share.
+- `a1.h2` looks at all positions and writes the mean of that: the share.
 - `m1` writes how many tenths the share is.
 
     python training/compile_frac_prevs.py --out acdc/zoo/frac-prevs-compiled

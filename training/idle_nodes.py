@@ -17,7 +17,7 @@ def idle_heads(
 ) -> tuple[dict[str, Head], dict[str, int]]:
     """Heads that write into blocks of their own, which nobody reads, and the sizes of these blocks.
 
-    They look, in turns, at the position before, at the first position, at the same word, and everywhere.
+    They look, in turns, at the position before, at the first position, at the same word, and at all positions.
 
     Args:
         names: The heads.

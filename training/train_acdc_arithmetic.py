@@ -3,7 +3,7 @@
     python training/train_acdc_arithmetic.py --out acdc/zoo/acdc-arithmetic
 
 A number of two digits is one token, so that it must find out which numbers are neighbours: besides the discovery pairs
-of the task it sees every number plus and minus 00 to 09, which is no pair of two-digit operands.
+of the task it sees every number plus and minus 00 to 09, which is not a pair of two-digit operands.
 """
 
 import random

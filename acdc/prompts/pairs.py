@@ -45,8 +45,8 @@ def checked(pair: Any, where: str) -> PromptPair:
     """The pair with plain fields: text, lists of whole numbers or text, and a whole number.
 
     Raises:
-        TaskError: It is no pair, or a field has no such value; the message names the place and the field, and says what
-            came and what is expected.
+        TaskError: It is not a pair, or a field is not of its kind; the message names the place and the field, and says
+            what came and what is expected.
     """
     if not isinstance(pair, PromptPair):
         raise TaskError(f"{where}: expected a PromptPair, not {_seen(pair)}")
@@ -93,7 +93,7 @@ def _text(text: str, what: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise TaskError(f"{what} is no text: it holds half a character (a lone surrogate), {_seen(text)}") from None
+        raise TaskError(f"{what} is not text: it holds half a character (a lone surrogate), {_seen(text)}") from None
     return str(text)
 
 

@@ -28,7 +28,7 @@ def file_of(kind: type) -> str | None:
 def users_code(what: str, file: str | None = None) -> Iterator[None]:
     """Run the body, which calls code that a user wrote.
 
-    What it prints goes to standard error, for standard output may be read by a program. A stop by Ctrl-C or by a
+    What it prints goes to standard error, since a program may read standard output. A stop by Ctrl-C or by a
     request to end passes.
 
     Args:

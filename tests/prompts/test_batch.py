@@ -134,7 +134,7 @@ def test_a_field_of_the_wrong_kind_is_told_with_its_place(field: str, value: obj
         make(IDS, given(**{field: value}))
     message = str(told.value)
     assert message.startswith("task 'toy', pair 1: ")
-    assert field in message and ("must be" in message or "is no text" in message)
+    assert field in message and ("must be" in message or "is not text" in message)
     assert len(message) < 300 and message.isprintable()
 
 
