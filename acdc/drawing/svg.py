@@ -1,48 +1,24 @@
-"""A graph as SVG without Graphviz: layered as Sugiyama, Tagawa and Toda (1981), in plain Python.
-
-Every edge that passes a row gets a narrow place in it, so that lines go around nodes. Rows are ordered by barycentre
-sweeps; places then move towards their neighbours as far as the order and the gaps allow.
-"""
+"""A graph as SVG without Graphviz."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from html import escape
-from itertools import pairwise
 
 from acdc.circuits.weighted import WeightedNode
+from acdc.drawing.layout import GAP, LETTER, MARGIN, Layout, Place, lane, layout_of, node_width
 from acdc.drawing.scene import Arrow, Scene, style_of
 
 __all__ = ["svg_of"]
 
-SWEEPS = 12
-NODE_WIDTH, NODE_HEIGHT, CELL_HEIGHT = 58.0, 34.0, 13.0
-GAP = 14.0  # between nodes
-MARGIN, LABELS, HEADER = 16.0, 62.0, 66.0
-LETTER = 0.5  # width of a letter, in font sizes
+NODE_HEIGHT, CELL_HEIGHT, HEADER = 34.0, 13.0, 66.0
 FONT = "Helvetica, Arial, sans-serif"
-
-
-@dataclass
-class _Place:
-    """A node's place in a row, or that of a passing edge; its width is the room that it takes."""
-
-    row: int
-    width: float
-    up: list["_Place"] = field(default_factory=list)
-    down: list["_Place"] = field(default_factory=list)
-    x: float = 0.0
 
 
 def svg_of(scene: Scene) -> str:
     """The scene as an SVG document; the same text for the same scene."""
-    nodes, chains = _places(scene)
-    rows = _rows_of(nodes, chains, len(scene.rows))
-    _order(rows)
-    _settle(rows)
-    width = _shift(rows, _header_width(scene))
-    row_height = NODE_HEIGHT + 40 + 40 * scene.crowd
-    height = HEADER + row_height * len(rows)
-    ys = [HEADER + row_height * (n + 0.5) for n in range(len(rows))]
+    layout = layout_of(scene, _header_width(scene))
+    width, row_height = layout.width, NODE_HEIGHT + 40 + 40 * scene.crowd
+    height = HEADER + row_height * len(scene.rows)
+    ys = [HEADER + row_height * (n + 0.5) for n in range(len(scene.rows))]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="{FONT}">',
@@ -50,109 +26,18 @@ def svg_of(scene: Scene) -> str:
         '<rect width="100%" height="100%" fill="white"/>',
         *_header(scene),
         *(_text(MARGIN, y + 4, row.label, 11, "#90A4AE") for row, y in zip(scene.rows, ys, strict=True)),
-        *_arrows(scene, chains, ys),
-        *(_node(node, nodes[node.id].x, y, scene) for row, y in zip(scene.rows, ys, strict=True) for node in row.nodes),
+        *_arrows(scene, layout, ys),
+        *(
+            _node(node, layout.nodes[node.id].x, y, scene)
+            for row, y in zip(scene.rows, ys, strict=True)
+            for node in row.nodes
+        ),
         "</svg>\n",
     ]
     return "\n".join(parts)
 
 
-def _places(scene: Scene) -> tuple[dict[str, _Place], dict[tuple[str, str], list[_Place]]]:
-    """A place for each node, and for each joined pair of nodes the places from one to the other."""
-    nodes = {node.id: _Place(n, _width(node) + GAP) for n, row in enumerate(scene.rows) for node in row.nodes}
-    lines: dict[tuple[str, str], int] = defaultdict(int)
-    for arrow in scene.arrows:
-        lines[arrow.src, arrow.dst] += 1
-    chains = {}
-    for (src, dst), count in lines.items():
-        first, last = nodes[src], nodes[dst]
-        between = [_Place(n, _lane(scene) * (count + 0.5)) for n in range(first.row + 1, last.row)]
-        chain = [first, *between, last]
-        for upper, lower in pairwise(chain):
-            upper.down.append(lower)
-            lower.up.append(upper)
-        chains[src, dst] = chain
-    return nodes, chains
-
-
-def _width(node: WeightedNode) -> float:
-    """As drawn: as wide as its label needs."""
-    return max(NODE_WIDTH, 12 * LETTER * (len(node.text) + 2))
-
-
-def _lane(scene: Scene) -> float:
-    """The distance of passing lines."""
-    return 10.0 - 5.0 * scene.crowd
-
-
-def _rows_of(nodes: dict[str, _Place], chains: dict[tuple[str, str], list[_Place]], n_rows: int) -> list[list[_Place]]:
-    rows: list[list[_Place]] = [[] for _ in range(n_rows)]
-    for place in (*nodes.values(), *(place for chain in chains.values() for place in chain[1:-1])):
-        rows[place.row].append(place)
-    return rows
-
-
-def _order(rows: list[list[_Place]]) -> None:
-    """Sort each row by the mean position of its neighbours in the row before, down and up again."""
-    for row in rows:
-        _pack(row)
-    for sweep in range(2 * SWEEPS):
-        downward = sweep % 2 == 0
-        for row in rows if downward else reversed(rows):
-            wish = {id(place): _mean(place.up if downward else place.down, place.x) for place in row}
-            row.sort(key=lambda place: wish[id(place)])
-            _pack(row)
-
-
-def _pack(row: list[_Place]) -> None:
-    x = -sum(place.width for place in row) / 2
-    for place in row:
-        place.x = x + place.width / 2
-        x += place.width
-
-
-def _mean(places: list[_Place], otherwise: float) -> float:
-    return sum(place.x for place in places) / len(places) if places else otherwise
-
-
-def _settle(rows: list[list[_Place]]) -> None:
-    """Move each place towards its neighbours without changing the order."""
-    for sweep in range(2 * SWEEPS):
-        for row in rows if sweep % 2 == 0 else reversed(rows):
-            _fit(row, [_mean(place.up + place.down, place.x) for place in row])
-
-
-def _fit(row: list[_Place], wishes: list[float]) -> None:
-    """The nearest positions to the wishes, in least squares, that keep order and widths: pool adjacent violators."""
-    offsets, x = [], 0.0
-    for n, place in enumerate(row):
-        x += (row[n - 1].width + place.width) / 2 if n else 0.0
-        offsets.append(x)
-    blocks: list[tuple[float, int]] = []  # (mean of wish - offset, how many)
-    for wish, offset in zip(wishes, offsets, strict=True):
-        mean, count = wish - offset, 1
-        while blocks and blocks[-1][0] > mean:
-            before, n = blocks.pop()
-            mean, count = (before * n + mean * count) / (n + count), n + count
-        blocks.append((mean, count))
-    starts = [mean for mean, count in blocks for _ in range(count)]
-    for place, start, offset in zip(row, starts, offsets, strict=True):
-        place.x = start + offset
-
-
-def _shift(rows: list[list[_Place]], least: float) -> float:
-    """Move everything to the right of the labels; the width of the picture."""
-    places = [place for row in rows for place in row]
-    left = min(place.x - place.width / 2 for place in places)
-    right = max(place.x + place.width / 2 for place in places)
-    width = max(right - left + LABELS + 2 * MARGIN, least)
-    shift = MARGIN + LABELS - left + (width - (right - left + LABELS + 2 * MARGIN)) / 2
-    for place in places:
-        place.x += shift
-    return width
-
-
-def _arrows(scene: Scene, chains: dict[tuple[str, str], list[_Place]], ys: list[float]) -> list[str]:
+def _arrows(scene: Scene, layout: Layout, ys: list[float]) -> list[str]:
     """Strong arrows last, so that they lie on top."""
     lanes: dict[tuple[str, str], list[Arrow]] = defaultdict(list)
     for arrow in scene.arrows:
@@ -160,14 +45,14 @@ def _arrows(scene: Scene, chains: dict[tuple[str, str], list[_Place]], ys: list[
     drawn = []
     for pair, arrows in lanes.items():
         for n, arrow in enumerate(arrows):
-            side = _lane(scene) * (n - (len(arrows) - 1) / 2)
-            width = chains[pair][-1].width - GAP
+            side = lane(scene) * (n - (len(arrows) - 1) / 2)
+            width = layout.lines[pair][-1].width - GAP
             end = side if not arrow.input else _port(arrow.input, scene.inputs[arrow.dst], width)
-            drawn.append((arrow.strength, _path(arrow, _points(chains[pair], ys, side, end))))
+            drawn.append((arrow.strength, _path(arrow, _points(layout.lines[pair], ys, side, end))))
     return [path for _, path in sorted(drawn, key=lambda pair: pair[0])]
 
 
-def _points(chain: list[_Place], ys: list[float], side: float, end: float) -> list[tuple[float, float]]:
+def _points(chain: list[Place], ys: list[float], side: float, end: float) -> list[tuple[float, float]]:
     """From the lower edge of the first node, through a place in each row between, to the upper edge of the last."""
     half = NODE_HEIGHT / 2
     first, *between, last = chain
@@ -198,7 +83,7 @@ def _path(arrow: Arrow, points: list[tuple[float, float]]) -> str:
 
 def _node(node: WeightedNode, x: float, y: float, scene: Scene) -> str:
     (fill, line), inputs = style_of(node), scene.inputs[node.id]
-    w, h = _width(node) / 2, NODE_HEIGHT / 2
+    w, h = node_width(node) / 2, NODE_HEIGHT / 2
     style = f'fill="{fill}" stroke="{line}"'
     if node.kind == "input":
         return f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{w}" ry="{h}" {style}/>' + _label(node, x, y)
