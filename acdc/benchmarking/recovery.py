@@ -1,7 +1,7 @@
 """How well a circuit agrees with one that is known, as the benchmark counts it.
 
-Only edges of the graph count: a pair that is no edge is never a hit. Nodes are heads and MLPs; `input` and `logits`,
-which every circuit has, are left out.
+Only edges of the graph count: a pair that is not an edge is never a hit. Nodes are heads and MLPs; `input` and
+`logits`, which every circuit has, are left out.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def compare(graph: Graph, found: Mask, truth: Mask) -> Agreement:
     """A circuit's edges and nodes beside the known ones.
 
     Raises:
-        CircuitError: A mask keeps pairs that are no edges of the graph.
+        CircuitError: A mask keeps pairs that are not edges of the graph.
     """
     for mask in (found, truth):
         graph.check_mask(mask)

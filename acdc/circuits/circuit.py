@@ -107,7 +107,7 @@ class Circuit:
             unknown.
 
     Raises:
-        CircuitError: A tensor has another shape or dtype, the mask keeps pairs that are no edges, the provenance isn't
+        CircuitError: A tensor has another shape or dtype, the mask keeps pairs that are not edges, the provenance isn't
             JSON, or there is no such kind of scores.
 
     >>> graph = Graph(n_layers=1, n_heads=2, d_model=8)
@@ -188,7 +188,7 @@ class Circuit:
         return Circuit(self.graph, self.mask, -scores, {**self.provenance, **turned}, self.score_kind)
 
     def __contains__(self, edge: object) -> bool:
-        """Whether the named edge is kept; a name that is no edge of the graph raises `CircuitError`."""
+        """Whether the named edge is kept; a name that is not an edge of the graph raises `CircuitError`."""
         return isinstance(edge, str) and bool(self.mask[self.graph.parse_edge(edge)])
 
     def __eq__(self, other: object) -> bool:

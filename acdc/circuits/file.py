@@ -51,7 +51,7 @@ class Parts(NamedTuple):
 
 
 class _Cfg(BaseModel):
-    """A graph's shape as EAP-IG and MIB write it; a bool is no number here."""
+    """A graph's shape as EAP-IG and MIB write it; a bool is not a number here."""
 
     model_config = ConfigDict(strict=True)
 
@@ -226,7 +226,7 @@ def _check_nodes(graph: Graph, nodes: Mapping[str, Any], scores_allowed: bool) -
     known = {*graph.sources, "logits"}
     for name, info in nodes.items():
         if name not in known:
-            raise CircuitError(f"{printable(name, 60)!r} is no node of a graph of {graph.shape}")
+            raise CircuitError(f"{printable(name, 60)!r} is not a node of a graph of {graph.shape}")
         if not isinstance(info, dict):
             continue
         if info.get("in_graph") and not _all_kept(info.get("neurons", [])):

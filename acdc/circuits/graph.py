@@ -141,7 +141,7 @@ class Graph:
 
     @cached_property
     def src_of_dst(self) -> tuple[int | None, ...]:
-        """The row of each destination's own node; None for `logits`, which is no source."""
+        """The row of each destination's own node; None for `logits`, which is not a source."""
         return tuple(self.src_index.get(self.node_of(name)) for name in self.destinations)
 
     def edge_name(self, src: int, dst: int) -> str:
@@ -163,11 +163,11 @@ class Graph:
         src, arrow, dst = (part.strip() for part in name.partition("->"))
         edge = shown(name, 80)
         if not arrow:
-            raise CircuitError(f"{edge} is no edge: expected 'source->destination', like 'a0.h1->a1.h0<q>'")
+            raise CircuitError(f"{edge} is not an edge: expected 'source->destination', like 'a0.h1->a1.h0<q>'")
         for kind, part, known in (("source", src, self.src_index), ("destination", dst, self.dst_index)):
             if part not in known:
                 named = shown(part, 60)
-                raise CircuitError(f"{edge}: {named} is no {kind} of a graph of {self.shape}{_hint(part)}")
+                raise CircuitError(f"{edge}: {named} is not a {kind} of a graph of {self.shape}{_hint(part)}")
         i, j = self.src_index[src], self.dst_index[dst]
         if i >= int(self.upstream[j]):
             raise CircuitError(f"{edge}: {src} does not come before {dst}, so no edge joins them")
@@ -186,7 +186,7 @@ class Graph:
                 f"not {str(mask.dtype).removeprefix('torch.')} {list(mask.shape)}"
             )
         if extra := (mask.cpu() & ~self.edges_mask).sum().item():
-            raise CircuitError(f"the mask keeps {extra} pairs that are no edges of a graph of {self.shape}")
+            raise CircuitError(f"the mask keeps {extra} pairs that are not edges of a graph of {self.shape}")
 
     def edge_names(self, mask: Bool[Tensor, "src dst"]) -> list[str]:
         """Names of the kept edges, row by row."""

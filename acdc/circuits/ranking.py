@@ -1,7 +1,7 @@
 """The strongest edges and nodes of a graph: one order for all who take the first n of them.
 
 Edges rank by the size of their score or, if `signed`, by the score itself; one that wasn't measured counts as 0, as it
-stands in a circuit file. Where scores tie for the last places, "the n strongest" is no one circuit: ACDC's free
+stands in a circuit file. Where scores tie for the last places, "the n strongest" is not one circuit: ACDC's free
 removals all have score 0, and what a sort makes of them decides a curve. So the order among equals can be drawn.
 """
 

@@ -95,7 +95,7 @@ def edge_ranks(circuit: Circuit, *, absolute: bool = False) -> Float64[np.ndarra
     """Each edge's place in the circuit's ranking, row by row of the mask: the higher, the surer; ties share their mean.
 
     Edges rank by score. Those that weren't measured (NaN) tie with each other, above all measured ones where they are
-    kept, and below them where they are removed: what a circuit never looked at is no discovery of its.
+    kept, and below them where they are removed: what a circuit never looked at it has not discovered.
 
     Args:
         circuit: The circuit; one without scores ranks by its mask alone.
@@ -127,7 +127,7 @@ def roc_auc(circuit: Circuit, reference: Bool[Tensor, "src dst"], *, absolute: b
         0 to 1, 0.5 by chance; None where the reference has no edge or every one.
 
     Raises:
-        CircuitError: The reference keeps pairs that are no edges of the graph.
+        CircuitError: The reference keeps pairs that are not edges of the graph.
     """
     circuit.graph.check_mask(reference)
     ranks, positives = edge_ranks(circuit, absolute=absolute), reference[circuit.graph.edges_mask].numpy()

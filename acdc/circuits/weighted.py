@@ -90,7 +90,7 @@ class WeightedGraph:
         attributes: What else exports say of it.
 
     Raises:
-        CircuitError: Two nodes have one id, or an edge joins what is no node.
+        CircuitError: Two nodes have one id, or an edge joins what is not a node.
 
     >>> nodes = (WeightedNode("f1", "feature", 0), WeightedNode("f2", "feature", 1))
     >>> graph = WeightedGraph(nodes, (WeightedEdge("f1", "f2", weight=0.5), WeightedEdge("f1", "f2", "q")))
@@ -112,7 +112,7 @@ class WeightedGraph:
             raise CircuitError(f"two nodes of a graph have the id {twice[0]!r}")
         ends = {end for edge in self.edges for end in (edge.src, edge.dst)}
         if unknown := sorted(ends - set(counts)):
-            raise CircuitError(f"an edge of a graph joins {unknown[0]!r}, which is no node of it")
+            raise CircuitError(f"an edge of a graph joins {unknown[0]!r}, which is not a node of it")
 
     def strongest(self, n: int | None) -> "WeightedGraph":
         """The graph of its `n` edges of the largest weights, in size, and of the nodes that they join; None: all."""

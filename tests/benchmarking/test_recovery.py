@@ -26,7 +26,7 @@ def random_truth(seed: int, n: int = 6) -> torch.Tensor:
 def test_a_mask_that_keeps_what_is_no_edge_is_refused(which: str) -> None:
     masks = {"found": random_truth(1), "truth": random_truth(2)}
     masks[which][-1, 0] = True  # the last MLP into the first head
-    with pytest.raises(CircuitError, match="no edges"):
+    with pytest.raises(CircuitError, match="not edges"):
         compare(GRAPH, masks["found"], masks["truth"])
 
 

@@ -304,9 +304,9 @@ def test_loads_every_dialect(tmp_path: Path) -> None:
             {"cfg": {"n_layers": 2, "n_heads": 3, "d_model": 12, "parallel_attn_mlp": 0}},
             "'parallel_attn_mlp': input should be a valid boolean, not 0",
         ),
-        ({"nodes": {"a7.h0": {"in_graph": True}}}, "'a7.h0' is no node of a graph of 2 layers x 3 heads"),
+        ({"nodes": {"a7.h0": {"in_graph": True}}}, "'a7.h0' is not a node of a graph of 2 layers x 3 heads"),
         ({"nodes": {"m0": {"in_graph": True, "neurons": [True, False]}}}, "only some neurons of m0"),
-        ({"edges": {"input->a9.h0<q>": {"score": 1.0, "in_graph": True}}}, "'a9.h0<q>' is no destination"),
+        ({"edges": {"input->a9.h0<q>": {"score": 1.0, "in_graph": True}}}, "'a9.h0<q>' is not a destination"),
         ({"edges": {"input->a0.h0": {"score": 1.0, "in_graph": True}}}, "a head as a destination needs its input"),
         ({"edges": {"m1->m0": {"score": 1.0, "in_graph": True}}}, "m1 does not come before m0"),
         ({"edges": {" input -> m0 ": {"score": 1.0, "in_graph": True}}}, "isn't written as an edge's name"),
@@ -430,7 +430,7 @@ def test_equality_sees_graph_mask_and_scores() -> None:
     ("mask", "scores", "message"),
     [
         (torch.ones(2, 2, dtype=torch.bool), None, r"must be bool \[9, 21\], not bool \[2, 2\]"),
-        (torch.ones(9, 21, dtype=torch.bool), None, "pairs that are no edges"),
+        (torch.ones(9, 21, dtype=torch.bool), None, "pairs that are not edges"),
         (GRAPHS[0].edges_mask, torch.ones(9, 20), r"must be \[9, 21\], not \[9, 20\]"),
         (GRAPHS[0].edges_mask, torch.ones(9, 21, dtype=torch.int64), "floating point tensor"),
     ],
@@ -494,7 +494,7 @@ def test_names_and_membership(graph: Graph) -> None:
     assert all(edge in circuit for edge in circuit.edges)
     assert sum(edge in circuit for edge in graph.edge_names(graph.edges_mask)) == circuit.n_edges
     assert 3 not in circuit
-    with pytest.raises(CircuitError, match="no edge"):
+    with pytest.raises(CircuitError, match="not an edge"):
         assert "a0.h0" in circuit
 
 

@@ -99,8 +99,8 @@ def test_pruning_keeps_exactly_the_edges_on_a_path(graph: Graph) -> None:
     [
         ("a0.h0", "expected 'source->destination'"),
         ("a0.h0->a1.h0", "needs its input"),
-        ("a9.h0->logits", "'a9.h0' is no source"),
-        ("logits->m0", "'logits' is no source"),
+        ("a9.h0->logits", "'a9.h0' is not a source"),
+        ("logits->m0", "'logits' is not a source"),
         ("m1->m0", "does not come before"),
     ],
 )
@@ -113,7 +113,7 @@ def test_wrong_masks_are_told() -> None:
     graph = Graph(2, 3, 8)
     with pytest.raises(CircuitError, match="must be bool"):
         graph.check_mask(torch.zeros(2, 2, dtype=torch.bool))
-    with pytest.raises(CircuitError, match="no edges of a graph"):
+    with pytest.raises(CircuitError, match="not edges of a graph"):
         graph.check_mask(torch.ones(graph.n_src, graph.n_dst, dtype=torch.bool))
     with pytest.raises(CircuitError, match="n_heads must be a positive integer"):
         Graph(2, 0, 8)

@@ -68,7 +68,7 @@ def test_the_strongest_of_a_circuit_are_those_of_its_graph() -> None:
 
 
 def test_what_is_no_graph_is_refused() -> None:
-    with pytest.raises(CircuitError, match="joins 'f9', which is no node"):
+    with pytest.raises(CircuitError, match="joins 'f9', which is not a node"):
         replace(FEATURES, edges=(WeightedEdge("f1", "f9"),))
     with pytest.raises(CircuitError, match="two nodes of a graph have the id 'f1'"):
         replace(FEATURES, nodes=(*FEATURES.nodes, WeightedNode("f1", "feature", 1)))

@@ -38,7 +38,7 @@ def _hook_entry(item: Any) -> Entry:
         return str(HookEdge(receiver, sender)), score
     if not isinstance(edge, str):
         raise CircuitError(
-            f"{shown(item, 80)} is no edge: expected [receiver, index, sender, index], or that with its effect"
+            f"{shown(item, 80)} is not an edge: expected [receiver, index, sender, index], or that with its effect"
         )
     return edge, score
 
@@ -49,7 +49,7 @@ def _hook_point(name: Any, index: Any) -> HookPoint:
     numbers = isinstance(index, list) and all(i is None or type(i) is int for i in index)
     if not isinstance(name, str) or not numbers:
         raise CircuitError(
-            f"{shown([name, index], 80)} is no hook point: expected one like ['blocks.0.hook_mlp_in', [null]]"
+            f"{shown([name, index], 80)} is not a hook point: expected one like ['blocks.0.hook_mlp_in', [null]]"
         )
     return HookPoint(name, tuple(index))
 

@@ -76,7 +76,7 @@ def _hook_edge(key: Any) -> HookEdge:
     names, indices = parts[::2], parts[1::2]
     if not all(isinstance(name, str) and len(name) <= LONGEST for name in names) or not all(map(_is_index, indices)):
         came = shown(key, 80)
-        raise CircuitError(f"{came} is no edge of ACDC's: expected (receiver, index, sender, index)")
+        raise CircuitError(f"{came} is not an edge of ACDC's: expected (receiver, index, sender, index)")
     return HookEdge(HookPoint(parts[0], parts[1]), HookPoint(parts[2], parts[3]))
 
 

@@ -37,7 +37,7 @@ def from_auto_circuit(graph: Graph, name: str) -> tuple[str, ...]:
     """
     src, arrow, dst = (part.strip() for part in name.partition("->"))
     if not arrow:
-        raise CircuitError(f"{name!r} is no edge: expected one like 'A0.1->A1.0.Q'")
+        raise CircuitError(f"{name!r} is not an edge: expected one like 'A0.1->A1.0.Q'")
     edges = tuple(f"{_from_source(src)}->{end}" for end in _from_destination(dst))
     for edge in edges:
         try:
@@ -63,7 +63,7 @@ def _from_source(name: str) -> str:
         return f"a{int(match[1])}.h{int(match[2])}"
     if match := re.fullmatch(r"MLP (\d+)", name):
         return f"m{int(match[1])}"
-    raise CircuitError(f"{name!r} is no source: expected 'Resid Start', 'A0.1' or 'MLP 3'")
+    raise CircuitError(f"{name!r} is not a source: expected 'Resid Start', 'A0.1' or 'MLP 3'")
 
 
 def _from_destination(name: str) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def _from_destination(name: str) -> tuple[str, ...]:
         return tuple(f"a{int(match[1])}.h{int(match[2])}<{kind}>" for kind in kinds)
     if match := re.fullmatch(r"MLP (\d+)", name):
         return (f"m{int(match[1])}",)
-    raise CircuitError(f"{name!r} is no destination: expected 'A1.0.Q', 'MLP 3' or 'Resid End'")
+    raise CircuitError(f"{name!r} is not a destination: expected 'A1.0.Q', 'MLP 3' or 'Resid End'")
 
 
 def _unpack_names(value: Any) -> list[Entry]:
@@ -86,7 +86,7 @@ def _unpack_names(value: Any) -> list[Entry]:
         if isinstance(item, list) and len(item) == 2 and type(item[0]) is int:
             raise CircuitError(f"{shown(item, 80)} is of one position: edges of single positions can't be carried")
         if not isinstance(item, str):
-            raise CircuitError(f"{shown(item, 80)} is no edge: expected a name like 'A0.1->A1.0.Q'")
+            raise CircuitError(f"{shown(item, 80)} is not an edge: expected a name like 'A0.1->A1.0.Q'")
     return [(item, None) for item in value]
 
 

@@ -76,7 +76,8 @@ def _read(content: bytes, expected: Graph | None, lossy: bool) -> Circuit:
         mask = mask & graph.edges_mask
     elif extra := int((mask & ~graph.edges_mask).sum()):
         raise CircuitError(
-            f"keeps {extra:,} pairs that are no edges, as EAP-IG's cuts by node do; drop them with lossy=True (--lossy)"
+            f"keeps {extra:,} pairs that are not edges, as EAP-IG's cuts by node do; drop them with lossy=True "
+            "(--lossy)"
         )
     scores = _tensor(graph, data, "edges_scores").double()
     if "edges_measured" in data:

@@ -107,7 +107,7 @@ def _read_text(names: Names, content: bytes, expected: Graph | None) -> Circuit:
     try:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise CircuitError("is no UTF-8 text") from None
+        raise CircuitError("is not UTF-8 text") from None
     headers = (line.removeprefix(HEADER) for line in lines if line.startswith(HEADER))
     header = _object(parse_json(next(headers, "{}")))
     entries = [(line.strip(), None) for line in lines if line.strip() and not line.lstrip().startswith("#")]

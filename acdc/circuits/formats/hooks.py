@@ -45,7 +45,7 @@ class HookPoint(NamedTuple):
         """
         match = re.fullmatch(r"\s*([\w.]+)\s*(?:\[([^\]]*)\])?\s*", text)
         if match is None:
-            raise CircuitError(f"{text!r} is no hook point: expected one like 'blocks.3.attn.hook_result[:, :, 7]'")
+            raise CircuitError(f"{text!r} is not a hook point: expected one like 'blocks.3.attn.hook_result[:, :, 7]'")
         parts = [part.strip() for part in (match[2] or ":").split(",")]
         if any(part not in (":", "COLON", "None") and not part.isdecimal() for part in parts):
             raise CircuitError(f"{text!r}: its index must be numbers and colons, like '[:, :, 7]'")
@@ -66,7 +66,7 @@ class HookEdge(NamedTuple):
         """Read `sender -> receiver`."""
         sender, arrow, receiver = text.partition("->")
         if not arrow:
-            raise CircuitError(f"{text!r} is no edge: expected 'sender -> receiver'")
+            raise CircuitError(f"{text!r} is not an edge: expected 'sender -> receiver'")
         return cls(HookPoint.parse(receiver), HookPoint.parse(sender))
 
     @classmethod
@@ -139,7 +139,7 @@ def source_of_hook(graph: Graph, point: HookPoint) -> str:
     layer, place = _split(point)
     kind = SOURCES.get(place)
     if kind is None or (kind == "input" and layer != 0):
-        raise CircuitError(f"{str(point)!r} is no source of a graph of {graph.shape}{_why(point)}")
+        raise CircuitError(f"{str(point)!r} is not a source of a graph of {graph.shape}{_why(point)}")
     if kind == "head":
         return f"a{layer}.h{_head(point)}"
     _check_whole(point)
@@ -155,7 +155,7 @@ def destination_of_hook(graph: Graph, point: HookPoint) -> str:
     layer, place = _split(point)
     kind = DESTINATIONS.get(place)
     if kind is None or (kind == "logits" and layer != graph.n_layers - 1):
-        raise CircuitError(f"{str(point)!r} is no destination of a graph of {graph.shape}{_why(point)}")
+        raise CircuitError(f"{str(point)!r} is not a destination of a graph of {graph.shape}{_why(point)}")
     if kind in QKV:
         return f"a{layer}.h{_head(point)}<{kind}>"
     _check_whole(point)

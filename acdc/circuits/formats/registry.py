@@ -56,7 +56,7 @@ def read_circuit(
         path: The file.
         format: A name in `FORMATS`; told from the content if None.
         graph: The graph that the circuit must belong to; needed where a file doesn't say the model's shape.
-        lossy: Drop what a circuit can't hold and the file can do without: scores of nodes, pairs that are no edges.
+        lossy: Drop what a circuit can't hold and the file can do without: scores of nodes, pairs that are not edges.
         flip_scores: Reverse the sign of every score: see `Circuit.flip_scores`.
 
     Raises:

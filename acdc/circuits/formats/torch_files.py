@@ -53,7 +53,7 @@ def _check_size(content: bytes) -> None:
     try:
         size = sum(entry.file_size for entry in zipfile.ZipFile(io.BytesIO(content)).infolist())
     except Exception:  # zipfile, too, fails in many ways on a damaged file
-        raise CircuitError("is damaged: it is no whole zip file, as torch's files are") from None
+        raise CircuitError("is damaged: it is not a whole zip file, as torch's files are") from None
     if size > MAX_BYTES:
         raise CircuitError(f"unpacks to {size:,} bytes, more than the {MAX_BYTES:,} that are read")
 

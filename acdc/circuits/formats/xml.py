@@ -96,7 +96,7 @@ def _text(content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise CircuitError("is no UTF-8 text") from None
+        raise CircuitError("is not UTF-8 text") from None
     if (declared := DECLARED.match(text)) and declared[1].lower() not in ("utf-8", "us-ascii", "ascii"):
         raise CircuitError(
             f"is declared as {shown(declared[1], 80)}; only UTF-8 is read"

@@ -109,7 +109,7 @@ def test_empty_and_full_circuits(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_circuit_of_another_model_is_refused(name: str, tmp_path: Path) -> None:
     path = write_circuit(Circuit(SMALL, SMALL.edges_mask), file_for(name, tmp_path))
-    with pytest.raises(CircuitError, match=r"doesn't fit a model of 3 layers|another model|is no destination"):
+    with pytest.raises(CircuitError, match=r"doesn't fit a model of 3 layers|another model|is not a destination"):
         read_circuit(path, graph=Graph(3, 2, 8))
 
 
@@ -156,13 +156,13 @@ def test_names_are_those_of_the_tools(edge: str, hooks: str, auto_circuit: str) 
         ("blocks.0.hook_mlp_out[:, 3] -> blocks.1.hook_mlp_in[:]", "single positions can't be carried"),
         ("blocks.0.attn.hook_result[:, 2, 1] -> blocks.1.hook_mlp_in[:]", "single positions can't be carried"),
         ("blocks.0.attn.hook_result[:] -> blocks.1.hook_mlp_in[:]", "must say its head"),
-        ("blocks.0.attn.hook_result[:, :, 7] -> blocks.1.hook_mlp_in[:]", "'a0.h7' is no source"),
+        ("blocks.0.attn.hook_result[:, :, 7] -> blocks.1.hook_mlp_in[:]", "'a0.h7' is not a source"),
         ("blocks.1.hook_mlp_out[:] -> blocks.0.hook_mlp_in[:]", "does not come before"),
-        ("blocks.0.hook_mlp_out[:] -> blocks.0.hook_resid_post[:]", "is no destination"),
-        ("blocks.1.hook_resid_pre[:] -> blocks.1.hook_mlp_in[:]", "is no source"),
+        ("blocks.0.hook_mlp_out[:] -> blocks.0.hook_resid_post[:]", "is not a destination"),
+        ("blocks.1.hook_resid_pre[:] -> blocks.1.hook_mlp_in[:]", "is not a source"),
         ("blocks.0.hook_mlp_out[:]", "expected 'sender -> receiver'"),
         ("blocks.0.hook_mlp_out[::2] -> blocks.1.hook_mlp_in[:]", "must be numbers and colons"),
-        ("! -> blocks.1.hook_mlp_in[:]", "is no hook point"),
+        ("! -> blocks.1.hook_mlp_in[:]", "is not a hook point"),
     ],
 )
 def test_hooks_that_are_no_edge_are_named(text: str, message: str, tmp_path: Path) -> None:
@@ -175,11 +175,11 @@ def test_hooks_that_are_no_edge_are_named(text: str, message: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("A0.0->Block 1 Resid Mid", "is no destination"),
-        ("Resid End->A0.0.Q", "is no source"),
-        ("A0.5->MLP 1", "is no source of a graph of 2 layers"),
+        ("A0.0->Block 1 Resid Mid", "is not a destination"),
+        ("Resid End->A0.0.Q", "is not a source"),
+        ("A0.5->MLP 1", "is not a source of a graph of 2 layers"),
         ("MLP 1->A0.0.Q", "does not come before"),
-        ("A0.0", "is no edge"),
+        ("A0.0", "is not an edge"),
     ],
 )
 def test_names_that_are_no_edge_are_named(name: str, message: str, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_pt_of_the_reference_is_read(graph: Graph, legacy: bool, tmp_path: Pat
         ),
         ({"edges_in_graph": [True]}, r"must be a tensor \[7, 15\] of numbers, not list"),
         ({"edges_in_graph": torch.full((7, 15), 0.5)}, "true and false alone"),
-        ({"edges_in_graph": torch.ones(7, 15, dtype=torch.bool)}, "pairs that are no edges.*--lossy"),
+        ({"edges_in_graph": torch.ones(7, 15, dtype=torch.bool)}, "pairs that are not edges.*--lossy"),
         ({"neurons_in_graph": torch.zeros(7, 8, dtype=torch.bool)}, "some neurons"),
         ({"nodes_scores": torch.ones(7)}, "scores of nodes.*--lossy"),
         ({"acdc": {"version": 9}}, "format version 9"),
@@ -374,7 +374,7 @@ def test_a_list_of_auto_circuit_is_read(content: str, tmp_path: Path) -> None:
     ("value", "message"),
     [
         ([[2, "A0.0->A1.0.Q"]], "single positions"),
-        ([{"edge": "A0.0->A1.0.Q"}], "is no edge"),
+        ([{"edge": "A0.0->A1.0.Q"}], "is not an edge"),
         ({"A0.0->A1.0.Q": "high"}, "needs a number or null"),
         ({"A0.0->A1.0.Q": True}, "needs a number or null"),
         ({"edges": "A0.0->MLP 1"}, "holds no edges"),
@@ -491,7 +491,7 @@ def test_a_second_key_does_not_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[["A0.0->MLP 1", 1.0]]', "is no edge"),
+        ('[["A0.0->MLP 1", 1.0]]', "is not an edge"),
         ('{"edges": {"A0.0->A1.0": 1.0, "A0.0->A1.0.Q": 2.0}}', "listed twice, with the scores 1 and 2"),
         ('{"A0.0->MLP 1": 1' + "0" * 400 + "}", "needs a number or null as its score"),
         ('["' + "A" * 1_000_000 + '->MLP 1"]', "an edge's name of 1,000,007 letters .* at most 200"),
