@@ -28,8 +28,8 @@ from acdc.discovery.acdc import acdc
 from acdc.discovery.order import edge_order
 from acdc.models import PatchableModel
 from acdc.patching.exact.reachability import reach, reading
-from acdc.patching.masked import weighted_logits
 from acdc.patching.problem import Problem
+from acdc.patching.weighted import weighted_logits
 from acdc.progress import Progress
 from acdc.prompts.batch import PromptBatch
 from acdc.task import load_task
@@ -52,7 +52,7 @@ def naive_acdc(problem: Problem, tau: float) -> torch.Tensor:
 @torch.no_grad()
 def naive_loss(problem: Problem, mask: torch.Tensor) -> float:
     weights = mask.to(problem.model.dtype)
-    return problem.loss(weighted_logits(problem.model, problem.batch, problem.ablated.outputs, weights))
+    return problem.loss(weighted_logits(problem.masked, weights))
 
 
 def timed(call: Callable[[], torch.Tensor | DiscoveryResult]) -> tuple[float, torch.Tensor | DiscoveryResult]:

@@ -1,6 +1,7 @@
 """One discovery problem: a model, a batch, a metric and an ablation, with the clean and ablated runs made once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,7 +13,7 @@ from acdc.metrics import Metric, Objective, get_metric
 from acdc.models import PatchableModel
 from acdc.patching.ablation import Ablated, ablate
 from acdc.patching.activations import ActivationCache, run
-from acdc.patching.masked import masked_logits
+from acdc.patching.masked import MaskedForward
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["Problem"]
@@ -75,9 +76,14 @@ class Problem:
         """
         return self.model.graph.prune(mask, from_input=self.ablated.coherent)
 
+    @cached_property
+    def masked(self) -> MaskedForward:
+        """Circuits' forward passes, with what they share made once."""
+        return MaskedForward(self.model, self.batch, self.ablated)
+
     def logits(self, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:
         """The circuit's logits at the last position."""
-        return masked_logits(self.model, self.batch, self.ablated.outputs, mask)
+        return self.masked.logits(mask)
 
     def loss(self, logits: Float[Tensor, "batch vocab"]) -> float:
         """The mean loss of a batch whose last positions have these logits, in the metric's unit; lower is better."""

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from acdc.errors import CircuitError
-from acdc.patching.masked import masked_logits, prompts_that_fit, weighted_logits
+from acdc.patching.masked import masked_logits
 from acdc.patching.problem import Problem
+from acdc.patching.weighted import prompts_that_fit, weighted_logits
 from tests.oracle import ablated_sources, naive_head
 from tests.patching.test_masked import random_mask
 from tests.tiny import ONE_EACH, KeepDouble, tiny_batch, tiny_model
@@ -19,7 +20,7 @@ def random_weights(model, seed: int = 0) -> Tensor:
 
 def loss_and_gradient(problem: Problem, weights: Tensor, **options) -> tuple[Tensor, Tensor]:
     weights = weights.clone().requires_grad_()
-    logits = weighted_logits(problem.model, problem.batch, problem.ablated.outputs, weights, **options)
+    logits = weighted_logits(problem.masked, weights, **options)
     loss = problem.objective.loss(logits)
     return loss.detach(), torch.autograd.grad(loss, weights)[0]
 
@@ -31,7 +32,7 @@ def test_weights_of_zero_and_one_are_a_mask(family: str) -> None:
     for share in (0.3, 0.8):
         mask = random_mask(model, share)
         torch.testing.assert_close(
-            weighted_logits(model, batch, ablated, mask.double()),
+            weighted_logits(problem.masked, mask.double()),
             masked_logits(model, batch, ablated, mask),
             atol=1e-10,
             rtol=0,
@@ -95,21 +96,18 @@ def nudged_logits(problem: Problem, nudges: dict[str, Tensor]) -> Tensor:
 def test_no_memory_and_no_choice_of_rows_changes_anything(family: str) -> None:
     problem = Problem.make(tiny_model(family), tiny_batch())
     weights = random_weights(problem.model)
-    assert prompts_that_fit(problem.model, problem.batch, 1) == 1
+    assert prompts_that_fit(problem.masked, 1) == 1
     loss, gradient = loss_and_gradient(problem, weights)
     small_loss, small_gradient = loss_and_gradient(problem, weights, memory=1)
     torch.testing.assert_close(small_loss, loss, atol=1e-12, rtol=0)
     torch.testing.assert_close(small_gradient, gradient, atol=1e-12, rtol=0)
     rows = torch.tensor([2, 0])
-    everything, some = (
-        weighted_logits(problem.model, problem.batch, problem.ablated.outputs, weights, rows=chosen)
-        for chosen in (None, rows)
-    )
+    everything, some = (weighted_logits(problem.masked, weights, rows=chosen) for chosen in (None, rows))
     torch.testing.assert_close(some, everything[rows], atol=1e-12, rtol=0)
 
 
 def kept_bytes(problem: Problem, memory: int) -> int:
-    """Bytes that the graph of a forward pass keeps, the model's own left out."""
+    """Bytes that a forward pass keeps and its backward pass adds: graphs, changes, their gradients; not the model's."""
     storages, own = dict[int, int](), {p.untyped_storage().data_ptr() for p in problem.model.hf.parameters()}
     keep = [weights := random_weights(problem.model).requires_grad_()]
 
@@ -120,15 +118,17 @@ def kept_bytes(problem: Problem, memory: int) -> int:
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        weighted_logits(problem.model, problem.batch, problem.ablated.outputs, weights, memory=memory)
-    return sum(storages.values())
+        logits = weighted_logits(problem.masked, weights, memory=memory)
+    passes = [node.made for node, _ in logits.grad_fn.next_functions if node.made is not None]
+    buffers = [changes.buffer.untyped_storage().nbytes() for made in passes for changes in made.changes]
+    return sum(storages.values()) + 2 * sum(buffers)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "neox-parallel", "llama-gqa"])
 def test_the_estimate_of_what_a_prompt_keeps_is_near_and_not_too_low(family: str) -> None:
     problem = Problem.make(tiny_model(family), tiny_batch(n=8))
     real = kept_bytes(problem, 2**40)
-    estimate = 10**9 / prompts_that_fit(problem.model, problem.batch, 10**9) * problem.batch.n
+    estimate = 10**9 / prompts_that_fit(problem.masked, 10**9) * problem.batch.n
     assert 0.8 * real < estimate < 2.5 * real
     assert kept_bytes(problem, 1) < 0.2 * real, "groups keep nothing until the backward pass"
 
@@ -137,9 +137,7 @@ def test_the_model_s_own_weights_get_no_gradient_and_stay_as_they_were() -> None
     problem = Problem.make(tiny_model("llama-gqa"), tiny_batch())
     weights = random_weights(problem.model).requires_grad_()
     for memory in (1, 2**30):
-        loss = problem.objective.loss(
-            weighted_logits(problem.model, problem.batch, problem.ablated.outputs, weights, memory=memory)
-        )
+        loss = problem.objective.loss(weighted_logits(problem.masked, weights, memory=memory))
         loss.sum().backward()
     assert all(p.grad is None and p.requires_grad for p in problem.model.hf.parameters())
     assert weights.grad is not None and bool(weights.grad.any())
@@ -150,4 +148,4 @@ def test_weights_of_another_shape_are_refused() -> None:
     with pytest.raises(
         CircuitError, match=r"weights of 4 prompts for 3 layers x 2 heads must be \[10, 22\], .*, not \[2, 3\]"
     ):
-        weighted_logits(problem.model, problem.batch, problem.ablated.outputs, torch.ones(2, 3))
+        weighted_logits(problem.masked, torch.ones(2, 3))

@@ -14,10 +14,10 @@ from acdc import Circuit, PatchableModel, PromptPair, RunError, Task, discover, 
 from acdc.circuits.formats import write_circuit
 from acdc.cli import main
 from acdc.errors import ACDCError, FileError, UnknownNameError
-from acdc.evaluation import PARTS, specification
+from acdc.evaluation import PARTS
 from acdc.evaluation.report import load_report
-from acdc.patching import problem as problem_module
 from acdc.patching.exact.state import CircuitState
+from acdc.patching.masked import MaskedForward
 from acdc.progress import Progress
 from acdc.runs import evaluation_folder
 from acdc.runs.evaluation_folder import EvaluationFolder
@@ -335,7 +335,7 @@ LONG = ["certificate", "sufficiency", "minimality", "completeness", "curve", "sp
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A mark for each masked forward and each propagation that is made."""
     made: list[str] = []
-    forward, losses = problem_module.masked_logits, CircuitState.losses
+    forward, losses = MaskedForward.logits, CircuitState.losses
 
     def counted(*given, **settings):
         made.append("forward")
@@ -345,8 +345,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append("losses")
         return losses(self, *given, **settings)
 
-    monkeypatch.setattr(problem_module, "masked_logits", counted)
-    monkeypatch.setattr(specification, "masked_logits", counted)
+    monkeypatch.setattr(MaskedForward, "logits", counted)
     monkeypatch.setattr(CircuitState, "losses", asked)
     return made
 

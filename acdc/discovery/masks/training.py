@@ -23,8 +23,8 @@ from acdc.discovery.checkpoint import Checkpoint, recorded
 from acdc.discovery.masks.hard_concrete import p_open, sample
 from acdc.errors import RunError
 from acdc.patching.exact.reachability import reading
-from acdc.patching.masked import prompts_that_fit, weighted_logits
 from acdc.patching.problem import Problem
+from acdc.patching.weighted import prompts_that_fit, weighted_logits
 from acdc.progress import Progress
 
 __all__ = ["Gates", "Price", "Schedule", "Target", "Trained", "train"]
@@ -196,9 +196,8 @@ def _loss(
     generator = torch.Generator().manual_seed(_seed(problem.seed, step, "gates"))
     rows = _rows(problem.batch.n, schedule.batch_size, problem.seed, step)
     weights = gates.weights(sample(log_alpha.expand(len(rows), -1), generator))
-    ablated, memory = problem.ablated.outputs, schedule.memory
     live = _live(problem, weights)
-    logits = weighted_logits(problem.model, problem.batch, ablated, weights, rows=rows, live=live, memory=memory)
+    logits = weighted_logits(problem.masked, weights, rows=rows, live=live, memory=schedule.memory)
     metric, batch, rows = problem.objective.metric, problem.batch, rows.to(logits.device)
     value = metric.function(logits, batch.correct[rows], batch.wrong[rows], problem.clean.logits[rows]).double().mean()
     if math.isnan(value.item()):
@@ -233,7 +232,7 @@ def _cost(problem: Problem, schedule: Schedule, steps: int) -> dict[str, int | f
     n, size = problem.batch.n, schedule.batch_size
     prompts = sum(len(_rows(n, size, problem.seed, step)) for step in range(steps % -(-n // size)))
     batches = steps // -(-n // size) + prompts / n
-    again = 2 if prompts_that_fit(problem.model, problem.batch, schedule.memory) < min(size, n) else 1
+    again = 2 if prompts_that_fit(problem.masked, schedule.memory) < min(size, n) else 1
     return {"steps": steps, "forward_passes": round(again * batches, 2), "backward_passes": round(batches, 2)}
 
 

@@ -11,8 +11,8 @@ from acdc.circuits.circuit import Circuit
 from acdc.discovery.masks.subnetwork_probing import NodeGates, subnetwork_probing
 from acdc.errors import ACDCError
 from acdc.models import PatchableModel
-from acdc.patching.masked import masked_logits, weighted_logits
 from acdc.patching.problem import Problem
+from acdc.patching.weighted import weighted_logits
 from acdc.task import load_task
 from acdc.zoo import zoo_path
 from tests.discovery.test_acdc import Memory
@@ -41,10 +41,9 @@ def test_edges_between_kept_nodes_do_as_nodes_that_are_kept(family: str) -> None
     problem = problem_of(family)
     gates = NodeGates(problem.model.graph)
     kept = torch.rand(gates.n, generator=torch.Generator().manual_seed(1)) < 0.6
-    mask, arguments = gates.mask(kept), (problem.model, problem.batch, problem.ablated.outputs)
-    torch.testing.assert_close(
-        masked_logits(*arguments, mask), weighted_logits(*arguments, gates.weights(kept.double())), atol=1e-10, rtol=0
-    )
+    mask = gates.mask(kept)
+    weighted = weighted_logits(problem.masked, gates.weights(kept.double()))
+    torch.testing.assert_close(problem.logits(mask), weighted, atol=1e-10, rtol=0)
     assert torch.equal(problem.model.graph.prune(mask), mask), "every kept node lies on a path"
     scores = gates.log_odds(torch.where(kept, 1.0, -1.0).double())
     free = problem.model.graph.parse_edge("input->logits")

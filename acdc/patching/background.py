@@ -1,0 +1,140 @@
+"""What every circuit's forward pass starts from, whatever its mask: made once for a batch and its ablation.
+
+With no edge kept each destination reads the ablated stream, `Σ_s ablated_s + constants`. Its queries, keys and values
+there are those of every head whose input no kept edge reaches, and of every token that ablation can't change (fact 5).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from acdc.circuits.graph import QKV
+from acdc.models import PatchableModel
+from acdc.models.components import Attention, index_of
+from acdc.patching.ablation import Ablated
+from acdc.patching.attention import attn_out, constant, project_layer
+from acdc.patching.layout import Layout, Tables
+from acdc.prompts.batch import PromptBatch
+
+__all__ = ["Background", "is_joint"]
+
+
+@dataclass(frozen=True)
+class Background:
+    """A batch's prompts and the ablated streams. `rows` are the tokens that ablation can change, prompt after prompt.
+
+    Attributes:
+        active: Where those tokens are.
+        input_change: `clean - ablated` of the embeddings.
+        streams: What the heads of each layer read with no edge kept, and last what the logits read.
+        attention_adds: What each layer's ablated attention adds, its constant included.
+        q, k, v: Of each layer's stored heads, from the ablated stream, at all positions.
+        z, mlp: The ablated outputs.
+    """
+
+    model: PatchableModel
+    batch: PromptBatch
+    active: Bool[Tensor, "batch pos"]
+    input_change: Float[Tensor, "rows d_model"]
+    streams: tuple[Float[Tensor, "rows d_model"], ...]
+    attention_adds: tuple[Float[Tensor, "rows d_model"], ...]
+    q: tuple[Float[Tensor, "n_heads batch pos d_head"], ...]
+    k: tuple[Float[Tensor, "n_kv batch pos d_head"], ...]
+    v: tuple[Float[Tensor, "n_kv batch pos d_head"], ...]
+    z: tuple[Float[Tensor, "n_heads rows d_head"], ...]
+    mlp: tuple[Float[Tensor, "rows d_model"], ...]
+
+    @classmethod
+    @torch.no_grad()
+    def make(cls, model: PatchableModel, batch: PromptBatch, ablated: Ablated) -> "Background":
+        """Sum the ablated outputs up, layer by layer."""
+        outputs, layout = ablated.outputs, Layout(batch, model.dtype)
+        joint = any(is_joint(block.attention) for block in model.components.blocks)
+        active = torch.ones_like(ablated.active) if joint else ablated.active
+        rows = _flat(active)
+
+        def at_rows(x: Tensor) -> Tensor:  # [*n batch pos d] to [*n rows d]
+            return x.flatten(-3, -2) if len(rows) == active.numel() else x.flatten(-3, -2).index_select(-2, rows)
+
+        x, layers = outputs.input, list[tuple[Tensor, ...]]()
+        for block, z, mlp in zip(model.components.blocks, outputs.z, outputs.mlp, strict=True):
+            attention, normed, tables = block.attention, block.ln1(x), layout.rotary(block.attention)
+            q, k, v = (project_layer(attention, kind, normed, tables) for kind in QKV)
+            bias, added = constant(attention), attn_out(attention, z)
+            added = added if bias is None else added + bias
+            layers.append((at_rows(x), at_rows(added), q, k, v, at_rows(z), at_rows(mlp)))
+            x = x + added + mlp
+        streams, adds, qs, ks, vs, zs, mlps = zip(*layers, strict=True)
+        change = at_rows(model.embed(batch.clean, batch.position_ids) - outputs.input)
+        return cls(model, batch, active, change, (*streams, at_rows(x)), adds, qs, ks, vs, zs, mlps)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Who may see whom."""
+        return Layout(self.batch, self.model.dtype)
+
+    @cached_property
+    def rows(self) -> Int[Tensor, " rows"]:
+        """Flat `[batch pos]` indices of the tokens that can change."""
+        return _flat(self.active)
+
+    @cached_property
+    def last(self) -> Int[Tensor, " batch"]:
+        """Which rows are the prompts' last positions."""
+        return self.active.sum(1).cumsum(0) - 1
+
+    @cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        """The rows of each prompt: the first, and the one after the last."""
+        stops = (self.last + 1).tolist()
+        return list(zip([0, *stops[:-1]], stops, strict=True))
+
+    def tables(self, attention: Attention, *, last: bool = False) -> Tables | None:
+        """A layer's rotary tables at the rows, or at the last positions."""
+        if (tables := self.layout.rotary(attention)) is None:
+            return None
+        cos, sin = (table.expand(*self.active.shape, -1) for table in tables)
+        if last:
+            return cos[:, -1], sin[:, -1]
+        return cos.flatten(0, 1)[self.rows], sin.flatten(0, 1)[self.rows]
+
+    def parts(self, size: int) -> Iterator["Background"]:
+        """Those of at most `size` prompts each, in order."""
+        for prompts in torch.arange(self.batch.n, device=self.active.device).split(size):
+            yield self.select(prompts)
+
+    def select(self, prompts: Int[Tensor, " n"]) -> "Background":
+        """That of some prompts, without columns that are padding in all of them."""
+        chosen = prompts.tolist()
+        if chosen == list(range(self.batch.n)):
+            return self
+        index, batch = index_of(chosen), self.batch.select(prompts)
+        start = self.batch.n_pos - batch.n_pos
+        column = (self.rows % self.batch.n_pos).tolist()
+        rows = index_of([row for prompt in chosen for row in range(*self.spans[prompt]) if column[row] >= start])
+        return Background(
+            self.model,
+            batch,
+            self.active[index, start:],
+            self.input_change[rows],
+            tuple(x[rows] for x in self.streams),
+            tuple(x[rows] for x in self.attention_adds),
+            tuple(q[:, index, start:] for q in self.q),
+            tuple(k[:, index, start:] for k in self.k),
+            tuple(v[:, index, start:] for v in self.v),
+            tuple(z[:, rows] for z in self.z),
+            tuple(x[rows] for x in self.mlp),
+        )
+
+
+def is_joint(attention: Attention) -> bool:
+    """Whether a head's z depends on all heads' projections of its inputs, by a norm over them all."""
+    return attention.norm_over_heads or attention.post_norm_eps is not None
+
+
+def _flat(active: Bool[Tensor, "batch pos"]) -> Int[Tensor, " rows"]:
+    return active.flatten().nonzero()[:, 0]

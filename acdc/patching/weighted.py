@@ -1,0 +1,245 @@
+"""A circuit's forward pass with a weight for each edge, and its backward pass: what learned masks descend.
+
+    x_d = Σ_{all s} ablated_s + constants + Σ_s w[s, d] (out_s - ablated_s)
+    ∂loss/∂w[s, d] = (out_s - ablated_s) · ∂loss/∂x_d
+    ∂loss/∂out_s = Σ_d w[s, d] ∂loss/∂x_d
+
+The graph of a layer hangs on nothing but its inputs, so autograd sees one layer at a time, and between layers the two
+equations are matrix products like the forward one. The model's own weights get no gradient.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from acdc.circuits.graph import QKV
+from acdc.errors import CircuitError
+from acdc.models import PatchableModel
+from acdc.patching.background import Background
+from acdc.patching.exact.reachability import LayerReach, Reach
+from acdc.patching.heads import LAST, Heads
+from acdc.patching.masked import MaskedForward, needed
+from acdc.patching.masked_pass import MaskedPass
+from acdc.patching.source_changes import Changes, Scratch
+
+__all__ = ["prompts_that_fit", "weighted_logits"]
+
+
+def weighted_logits(
+    masked: MaskedForward,
+    weights: Float[Tensor, "*n src dst"],
+    *,
+    rows: Int[Tensor, " n"] | None = None,
+    live: Bool[Tensor, " src"] | None = None,
+    memory: int = 2**30,
+) -> Float[Tensor, "n vocab"]:
+    """Logits where each edge carries a share of its source's output, differentiable in the shares.
+
+    Args:
+        weights: The shares, the same for all prompts or each prompt's own; usually within 0 and 1, which are an edge
+            that is removed and one that is kept. Pairs that are no edges count as 0.
+        rows: Prompts to take; all if None.
+        live: Sources to compute; all if None. The others count as ablated, and their weights get no gradient.
+        memory: About how many bytes what is kept for the backward pass may take. If it is too little for the layers'
+            graphs, each is made once more in the backward pass, and prompts are taken in groups that fit.
+
+    Raises:
+        CircuitError: The weights have another shape.
+    """
+    model, graph = masked.model, masked.model.graph
+    rows = torch.arange(masked.batch.n) if rows is None else rows
+    if tuple(weights.shape[-2:]) != (graph.n_src, graph.n_dst) or weights.shape[:-2] not in ((), (len(rows),)):
+        raise CircuitError(
+            f"weights of {len(rows)} prompts for {graph.shape} must be [{graph.n_src}, {graph.n_dst}], for all or for "
+            f"each, not {list(weights.shape)}"
+        )
+    computed = graph.edges_mask if live is None else graph.edges_mask & live[:, None]
+    nodes = needed(model, computed.numpy(), from_input=False)
+    weights = (weights * computed.to(weights.device)).to(model.device, model.dtype)
+    groups = rows.to(model.device).split(prompts_that_fit(masked, memory))
+    shares = [weights] * len(groups) if weights.ndim == 2 else weights.split([len(group) for group in groups])
+    keep = len(groups) == 1
+    return torch.cat(
+        [
+            _Weighted.apply(share, masked.background.select(group), nodes, keep, masked.scratch)
+            for group, share in zip(groups, shares, strict=True)
+        ]
+    )
+
+
+def prompts_that_fit(masked: MaskedForward, memory: int) -> int:
+    """How many prompts' graphs and gradients about `memory` bytes can hold, at least one.
+
+    Held are, at each position: every source's change and its gradient, every destination's input, the attention
+    patterns, and the insides of norms, heads and MLPs.
+    """
+    graph, n_pos = masked.model.graph, masked.batch.n_pos
+    streams = 2 * graph.n_src + graph.n_dst + 16 * graph.n_layers
+    numbers = masked.rows_per_prompt * streams * graph.d_model + 2 * graph.n_layers * graph.n_heads * n_pos**2
+    return max(1, memory // (numbers * masked.model.dtype.itemsize))
+
+
+class _Weighted(torch.autograd.Function):
+    """The logits of some prompts. Without `keep` the forward pass is made again, with its graphs, for the backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, weights: Tensor, background: Background, nodes: Reach, keep: bool, scratch: Scratch
+    ) -> Tensor:
+        ctx.background, ctx.nodes, ctx.weights, ctx.made = background, nodes, weights.detach(), None
+        if not keep:
+            return MaskedPass(background, nodes, ctx.weights, scratch).logits()
+        ctx.made = _WeightedPass(background, nodes, ctx.weights, Scratch())
+        return ctx.made.logits()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        made = ctx.made
+        if made is None:
+            made = _WeightedPass(ctx.background, ctx.nodes, ctx.weights, Scratch())
+            made.logits()
+        ctx.made = None
+        return made.backward(gradient), None, None, None, None
+
+
+class _Layer(NamedTuple):
+    """A layer's graph: its inputs, which are leaves, and what comes of them.
+
+    Attributes:
+        starts: How many slots the layers below fill, at all rows and at the last positions.
+        inputs: Of the heads at all rows, and of queries at the last positions.
+        changes: Of the heads that are read at all rows, and of those at the last positions; None of none.
+        mlp: The MLP's input and its change.
+    """
+
+    heads: Heads
+    reach: LayerReach
+    starts: tuple[int, int]
+    inputs: tuple[Tensor, Tensor]
+    changes: tuple[Tensor | None, Tensor | None]
+    mlp: tuple[Tensor, Tensor] | None
+
+
+class _WeightedPass(MaskedPass):
+    """A forward pass that remembers, layer by layer, what its backward pass needs."""
+
+    def logits(self) -> Float[Tensor, "batch vocab"]:
+        """Logits at the last positions."""
+        self.layers = list[_Layer]()
+        with _frozen(self.model):
+            return super().logits()
+
+    def _layer(self, layer: int, reach: LayerReach) -> None:
+        heads, starts = Heads(self.background, layer, reach), (self.changes[0].filled, self.changes[1].filled)
+        dsts, mlp = heads.dsts(*QKV), [self.model.graph.mlp_dst(layer)] * reach.mlp_all_positions
+        x, below = self.changes[0].reader(dsts + mlp).read().split([len(dsts), len(mlp)])
+        x, last = _leaf(x), _leaf(self.changes[1].reader(heads.dsts(LAST)).read())
+        with torch.enable_grad():
+            changes = heads.changes(heads.project(x, *QKV) | heads.project(last, LAST))
+        self.write_heads(changes)
+        made = None
+        if reach.mlp:
+            read = _leaf(self.mlp_input(layer, reach, below if reach.mlp_all_positions else None, starts[0]))
+            with torch.enable_grad():
+                change = self.mlp_change(layer, read, reach.mlp_all_positions)
+            self.write(change, reach.mlp_all_positions)
+            made = read, change
+        self.layers.append(_Layer(heads, reach, starts, (x, last), changes, made))
+
+    def backward(self, gradient: Float[Tensor, "batch vocab"]) -> Float[Tensor, "*batch src dst"]:
+        """The gradient in the weights, from that in the logits."""
+        self.gradients = tuple(_Gradients(changes) for changes in self.changes)
+        with torch.enable_grad():
+            final = _leaf(self.final())
+            (g,) = torch.autograd.grad(self.model.unembed(final[0]), final, gradient)
+        self.gradients[1].read([self.model.graph.n_dst - 1], g, 1, self.changes[1].filled)
+        while self.layers:
+            self._pull(self.layers.pop())
+        found = g.new_zeros(*self.changes[0].weights.shape[:-2], *self.model.graph.edges_mask.shape)
+        for sources, gradients in zip(self.sources, self.gradients, strict=True):
+            found[..., sources, :] += gradients.weights[..., 1:, :]
+        return found
+
+    def _pull(self, layer: _Layer) -> None:
+        """From the gradients of a layer's changes to those of all that it reads."""
+        below, below_last = layer.starts
+        reads, dsts = self._pull_mlp(layer)
+        outs = [(out, g) for out, g in zip(layer.changes, self._of_heads(layer), strict=True) if out is not None]
+        if outs:
+            changes, gradients = zip(*outs, strict=True)
+            g, g_last = torch.autograd.grad(changes, layer.inputs, gradients, allow_unused=True, materialize_grads=True)
+            self.gradients[1].read(layer.heads.dsts(LAST), g_last, 1, below_last)
+            reads, dsts = [g, *reads], layer.heads.dsts(*QKV) + dsts
+        if reads:  # of all destinations that read the layers below at all rows, in one product
+            self.gradients[0].read(dsts, torch.cat(reads), 1, below)
+
+    def _pull_mlp(self, layer: _Layer) -> tuple[list[Tensor], list[int]]:
+        """The gradient of the MLP's input where that is read at all rows, and its destination.
+
+        What it reads of this layer's heads is taken in, and all that it reads at the last positions.
+        """
+        if layer.mlp is None:
+            return [], []
+        slot, slot_last = layer.starts[0] + len(layer.heads.all_positions), layer.starts[1] + layer.heads.n
+        read, change = layer.mlp
+        dst = [self.model.graph.mlp_dst(layer.heads.layer)]
+        if not layer.reach.mlp_all_positions:
+            (g,) = torch.autograd.grad(change, read, self.gradients[1].buffer[slot_last : slot_last + 1])
+            self.gradients[1].read(dst, g, 1, slot_last)
+            return [], []
+        (g,) = torch.autograd.grad(change, read, self._at_all(slot, slot_last, 1))
+        self.gradients[0].read(dst, g, layer.starts[0], slot)
+        return [g], dst
+
+    def _of_heads(self, layer: _Layer) -> tuple[Float[Tensor, "n rows d_model"], Float[Tensor, "n_last batch d_model"]]:
+        """The gradients of the heads' changes."""
+        (slot, slot_last), n = layer.starts, len(layer.heads.all_positions)
+        at_last = self.gradients[1].buffer[slot_last + n : slot_last + layer.heads.n]
+        return self._at_all(slot, slot_last, n), at_last
+
+    def _at_all(self, slot: int, slot_last: int, n: int) -> Float[Tensor, "n rows d_model"]:
+        """The gradients of sources that are read at all rows, and there again by what is read at the last positions."""
+        found = self.gradients[0].buffer[slot : slot + n]
+        found[:, self.background.last] += self.gradients[1].buffer[slot_last : slot_last + n]
+        return found
+
+
+class _Gradients:
+    """The gradients in the changes and in the weights that they are read with."""
+
+    def __init__(self, changes: Changes) -> None:
+        self.changes = changes
+        self.buffer, self.weights = torch.zeros_like(changes.buffer), torch.zeros_like(changes.weights)
+
+    def read(self, dsts: list[int], g: Float[Tensor, "n rows d_model"], start: int, stop: int) -> None:
+        """Take in the gradients of destinations that read the slots from `start` to `stop`."""
+        each, changes = slice(start, stop), self.changes
+        weights = changes.weights[..., each, dsts]
+        spans = [(0, g.shape[1])] if weights.ndim == 2 else changes.spans
+        found = []
+        for w, (a, b) in zip(weights[None] if weights.ndim == 2 else weights, spans, strict=True):
+            of_prompt = g[:, a:b].flatten(1)
+            found.append(changes.buffer[each, a:b].flatten(1) @ of_prompt.T)
+            self.buffer[each, a:b].flatten(1).addmm_(w, of_prompt)
+        self.weights[..., each, dsts] += found[0] if weights.ndim == 2 else torch.stack(found)
+
+
+def _leaf(x: Tensor) -> Tensor:
+    return x.detach().requires_grad_()
+
+
+@contextmanager
+def _frozen(model: PatchableModel) -> Iterator[None]:
+    """The model's parameters need no gradient for a while."""
+    trained = [parameter for parameter in model.hf.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
