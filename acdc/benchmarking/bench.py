@@ -1,4 +1,4 @@
-"""Run methods on models whose circuit is known, and keep each result, so that a stopped benchmark goes on."""
+"""Run methods on models whose circuit is known, and keep each result, so that a stopped benchmark continues."""
 
 import logging
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def benchmark(
         out: Where results are kept, as `<out>/<task>/<model>/<method>/result.json`, with `benchmark.json` and
             `benchmark.csv` of them all; None writes nothing.
         resume: Take results of equal arguments, weights, prompts and versions from there.
-        progress: True shows a bar; a function is called with a `Progress` as the work goes on.
+        progress: True shows a bar; a function is called with a `Progress` as the work proceeds.
 
     Returns:
         A row for each known circuit and method: `auc` of the ranking (see `acdc.circuits.recovery.roc_auc`), `own` (the
@@ -71,7 +71,7 @@ def benchmark(
     Raises:
         UnknownNameError: No such model, method or metric.
         RunError: `out` can't be written, or n or seed is out of range.
-        ModelError: A model can't be loaded; one that is out of reach is told of and left out.
+        ModelError: A model can't be loaded; one that can't be downloaded is left out with a warning.
     """
     for name, given in (("models", models), ("methods", methods)):
         if given is not None and not given:

@@ -84,7 +84,7 @@ def load_result(path: Path, fingerprint: str) -> dict[str, Any] | None:
     Raises:
         FileError: The file can't be read, or holds no result of a benchmark.
     """
-    what = f"{path} is no result of a benchmark, or a damaged one"
+    what = f"{path} is not the result of a benchmark, or is damaged"
     found = as_dataclass(_Result, read_json(path), what=what)
     as_dataclass(Failed if "error" in found.row else Measured, found.row, what=what)
     return found.row if found.fingerprint == fingerprint else None

@@ -44,7 +44,7 @@ def benchmark(
 ) -> None:
     """Run methods on models whose circuit is known, and print how well they recover it.
 
-    A benchmark that was stopped goes on where it was when the same command is given again. `--models gpt2` compares
+    A benchmark that was stopped continues where it was when the same command is given again. `--models gpt2` compares
     with published circuits, which are references, not the truth; the model is loaded from the hub if it isn't here.
     """
     hush()

@@ -38,7 +38,7 @@ def draw_curve(
         circuit: The found circuit, as a mark: `n_edges`, `faithfulness` and `value`.
 
     Raises:
-        RunError: The path's ending is no format that can be drawn.
+        RunError: The path's ending is not one of `FORMATS`.
     """
     figure = _figure(path, (10.5, 4.2))
     left, right = figure.subplots(1, 2)
@@ -93,7 +93,7 @@ def draw_specification(
         own: The choices that the circuit was found with, as a mark.
 
     Raises:
-        RunError: The path's ending is no format that can be drawn.
+        RunError: The path's ending is not one of `FORMATS`.
     """
     rows = frame[frame["faithfulness"].notna()].sort_values("faithfulness", kind="stable").reset_index(drop=True)
     choices = [(choice, value) for choice in CHOICES for value in dict.fromkeys(frame[choice])]

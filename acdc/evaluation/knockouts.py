@@ -15,7 +15,7 @@ from acdc.patching.problem import Problem
 
 __all__ = ["Knockouts", "Step", "edges_of_node", "inner_nodes", "knock_out_edges", "knock_out_nodes"]
 
-Step = Callable[[int, int], None]  # told (done, total) as work goes on
+Step = Callable[[int, int], None]  # told (done, total) as the work proceeds
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a part of an evaluation has measured: kept in a checkpoint, so that a stopped one goes on where it was, and in
+"""What a part of an evaluation has measured: kept in a checkpoint, so that a stopped one continues where it was, and in
 memory, so that parts that ask about the same circuit run it once.
 
 A part asks its questions in an order that its settings decide, so a second time the recorded answers are those to its

@@ -64,7 +64,7 @@ def load_report(path: Path) -> dict[str, Any]:
         FileError: The file can't be read, or isn't such a report.
     """
     report = read_json(path)
-    what = f"{path} is no report of an evaluation, or a damaged one"
+    what = f"{path} is not the report of an evaluation, or is damaged"
     for name, part in validated(_Report, report, what=what).parts.items():
         if name not in PARTS:
             raise FileError(f"{what}: there is no part {name[:40]!r}")

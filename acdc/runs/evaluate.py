@@ -66,12 +66,12 @@ def evaluate(
         alpha: Level of the tests.
         epsilon: How far from 1/2 the share of won prompts may be for circuit and model to count as equivalent.
         q: The share of random circuits, or edges, that the circuit, or an edge, must be beyond.
-        correction: For the number of edges tested: holm, bh or by.
-        tau: The certificate's threshold; the run's own if None.
+        correction: Of p-values for the number of edges tested: holm, bh or by.
+        tau: The certificate's threshold, in the metric's unit; the run's own if None.
         save: Whether to write anything.
         out: Where to; `evaluation/` beside the run's files if None.
         resume: Take over finished parts of an earlier evaluation with the same circuit, prompts and settings.
-        progress: True shows a bar; a function is called with a `Progress` as the work goes on.
+        progress: True shows a bar; a function is called with a `Progress` as the work proceeds.
         world: Model, task and loading options instead of the run's own: see `acdc.runs.reload.reload`.
 
     Returns:
@@ -184,7 +184,7 @@ def _telling(tell: Tell | None, name: str, place: int, n_parts: int) -> Callable
 
 
 def _checkpoint(folder: EvaluationFolder | None, name: str) -> AbstractContextManager[Any]:
-    """Where what is measured in the block is kept, so that an interrupted one goes on there."""
+    """Where what is measured in the block is kept, so that an interrupted one continues there."""
     return nullcontext() if folder is None else folder.checkpoint(name)
 
 

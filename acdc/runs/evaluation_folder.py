@@ -30,7 +30,7 @@ class EvaluationFolder:
     """Where an evaluation is kept.
 
     Two evaluations of one circuit, prompts and settings at once add their parts to one report: it is read again and
-    written under a lock of the operating system, which goes with the process that holds it. One of other prompts or
+    written under a lock of the operating system, which ends with the process that holds it. One of other prompts or
     settings is moved to a folder of its own, `earlier/<fingerprint>`, and found there when it is asked for again.
 
     Args:
@@ -75,7 +75,7 @@ class EvaluationFolder:
     @contextmanager
     def checkpoint(self, name: str, fingerprint: str | None = None) -> Iterator[FileCheckpoint | None]:
         """A checkpoint of what is measured in the block; it stays where the block is interrupted, so that the next one
-        of this name and fingerprint goes on there. None where another process holds it, or it can't be written."""
+        of this name and fingerprint continues there. None where another process holds it, or it can't be written."""
         fingerprint = fingerprint or self.fingerprint
         path = self.path / UNFINISHED / f"{name}-{fingerprint[:12]}.jsonl"
         try:

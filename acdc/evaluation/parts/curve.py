@@ -170,7 +170,7 @@ def _check_points(found: Curve, metric: str) -> None:
         for name, value in point.items():
             drawn = name in names or name.endswith(("_faithfulness", "_faithfulness_low", "_faithfulness_high"))
             if drawn and value is not None and type(value) not in (int, float):
-                raise ValueError(f"{name!r} of a point of the curve is no number")
+                raise ValueError(f"{name!r} of a point of the curve is not a number")
         if missing := [name for name in names if name not in point]:
             raise ValueError(f"a point of the curve has no {missing[0]!r}")
 

@@ -39,7 +39,7 @@ class SpecificationCurve(Specifications, Part):
         if not self.rows:
             raise ValueError("there is no row")
         if unknown := self.own.keys() - set(CHOICES):
-            raise ValueError(f"{min(unknown)!r} is no choice of a specification")
+            raise ValueError(f"{min(unknown)!r} is not a choice of a specification")
 
     @classmethod
     def measure(cls, work: Work) -> "SpecificationCurve":
