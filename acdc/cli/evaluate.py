@@ -1,13 +1,18 @@
 """`acdc evaluate`: is a saved circuit real?"""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say
+from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say, table
 from acdc.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
+
+if TYPE_CHECKING:
+    from acdc.runs.evaluation_forecast import PartForecast
 
 __all__ = ["evaluate"]
 
@@ -75,6 +80,9 @@ def evaluate(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Take over what an equal evaluation has measured.")
     ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure nothing: say what each part would cost at most.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -86,42 +94,66 @@ def evaluate(
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()
     from acdc.runs.evaluate import evaluate as gather
+    from acdc.runs.evaluation_forecast import forecast
 
-    found = gather(
-        run,
-        only=only or (),
-        skip=skip or (),
-        prompts=prompts,
-        n=n,
-        seed=seed,
-        stability=stability,
-        n_random=n_random,
-        level=level,
-        alpha=alpha,
-        epsilon=epsilon,
-        q=q,
-        correction=correction,
-        tau=tau,
-        out=out,
-        resume=resume,
-        progress=not (quiet or as_json),
-        model=model,
-        task=task,
-        task_options=of_task if task_option else None,
-        metric=metric,
-        ablation=ablation,
-        bos=bos,
-        dtype=dtype,
-        device=device,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        trust_task=trust_task,
-        force=force,
-        flip_scores=flip_scores,
-    )
+    asked: dict[str, Any] = {
+        "only": only or (),
+        "skip": skip or (),
+        "prompts": prompts,
+        "n": n,
+        "seed": seed,
+        "stability": stability,
+        "n_random": n_random,
+        "level": level,
+        "alpha": alpha,
+        "epsilon": epsilon,
+        "q": q,
+        "correction": correction,
+        "tau": tau,
+        "progress": not (quiet or as_json),
+        "model": model,
+        "task": task,
+        "task_options": of_task if task_option else None,
+        "metric": metric,
+        "ablation": ablation,
+        "bos": bos,
+        "dtype": dtype,
+        "device": device,
+        "revision": revision,
+        "trust_remote_code": trust_remote_code,
+        "trust_task": trust_task,
+        "force": force,
+        "flip_scores": flip_scores,
+    }
+    if dry_run:
+        _tell_costs(forecast(run, **asked), as_json)
+        return
+    found = gather(run, out=out, resume=resume, **asked)
     if as_json:
         dump(found.to_dict())
     elif not quiet:
         say(found.summary())
         for path in found.files:
             say(f"  {path}")
+
+
+def _tell_costs(parts: "Sequence[PartForecast]", as_json: bool) -> None:
+    """A table of what each part would cost, and the sum of what is known."""
+    if as_json:
+        dump([asdict(part) for part in parts])
+        return
+    rows = [
+        [part.name, part.summary, "left out" if part.left_out else _most(part.forward_passes), _most(part.seconds)]
+        for part in parts
+    ]
+    unknown = ", ".join(part.name for part in parts if part.forward_passes is None and not part.left_out)
+    told = f"at most, without {unknown}" if unknown else "at most"
+    total = [sum(cost for part in parts if (cost := getattr(part, key))) for key in ("forward_passes", "seconds")]
+    table(["part", "what it says", "passes", "seconds"], [*rows, ["all", told, *map(_most, total)]])
+    for part in parts:
+        if part.left_out:
+            say(f"{part.name}: left out: {part.left_out}")
+
+
+def _most(cost: float | None) -> str:
+    return "?" if cost is None else f"{cost:,.0f}" if cost >= 10 or cost == int(cost) else f"{cost:.1f}"

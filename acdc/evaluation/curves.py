@@ -22,7 +22,7 @@ from acdc.patching.problem import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Area", "Curve", "areas", "curve", "curve_sizes", "mib_cpr"]
+__all__ = ["Area", "Curve", "areas", "curve", "curve_sizes", "mib_cpr", "n_circuits"]
 
 TIE_ORDERS = 5  # orders among equals that are drawn
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -124,6 +124,11 @@ def curve_sizes(graph: Graph) -> list[int]:
 
 
 Area = float | None | tuple[float | None, float | None]  # an area, or the least and the greatest over orders
+
+
+def n_circuits(graph: Graph, scores: Float[Tensor, "src dst"], sizes: Sequence[int], *, signed: bool) -> int:
+    """How many circuits a curve of these sizes measures: several of each size at which scores tie."""
+    return sum(TIE_ORDERS if n_tied(graph, scores, n, signed=signed) else 1 for n in set(sizes))
 
 
 def areas(signed: Curve, absolute: Curve) -> dict[str, dict[str, dict[str, Area]]]:

@@ -16,7 +16,10 @@ from acdc.evaluation.numbers import Number
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.patching.problem import Problem
 
-__all__ = ["Need", "Needs", "minimality", "n_knock_outs"]
+__all__ = ["N_SETS", "Need", "Needs", "minimality", "n_knock_outs"]
+
+
+N_SETS = 4  # sets of nodes, besides the empty one, without which everything is knocked out
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def minimality(
     problem: Problem,
     mask: Bool[Tensor, "src dst"],
     *,
-    n_sets: int = 4,
+    n_sets: int = N_SETS,
     seed: int = 0,
     recorder: Recorder = AFRESH,
     progress: Step | None = None,
@@ -82,7 +85,7 @@ def minimality(
     return Needs(of_nodes, of_edges, problem.objective.metric.name, n_sets, problem.batch.n, passes)
 
 
-def n_knock_outs(problem: Problem, mask: Bool[Tensor, "src dst"], *, n_sets: int = 4, seed: int = 0) -> int:
+def n_knock_outs(problem: Problem, mask: Bool[Tensor, "src dst"], *, n_sets: int = N_SETS, seed: int = 0) -> int:
     """How many edges and nodes `minimality` knocks out, all sets together."""
     return sum(int(left.sum()) + len(nodes) for _, left, nodes in _damaged(problem, mask, n_sets, seed))
 

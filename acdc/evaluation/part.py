@@ -55,6 +55,15 @@ class Part(ABC):
         """
 
     @classmethod
+    def passes(cls, work: Work) -> int | None:
+        """At most how many forward passes of all prompts it will take; None where that isn't known before.
+
+        Raises:
+            ACDCError: It can't be measured for this circuit.
+        """
+        return None
+
+    @classmethod
     def is_done(cls, known: Mapping[str, Any], work: Work) -> bool:
         """Whether what an earlier evaluation with the same settings measured answers this one too."""
         return True

@@ -39,10 +39,19 @@ from acdc.patching.problem import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CHOICES", "GRANULARITIES", "Specification", "Specifications", "denoised_logits", "specifications"]
+__all__ = [
+    "CHOICES",
+    "GRANULARITIES",
+    "Specification",
+    "Specifications",
+    "denoised_logits",
+    "passes_of_a_set",
+    "specifications",
+]
 
 CHOICES = ("prompts", "ablation", "direction", "granularity", "metric")
 RESAMPLES = 1000
+DENOISED = "corrupt"  # the one ablation that denoising exists for
 
 
 def _among_nodes(graph: Graph, mask: Tensor) -> Tensor:
@@ -135,6 +144,12 @@ def specifications(
     return Specifications(tuple(rows), skipped, passes)
 
 
+def passes_of_a_set(ablations: Sequence[str] = tuple(ABLATIONS)) -> int:
+    """At most how many forward passes `specifications` takes for one prompt set."""
+    noising = len(ablations) * (1 + len(GRANULARITIES))  # the empty circuit, and each granularity
+    return noising + (len(GRANULARITIES) if DENOISED in ablations else 0)
+
+
 def denoised_logits(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:
     """Target logits on the corrupted prompts when the circuit's edges carry the clean run's activations.
 
@@ -158,7 +173,7 @@ def _measured(
     for granularity, widen in GRANULARITIES.items():
         kept = widen(graph, mask)
         directions: dict[str, Callable[[], Tensor]] = {"noising": partial(problem.logits, kept)}
-        if ablation == "corrupt":
+        if ablation == DENOISED:
             directions["denoising"] = partial(denoised_logits, problem, kept)
         for direction, logits in directions.items():
             rows, question = [], f"{prompts}, {ablation}, {granularity}, {direction}"

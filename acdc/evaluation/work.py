@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.circuits.circuit import Circuit
+from acdc.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
 from acdc.errors import unknown_name
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.knockouts import Step
@@ -50,20 +51,31 @@ class Settings:
         tau: The least effect that a kept edge must have, in the metric's unit; None only measures.
     """
 
-    prompts: Annotated[str, Checked(_known_prompts)]
-    n: Annotated[int, Range(2, MAX_PAIRS)]
-    seed: Seed
-    n_random: Annotated[int, Range(1, 100_000)]
-    level: Inside
-    alpha: Inside
-    epsilon: Annotated[float, Range(0, 0.5, open_below=True, open_above=True)]
-    q: Inside
-    correction: Annotated[str, Checked(check_correction)]
-    tau: Annotated[float, Range(0)] | None
+    prompts: Annotated[str, Checked(_known_prompts)] = PROMPTS[0]
+    n: Annotated[int, Range(2, MAX_PAIRS)] = N_HELD_OUT
+    seed: Seed = SEED
+    n_random: Annotated[int, Range(1, 100_000)] = N_RANDOM
+    level: Inside = LEVEL
+    alpha: Inside = ALPHA
+    epsilon: Annotated[float, Range(0, 0.5, open_below=True, open_above=True)] = EPSILON
+    q: Inside = QUANTILE
+    correction: Annotated[str, Checked(check_correction)] = CORRECTION
+    tau: Annotated[float, Range(0)] | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], *, n: int, tau: float | None) -> "Settings":
+        """The settings of which some are given.
+
+        Args:
+            given: By name; None for `n` and `tau` stands for the next two.
+            n, tau: The run's own.
+        """
+        own = {"tau": tau} | ({} if given.get("prompts", cls.prompts) == PROMPTS[0] else {"n": n})
+        return cls(**(own | {name: value for name, value in given.items() if value is not None}))
 
     @classmethod
     def check(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The given values as plain Python values; None stands for an `n` that isn't decided yet.
+        """Some settings as plain Python values; None stands for an `n` and a `tau` that the run decides.
 
         Raises:
             RunError: A value has another type or is out of range.
@@ -125,6 +137,11 @@ class Work:
     def outcomes(self) -> Outcomes:
         """Model, circuit, complement and corrupted run on the evaluation's prompts."""
         return outcomes_of(self.problem, self.mask, recorder=Recorder(shared=self.shared))
+
+    @property
+    def outcome_passes(self) -> int:
+        """Forward passes that `outcomes` takes: circuit, complement and corrupted run; the model's is made already."""
+        return 3
 
     @property
     def prompts(self) -> dict[str, Any]:

@@ -2,25 +2,24 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from acdc.circuits.circuit import Circuit
-from acdc.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
-from acdc.errors import ACDCError, FileError, RunError
+from acdc.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_RANDOM, QUANTILE, SEED
+from acdc.errors import ACDCError, FileError
 from acdc.evaluation.parts import PARTS
 from acdc.evaluation.recording import Recorder
 from acdc.evaluation.work import Settings, Work
 from acdc.files import plain
-from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell, announce
 from acdc.progress.bars import Progressing, shown
-from acdc.ranges import Range, checked
 from acdc.runs.evaluation_folder import EvaluationFolder
 from acdc.runs.evaluation_report import Evaluation
+from acdc.runs.evaluation_setup import chosen_parts, shared_work
 from acdc.runs.fingerprint import fingerprint, versions
 from acdc.runs.folders import check_writable
 from acdc.runs.rediscover import search_again
@@ -83,8 +82,8 @@ def evaluate(
     >>> from acdc import evaluate
     >>> print(evaluate("outputs/ioi").summary())  # doctest: +SKIP
     """
-    chosen = _chosen(only, skip, stability)
-    asked = Settings.check(
+    chosen = chosen_parts(only, skip, stability)
+    given = Settings.check(
         {
             "prompts": prompts,
             "n": n,
@@ -104,73 +103,34 @@ def evaluate(
         place = (reloaded.beside if out is None else Path(out).expanduser()) if save else None
         if place is not None:
             check_writable(place)
-        if asked["n"] is None:
-            asked["n"] = N_HELD_OUT if prompts == "held-out" else reloaded.arguments.n
-        if tau is None:
-            asked["tau"] = reloaded.tau
-        work, warnings = _work(reloaded, Settings(**asked), stability)
+        work, warnings = shared_work(reloaded, given, stability)
         report = _opening(work, reloaded, warnings)
         folder = None if place is None else EvaluationFolder(place, report["fingerprint"], resume=resume)
         work.searcher = lambda: search_again(reloaded, folder)
-        for i, name in enumerate(chosen, 1):
-            if folder is not None:  # another process may have finished it meanwhile
-                report["parts"] = folder.parts() | report["parts"]
-            known = report["parts"].get(name)
-            if known and "left_out" not in known and PARTS[name].is_done(known, work):
-                continue
-            work.step = _telling(tell, name, i, len(chosen))
-            with _checkpoint(folder, name) as checkpoint:
-                work.recorder = Recorder(checkpoint, work.shared)
-                report["parts"][name] = _measured(work, name)
-                if folder is not None:
-                    report["parts"] = folder.keep(report)
-        report["parts"] = {name: report["parts"][name] for name in PARTS if name in report["parts"]}
+        report["parts"] = _all_measured(chosen, work, report, folder, tell)
         found = Evaluation(reloaded.circuit, report)
         return found if folder is None else folder.finish(found)
 
 
-def _chosen(only: Sequence[str], skip: Sequence[str], stability: int) -> list[str]:
-    """The parts to measure, in the order of the report."""
-    for name in (*only, *skip):
-        PARTS.find(name)
-    checked("stability", Annotated[int, Range(0, 1000, why="how often to search again, 0 for not at all")], stability)
-    if "stability" in only and not stability:
-        raise RunError("part 'stability' needs the number of repetitions (stability=5, --stability 5)")
-    wanted = [name for name, part in PARTS.items() if (name in only if only else part.by_default)]
-    if stability and "stability" not in wanted:
-        wanted.append("stability")
-    chosen = [name for name in wanted if name not in skip]
-    if not chosen:
-        raise RunError("nothing is left to evaluate: every part is skipped")
-    return chosen
-
-
-def _work(reloaded: ReloadedRun, settings: Settings, k: int) -> tuple[Work, list[str]]:
-    """What the parts share, and what is to be said of the prompts."""
-    discovery, warning = reloaded.discovery_problem()
-    same = settings.prompts == "discovery" and settings.n == discovery.batch.n
-    problem = discovery if same else _problem(reloaded, settings)
-    known = reloaded.prompts_sha256 == discovery.batch.fingerprint
-    notes = dict.fromkeys((*discovery.batch.notes, *problem.batch.notes))
-    work = Work(
-        circuit=reloaded.circuit,
-        problem=problem,
-        discovery=discovery,
-        n_seen=problem.batch.n_shared(discovery.batch) if known else None,
-        settings=settings,
-        arguments=reloaded.arguments.to_json(),
-        ablation=reloaded.ablation,
-        k=k,
-        problem_of_seed=lambda seed: reloaded.problem(seed=seed),
-        searcher=lambda: search_again(reloaded, None),
-    )
-    return work, [*reloaded.warnings, *([warning] if warning else []), *notes]
-
-
-def _problem(reloaded: ReloadedRun, settings: Settings) -> Problem:
-    held_out = settings.prompts == "held-out"
-    seed = settings.seed if held_out else reloaded.arguments.seed
-    return reloaded.problem(n=settings.n, seed=seed, held_out=held_out)
+def _all_measured(
+    chosen: Sequence[str], work: Work, report: Mapping[str, Any], folder: EvaluationFolder | None, tell: Tell | None
+) -> dict[str, dict[str, Any]]:
+    """The chosen parts, and those that lie in the folder, in the order of a report; each is kept as soon as it is
+    measured."""
+    parts: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(chosen, 1):
+        if folder is not None:  # another process may have finished it meanwhile
+            parts = folder.parts() | parts
+        known = parts.get(name)
+        if known and "left_out" not in known and PARTS[name].is_done(known, work):
+            continue
+        work.step = _telling(tell, name, i, len(chosen))
+        with _checkpoint(folder, name) as checkpoint:
+            work.recorder = Recorder(checkpoint, work.shared)
+            parts[name] = _measured(work, name)
+            if folder is not None:
+                parts = folder.keep({**report, "parts": parts})
+    return {name: parts[name] for name in PARTS if name in parts}
 
 
 def _telling(tell: Tell | None, name: str, place: int, n_parts: int) -> Callable[[int, int], None]:

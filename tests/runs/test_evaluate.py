@@ -21,6 +21,7 @@ from acdc.patching.masked import MaskedForward
 from acdc.progress import Progress
 from acdc.runs import evaluation_folder
 from acdc.runs.evaluation_folder import EvaluationFolder
+from acdc.runs.evaluation_forecast import forecast
 from acdc.runs.reload import reload
 from acdc.runs.result import RunResult
 from tests.evaluation.ground import naive_loss
@@ -324,6 +325,20 @@ def test_a_list_of_edges_needs_a_model(tmp_path: Path) -> None:
         evaluate(tmp_path / "edges.txt", task=Random, save=False)
 
 
+def test_a_forecast_says_at_most_how_many_passes_each_part_takes(run: RunResult, model: PatchableModel) -> None:
+    settings = {"model": model, "task": Random, "stability": 1, **FEW}
+    found = {part.name: part for part in forecast(run, **settings)}
+    assert list(found) == list(PARTS) and found["stability"].forward_passes is None
+    assert found["equivalence"].forward_passes == 0, "made for faithfulness already"
+    report = evaluate(run, **settings, save=False, skip=["equivalence", "independence", "stability"]).report
+    for name, part in report["parts"].items():
+        assert 0.5 * found[name].forward_passes <= part["forward_passes"] <= found[name].forward_passes, name
+    for name in ("sufficiency", "completeness"):
+        assert report["parts"][name]["forward_passes"] == found[name].forward_passes
+    bare = forecast(Circuit(run.circuit.graph, run.circuit.mask), metric="kl", **(settings | {"only": ["curve"]}))
+    assert bare[0].left_out and "no scores" in bare[0].left_out
+
+
 class Stop(Exception):
     """Whatever ends a process in the middle of its work."""
 
@@ -354,13 +369,13 @@ def test_no_circuit_is_run_twice_for_two_parts(
     run: RunResult, model: PatchableModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole model, the empty circuit, the circuit and its complement are asked about by all of these."""
-    forward, masks = problem_module.masked_logits, list[bytes]()
+    forward, masks = MaskedForward.logits, list[bytes]()
 
-    def seen(model, batch, ablated, mask):
+    def seen(self, mask):
         masks.append(mask.numpy().tobytes())
-        return forward(model, batch, ablated, mask)
+        return forward(self, mask)
 
-    monkeypatch.setattr(problem_module, "masked_logits", seen)
+    monkeypatch.setattr(MaskedForward, "logits", seen)
     settings = {"model": model, "task": Random, "save": False, **FEW}
     parts = ["faithfulness", "equivalence", "sufficiency", "completeness", "curve"]
     together = evaluate(run, **settings, only=parts)

@@ -67,6 +67,10 @@ class Certificate(Part):
             progress=work.step,
         )
 
+    @classmethod
+    def passes(cls, work: Work) -> int:
+        return 1 + work.circuit.n_edges
+
     def lines(self) -> Iterator[Line]:
         where = f"{self.n_prompts} discovery prompts, {self.metric}"
         least = "" if self.weakest is None else f"least {number(self.least_effect)}, {self.weakest}"

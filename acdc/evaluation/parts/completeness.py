@@ -23,6 +23,8 @@ from acdc.patching.problem import Problem
 
 __all__ = ["PART", "Completeness", "Damage", "completeness"]
 
+N_SETS = 20  # that are drawn
+GREEDY_RUNS, GREEDY_STEPS = 1, 5  # how many sets are grown, and to how many nodes
 CANDIDATES = 10  # nodes that a greedy step chooses from
 
 
@@ -78,6 +80,10 @@ class Completeness(Part):
             work.problem, work.mask, seed=work.settings.seed, recorder=work.recorder, progress=work.step
         )
 
+    @classmethod
+    def passes(cls, work: Work) -> int:
+        return 2 + 2 * n_damages(work.problem, work.mask)
+
     def lines(self) -> Iterator[Line]:
         worst = self.damages[0]
         without = ", ".join(worst.removed) or "nothing removed"
@@ -90,9 +96,9 @@ def completeness(
     problem: Problem,
     mask: Bool[Tensor, "src dst"],
     *,
-    n_sets: int = 20,
-    greedy_runs: int = 1,
-    greedy_steps: int = 5,
+    n_sets: int = N_SETS,
+    greedy_runs: int = GREEDY_RUNS,
+    greedy_steps: int = GREEDY_STEPS,
     seed: int = 0,
     recorder: Recorder = AFRESH,
     progress: Step | None = None,
@@ -110,7 +116,7 @@ def completeness(
     """
     rng, nodes = random.Random(f"completeness {seed}"), inner_nodes(problem, mask)
     steps = min(greedy_steps, len(nodes))
-    total = 1 + n_sets + greedy_runs * sum(min(CANDIDATES, len(nodes) - i) for i in range(steps))
+    total = n_damages(problem, mask, n_sets=n_sets, greedy_runs=greedy_runs, greedy_steps=greedy_steps)
     search = _Search(problem, mask, total, recorder, progress)
     span = abs(search.mean(problem.model.graph.edges_mask) - search.mean(torch.zeros_like(mask)))
     damages = [search.damage((), "none")]
@@ -135,6 +141,19 @@ def completeness(
         n_prompts=problem.batch.n,
         forward_passes=search.passes,
     )
+
+
+def n_damages(
+    problem: Problem,
+    mask: Bool[Tensor, "src dst"],
+    *,
+    n_sets: int = N_SETS,
+    greedy_runs: int = GREEDY_RUNS,
+    greedy_steps: int = GREEDY_STEPS,
+) -> int:
+    """How many sets K `completeness` measures, the empty one included."""
+    n = len(inner_nodes(problem, mask))
+    return 1 + n_sets + greedy_runs * sum(min(CANDIDATES, n - i) for i in range(min(greedy_steps, n)))
 
 
 class _Search:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from acdc.errors import RunError
 from acdc.evaluation.areas import mib_sizes
-from acdc.evaluation.curves import Area, Curve, areas, curve, curve_sizes, mib_cpr
+from acdc.evaluation.curves import Area, Curve, areas, curve, curve_sizes, mib_cpr, n_circuits
 from acdc.evaluation.figures import draw_curve
 from acdc.evaluation.meaning import no_meaning
 from acdc.evaluation.numbers import places
@@ -90,9 +90,7 @@ class Curves(Part):
 
     @classmethod
     def measure(cls, work: Work) -> "Curves":
-        if work.circuit.scores is None:
-            raise RunError("the circuit has no scores, so its edges can't be ranked")
-        graph, scores = work.circuit.graph, work.circuit.scores
+        graph, scores = work.circuit.graph, _scores(work)
         sizes, few = curve_sizes(graph), sorted({*mib_sizes(graph.n_edges)})
         total = 2 * len(sizes) + len(few)
 
@@ -128,6 +126,15 @@ class Curves(Part):
     def values(self) -> dict[str, Any]:
         return {key: value for key, value in super().values().items() if key != "warning" or value is not None}
 
+    @classmethod
+    def passes(cls, work: Work) -> int:
+        scores = _scores(work)
+        sizes, few = curve_sizes(work.circuit.graph), mib_sizes(work.circuit.graph.n_edges)
+        signed = n_circuits(work.circuit.graph, scores, sizes, signed=True) + len(sizes)
+        absolute = n_circuits(work.circuit.graph, scores, sizes, signed=False)
+        reversed = n_circuits(work.circuit.graph, -scores, few, signed=True)
+        return 3 + signed + absolute + reversed
+
     def lines(self) -> Iterator[Line]:
         if self.warning:
             yield "warning", self.warning
@@ -157,6 +164,13 @@ class Curves(Part):
 
 
 PART = Curves
+
+
+def _scores(work: Work) -> Tensor:
+    """The circuit's scores, `[src, dst]`; positive where removing an edge hurts."""
+    if work.circuit.scores is None:
+        raise RunError("the circuit has no scores, so its edges can't be ranked")
+    return work.circuit.scores
 
 
 def _check_points(found: Curve, metric: str) -> None:

@@ -50,6 +50,10 @@ class Equivalence(SignTest, Part):
             forward_passes=work.outcomes.forward_passes,
         )
 
+    @classmethod
+    def passes(cls, work: Work) -> int:
+        return work.outcome_passes
+
     def lines(self) -> Iterator[Line]:
         word = "they differ" if self.differs else "equivalent" if self.equivalent else "undecided"
         ties = f", {self.ties} ties" if self.ties else ""

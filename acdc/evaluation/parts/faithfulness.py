@@ -68,6 +68,10 @@ class Faithfulness(Part):
     def cautions(self) -> tuple[str, ...]:
         return self.warnings
 
+    @classmethod
+    def passes(cls, work: Work) -> int:
+        return work.outcome_passes
+
     def lines(self) -> Iterator[Line]:
         own, ratios = self.intervals[self.metric], self.intervals["faithfulness"]
         names = [self.metric, *(name for name in ratios if name != self.metric)]

@@ -45,6 +45,10 @@ class Independence(HSICTest, Part):
             forward_passes=work.outcomes.forward_passes,
         )
 
+    @classmethod
+    def passes(cls, work: Work) -> int:
+        return work.outcome_passes
+
     def lines(self) -> Iterator[Line]:
         shown = "the complement's performance depends on the model's"
         word = shown if self.dependent else "no dependence of the complement on the model shown"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from acdc.defaults import ALPHA, CORRECTION, N_RANDOM, QUANTILE
 from acdc.evaluation.knockouts import Step
-from acdc.evaluation.needs import Needs, minimality, n_knock_outs
+from acdc.evaluation.needs import N_SETS, Needs, minimality, n_knock_outs
 from acdc.evaluation.numbers import Number, number
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.random_circuits import inflated
@@ -103,6 +103,11 @@ class Minimality(Part):
             progress=steps[1],
         )
         return cls(needs, test, work.problem.batch.n, needs.forward_passes + test.forward_passes)
+
+    @classmethod
+    def passes(cls, work: Work) -> int:
+        needs = n_knock_outs(work.problem, work.mask, seed=work.settings.seed)
+        return needs + 2 * (1 + N_SETS) + 2 * 2 * work.settings.n_random
 
     def lines(self) -> Iterator[Line]:
         counts = ", ".join(f"{len(self.test.named(verdict))} {verdict}" for verdict in VERDICTS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from acdc.evaluation.figures import draw_specification
 from acdc.evaluation.numbers import number
 from acdc.evaluation.part import Line, Part
-from acdc.evaluation.specification import CHOICES, Specifications, specifications
+from acdc.evaluation.specification import CHOICES, Specifications, passes_of_a_set, specifications
 from acdc.evaluation.work import Work
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ class SpecificationCurve(Specifications, Part):
         found = specifications(problems, work.mask, seed=work.settings.seed, recorder=work.recorder, progress=work.step)
         own = dict(zip(CHOICES, ("discovery", work.ablation, "noising", "edges", work.metric), strict=True))
         return cls(**vars(found), own=own, n_prompts={name: problem.batch.n for name, problem in problems.items()})
+
+    @classmethod
+    def passes(cls, work: Work) -> int:
+        n_sets = 1 if work.problem is work.discovery else 2
+        return n_sets * passes_of_a_set()
 
     def lines(self) -> Iterator[Line]:
         measured = [row for row in self.rows if row.faithfulness is not None]

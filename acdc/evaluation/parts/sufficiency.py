@@ -85,6 +85,10 @@ class Sufficiency(Part):
         passes = size.forward_passes + degree.forward_passes
         return cls(size, degree, settings.alpha, work.problem.batch.n, passes)
 
+    @classmethod
+    def passes(cls, work: Work) -> int:
+        return 2 * (1 + work.settings.n_random)
+
     def lines(self) -> Iterator[Line]:
         for found in (self.size, self.degree):
             word = {True: "sufficient", False: "not shown", None: "no verdict"}[found.sufficient]
