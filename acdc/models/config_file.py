@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from acdc.errors import FileError, ModelError, printable
 from acdc.files import read_json, validated
 
-__all__ = ["check_config", "check_config_file", "check_heads", "check_index"]
+__all__ = ["check_config", "check_config_file", "check_heads", "check_index", "has_experts"]
 
 MAX_BYTES = 16 * 2**20
 
@@ -93,6 +93,12 @@ def check_config(value: Any, name: str) -> None:
         validated(_Config, value, what=f"{name} can't be used")
     except FileError as error:
         raise ModelError(str(error)) from None
+
+
+def has_experts(config: Any) -> bool:
+    """Whether a model's MLPs are mixtures of experts."""
+    names = ("num_experts", "num_local_experts", "n_routed_experts")
+    return any(getattr(config, name, None) for name in names)
 
 
 def check_heads(config: Any, name: str) -> None:

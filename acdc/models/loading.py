@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from acdc.errors import ACDCError, ModelError
-from acdc.models.config_file import check_config, check_config_file, check_heads
+from acdc.models.config_file import check_config, check_config_file, check_heads, has_experts
 from acdc.models.weights import check_fit, check_types
 from acdc.zoo import zoo_names
 
@@ -98,8 +98,7 @@ def load_model(
 
 def _kernels(config: Any, dtype: torch.dtype) -> dict[str, str]:
     """The default way to multiply with many experts' weights knows no float64."""
-    experts = any(getattr(config, name, None) for name in ("num_experts", "num_local_experts"))
-    return {"experts_implementation": "eager"} if experts and dtype == torch.float64 else {}
+    return {"experts_implementation": "eager"} if has_experts(config) and dtype == torch.float64 else {}
 
 
 def loaded(place: str, load: Callable[[], Loaded]) -> Loaded:
