@@ -13,6 +13,8 @@ __all__ = [
     "LEVEL",
     "MASKED_MEMORY",
     "MEMORY",
+    "METHOD",
+    "N_EXAMPLES",
     "N_HELD_OUT",
     "N_PROMPTS",
     "N_RANDOM",
@@ -21,6 +23,7 @@ __all__ = [
     "SEED",
 ]
 
+METHOD = "acdc"
 N_PROMPTS = 50  # prompt pairs of a discovery
 SEED = 0
 ABLATION = "corrupt"  # what a removed edge carries: the corrupted prompt's activation
@@ -31,6 +34,7 @@ DTYPE, DEVICE = "float32", "cpu"  # of a model
 MEMORY = 256 * 2**20  # bytes of activations that a propagation, or a piece of a backward pass, may take
 MASKED_MEMORY = 2**30  # bytes of activations that a masked forward pass may take
 OUT = "outputs"  # where runs are kept
+N_EXAMPLES = 3  # prompt pairs of a task that are shown
 
 N_HELD_OUT = 100  # prompt pairs of an evaluation
 N_RANDOM = 50  # random circuits that a circuit is compared with

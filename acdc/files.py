@@ -103,7 +103,7 @@ def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> b
     """A file's content.
 
     Raises:
-        FileError: It isn't there, can't be read, is no regular file, or is larger than `max_bytes`.
+        FileError: It isn't there, can't be read, isn't a regular file, or is larger than `max_bytes`.
     """
     path = Path(path)
     try:
@@ -172,7 +172,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no number in JSON")
+    raise ValueError(f"{word} is not a number in JSON")
 
 
 def validated(schema: type[Schema], value: Any, *, what: str) -> Schema:

@@ -11,8 +11,8 @@ from acdc.files import parse_json, read_json, validated, write_json
 REFUSED = {
     "a key twice": (b'{"a": 1, "a": 2}', "key 'a' twice"),
     "a key twice, deep": (b'{"a": [{"b": 1, "b": 1}]}', "key 'b' twice"),
-    "NaN": (b'{"a": NaN}', "NaN is no number"),
-    "infinity": (b'{"a": -Infinity}', "-Infinity is no number"),
+    "NaN": (b'{"a": NaN}', "NaN is not a number"),
+    "infinity": (b'{"a": -Infinity}', "-Infinity is not a number"),
     "half a character": (b'{"a": "\\ud800"}', "half a character"),
     "half a character as a key": (b'{"\\uDFFF": 1}', "half a character"),
     "bytes": (b'{"a": "\xff"}', "UTF-8"),

@@ -113,7 +113,7 @@ def run_main() -> None:
     """The entry point."""
     signal.signal(signal.SIGTERM, _end)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a narrow encoding is no reason to lose a summary
+        if hasattr(stream, "reconfigure"):  # a summary is not lost to a narrow encoding
             stream.reconfigure(errors="backslashreplace")
     try:
         code = main()

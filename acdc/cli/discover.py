@@ -24,7 +24,7 @@ from acdc.cli.terminal import (
     say,
     warn,
 )
-from acdc.defaults import ABLATION, DEVICE, DTYPE, N_PROMPTS, OUT, SEED
+from acdc.defaults import ABLATION, DEVICE, DTYPE, METHOD, N_PROMPTS, OUT, SEED
 from acdc.errors import RunError
 from acdc.ranges import Word
 
@@ -45,7 +45,7 @@ def discover(
     model: Annotated[
         str | None, typer.Option(help="A bundled model, a local folder, or a hub name. [default: the task's own]")
     ] = None,
-    method: Annotated[str, typer.Option(help="How to find it: see `acdc methods`.")] = "acdc",
+    method: Annotated[str, typer.Option(help="How to find it: see `acdc methods`.")] = METHOD,
     tau: Annotated[
         str | None,
         typer.Option(

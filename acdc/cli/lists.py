@@ -25,7 +25,7 @@ from acdc.cli.terminal import (
     say,
     table,
 )
-from acdc.defaults import DEVICE, DTYPE, SEED
+from acdc.defaults import DEVICE, DTYPE, N_EXAMPLES, SEED
 from acdc.errors import RunError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def tasks(
     model: Annotated[
         str | None, typer.Option(help="Show what this model makes of them. [default: only the default model's tokens]")
     ] = None,
-    n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = 3,
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = N_EXAMPLES,
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = SEED,
     task_option: TaskOption = None,
     bos: Bos = None,

@@ -34,7 +34,7 @@ def runs(
         dump([asdict(each) for each in found])
         return
     if not found:
-        say(f"no run lies in {str(out)!r}")
+        say(f"there is no run in {str(out)!r}")
         return
     rows = [HEADS, *(_row(each, out) for each in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

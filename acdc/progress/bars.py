@@ -45,7 +45,7 @@ def shown(progress: Progressing) -> Iterator[Tell | None]:
 
 
 class Bar:
-    """A bar on a stream, redrawn by a thread of its own, so that time goes on in it while the work is silent.
+    """A bar on a stream, redrawn by a thread of its own, so that its clock runs on while the work is silent.
 
     Args:
         stream: A text file to write to; standard error by default.

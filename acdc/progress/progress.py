@@ -61,8 +61,8 @@ def announce(tell: Tell | None, stage: str) -> None:
         tell(Progress(0, 0, stage=stage))
 
 
-FIRST = 3.0  # seconds of a stage before which nothing is foretold
-ENOUGH = 0.005  # share of a stage before which nothing is foretold, for its first minute
+FIRST = 3.0  # seconds of a stage before which nothing is forecast
+ENOUGH = 0.005  # share of a stage before which nothing is forecast, for its first minute
 WINDOW = 15.0  # seconds over which speed is taken, or a third of the stage where that is longer
 SMOOTH = 8.0  # seconds in which a forecast gives way to a new one, or a tenth of the stage where that is longer
 

@@ -20,7 +20,7 @@ class Listed:
     """A run's folder at a glance.
 
     Attributes:
-        state: finished, unfinished (the same command goes on with it), running, or damaged.
+        state: finished, unfinished (the same command continues it), running, or damaged.
         task, model, method: Of runs without a readable record, the names of the folders.
         when: When it was started, in UTC.
         no_meaning: Why its faithfulness says nothing.
@@ -108,5 +108,5 @@ def find_runs(path: str | Path) -> list[Path]:
         return [folder]
     runs = sorted((record.parent for record in folder.rglob(RECORD)), key=lambda run: run.name, reverse=True)
     if not runs:
-        raise RunError(f"no finished run lies in {str(folder)!r}")
+        raise RunError(f"there is no finished run in {str(folder)!r}")
     return runs

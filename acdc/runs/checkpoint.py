@@ -1,4 +1,4 @@
-"""A checkpoint on disk: what a search has measured so far, so that a killed run goes on where it stopped.
+"""A checkpoint on disk: what a search has measured so far, so that a killed run continues where it stopped.
 
 The lines of a chain (`acdc.runs.chain`). The first names the run by its fingerprint; each other one holds numbers in
 the order in which they were measured, exact to the last bit; the last may be the search's whole result. Where the chain

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from acdc.defaults import ABLATION, DEVICE, DTYPE, N_PROMPTS, OUT, SEED
+from acdc.defaults import ABLATION, DEVICE, DTYPE, METHOD, N_PROMPTS, OUT, SEED
 from acdc.discovery import Checkpoint, DiscoveryResult
 from acdc.errors import ACDCError, FileError
 from acdc.metrics import Metric
@@ -32,7 +32,7 @@ def discover(
     model: Any,
     task: str | Task | type[Task] | Sequence[PromptPair],
     *,
-    method: str = "acdc",
+    method: str = METHOD,
     metric: str | Metric | None = None,
     ablation: str = ABLATION,
     n: int = N_PROMPTS,
@@ -63,14 +63,14 @@ def discover(
         n: Number of prompt pairs; if the task has fewer, those are used, and it is said.
         seed: Seed of the prompts and of whatever is drawn.
         out: Where runs are kept, as `<out>/<task>/<model>/<method>/<run id>/`; None writes nothing.
-        resume: Go on with an unfinished run of the same arguments, prompts, weights and versions, if there is one.
+        resume: Continue an unfinished run of the same arguments, prompts, weights and versions, if there is one.
         dtype, device, device_map, revision, trust_remote_code: How to load the model: see
             `PatchableModel.from_pretrained`.
         tokenizer: The tokenizer of a live Hugging Face model.
-        bos: Whether prompts start with a BOS token; if None, as the tokenizer itself starts a text, or as the task
-            wishes (`Task.prepend_bos`).
+        bos: Whether prompts start with a BOS token; if None, as the tokenizer itself starts a text, or as the
+            task asks (`Task.prepend_bos`).
         task_options: Keyword arguments of the task's class.
-        progress: True shows a bar; a function is called with a `Progress` as the run goes on.
+        progress: True shows a bar; a function is called with each `Progress`.
         options: The method's own options, like `tau`: see `acdc methods`.
 
     Returns:
@@ -115,7 +115,7 @@ def discover(
 
 
 def _kept(prepared: Prepared, runs: Path, resume: bool, tell: Tell | None) -> RunResult:
-    """Search in a folder below `runs`; whatever stops it, a later call goes on from there.
+    """Search in a folder below `runs`; whatever stops it, a later call continues from there.
 
     Raises:
         UnsavedError: The circuit was found, and can't be written.
@@ -144,7 +144,7 @@ def _finished(prepared: Prepared, folder: Path) -> RunResult | None:
 
 
 def _found(prepared: Prepared, workspace: Workspace, tell: Tell | None) -> DiscoveryResult:
-    """The search's result: the checkpoint's, or a search's that goes on from it and keeps its result there."""
+    """The search's result: the checkpoint's, or a search's that continues from it and records its result there."""
     checkpoint, graph = workspace.checkpoint, prepared.problem.model.graph
     if checkpoint.result is not None:
         try:

@@ -46,7 +46,7 @@ def shared_work(reloaded: ReloadedRun, given: Mapping[str, Any], k: int) -> tupl
         given: Settings by name; None for `n` and `tau` stands for the run's own.
         k: How many times to find the circuit again.
     """
-    settings = Settings.of(given, n=reloaded.arguments.n, tau=reloaded.tau)
+    settings = Settings.of(given, n=reloaded.arguments.n, tau=reloaded.threshold)
     discovery, warning = reloaded.discovery_problem()
     same = settings.prompts == "discovery" and settings.n == discovery.batch.n
     problem = discovery if same else _problem(reloaded, settings)
@@ -59,7 +59,7 @@ def shared_work(reloaded: ReloadedRun, given: Mapping[str, Any], k: int) -> tupl
         n_seen=problem.batch.n_shared(discovery.batch) if known else None,
         settings=settings,
         arguments=reloaded.arguments.to_json(),
-        ablation=reloaded.ablation,
+        ablation=reloaded.arguments.ablation,
         k=k,
         problem_of_seed=lambda seed: reloaded.problem(seed=seed),
         searcher=lambda: search_again(reloaded, None),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acdc.defaults import SEED
+from acdc.defaults import N_EXAMPLES, SEED
 from acdc.errors import RunError
 from acdc.evaluation.predictions import Token, top_predictions
 from acdc.metrics import accuracy
@@ -17,8 +17,6 @@ from acdc.task import load_task
 from acdc.zoo import zoo_names, zoo_path
 
 __all__ = ["Example", "Preview", "preview", "written"]
-
-FEW = 3  # prompts, where no number is asked for
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,9 @@ class Preview:
     better: float | None = None
 
 
-def written(task: Any, *, n: int = FEW, seed: int = SEED, bos: bool | None = None, **task_options: Any) -> Preview:
+def written(
+    task: Any, *, n: int = N_EXAMPLES, seed: int = SEED, bos: bool | None = None, **task_options: Any
+) -> Preview:
     """Examples as the tokenizer of the task's default model splits them; no model is loaded.
 
     Raises:
@@ -84,7 +84,7 @@ def preview(
     model: Any,
     task: Any,
     *,
-    n: int = FEW,
+    n: int = N_EXAMPLES,
     seed: int = SEED,
     k: int = 5,
     bos: bool | None = None,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from acdc.defaults import ABLATION, DEVICE, DTYPE, N_PROMPTS, SEED
 from acdc.discovery.options import renamed
 
 __all__ = ["Metrics", "Provenance", "Record"]
@@ -54,13 +55,13 @@ class Provenance(_Part):
     model: Text | None = None
     method: Text | None = None
     metric: Text | None = None
-    ablation: Text = "corrupt"
-    n: Count = 0
+    ablation: Text = ABLATION
+    n: Count = N_PROMPTS
     n_asked: Count | None = None
-    seed: Count = 0
+    seed: Count = SEED
     bos: bool | None = None
-    dtype: Text = "float32"
-    device: Text = "cpu"
+    dtype: Text = DTYPE
+    device: Text = DEVICE
     revision: Text | None = None
     trust_remote_code: bool = False
     tau: float | Text | None = None

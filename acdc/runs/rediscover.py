@@ -36,7 +36,7 @@ def search_again(reloaded: ReloadedRun, folder: EvaluationFolder | None) -> Call
         kept = nullcontext() if folder is None else folder.checkpoint(f"stability-seed-{problem.seed}", key)
         with kept as checkpoint:
             found = arguments.search(problem, checkpoint=checkpoint)
-        origin = made_of | {"task": reloaded.task.name, "model": problem.model.name, "fingerprint": key}
+        origin = made_of | {"task": arguments.task.name, "model": problem.model.name, "fingerprint": key}
         origin |= {"forward_passes": found.cost.get("forward_passes")}
         circuit = Circuit(problem.model.graph, found.mask, found.scores, origin, found.score_kind)
         if path is not None:

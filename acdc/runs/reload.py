@@ -8,6 +8,7 @@ from typing import Any
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.formats import ShapelessError
 from acdc.defaults import ABLATION, N_PROMPTS, SEED
+from acdc.discovery import METHODS
 from acdc.errors import CircuitError, RunError, UnknownNameError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
@@ -32,7 +33,7 @@ class ReloadedRun:
     Attributes:
         arguments: Those that it was found with, or what was given instead of them.
         identity: The loaded model's hashes: see `acdc.runs.fingerprint.model_identity`.
-        tau: The threshold that it was found with; None where there is none, or none in this metric's unit.
+        threshold: The method's threshold, as a number; None where it has none, or none in this metric's unit.
         prompts_sha256: Of the prompts that it was found on, as recorded; None where that isn't known.
         warnings: What differs from the record.
         beside: The folder for its evaluation, beside the file or in the run that it was read from.
@@ -43,26 +44,11 @@ class ReloadedRun:
     arguments: Arguments
     model: PatchableModel
     identity: Mapping[str, Any]
-    tau: float | None
+    threshold: float | None
     prompts_sha256: str | None
     warnings: tuple[str, ...]
     beside: Path | None
     kept: Path | None = None
-
-    @property
-    def task(self) -> Task:
-        """The task of its arguments."""
-        return self.arguments.task
-
-    @property
-    def metric(self) -> Metric:
-        """The metric of its arguments."""
-        return self.arguments.metric
-
-    @property
-    def ablation(self) -> str:
-        """The ablation of its arguments."""
-        return self.arguments.ablation
 
     def problem(self, *, n: int | None = None, seed: int | None = None, held_out: bool = False) -> Problem:
         """The circuit's problem on new prompts; by default on those that it was found on."""
@@ -154,7 +140,7 @@ def reload(
         arguments=replace(arguments, model=arguments.model.as_loaded(loaded)),
         model=loaded,
         identity=identity,
-        tau=_tau(record, arguments.metric),
+        threshold=_threshold(record, arguments.metric),
         prompts_sha256=record.get("prompts_sha256"),
         warnings=tuple(warnings),
         beside=beside,
@@ -246,8 +232,11 @@ def _differences(recorded: Mapping[str, Any], loaded: Mapping[str, Any]) -> list
     ]
 
 
-def _tau(record: Mapping[str, Any], metric: Metric) -> float | None:
+def _threshold(record: Mapping[str, Any], metric: Metric) -> float | None:
     """The threshold in the metric's unit: as it was resolved where it was given as a share."""
     arguments = record.get("arguments", {})
-    tau = {**arguments.get("options", {}), **record.get("resolved", {})}.get("tau")
-    return float(tau) if isinstance(tau, int | float) and arguments.get("metric") == metric.name else None
+    method = METHODS.get(arguments.get("method"))
+    if method is None or method.threshold is None or arguments.get("metric") != metric.name:
+        return None
+    value = {**arguments["options"], **record.get("resolved", {})}.get(method.threshold)
+    return float(value) if isinstance(value, int | float) else None

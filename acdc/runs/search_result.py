@@ -47,7 +47,7 @@ def result_from_json(value: Mapping[str, Any], graph: Graph) -> DiscoveryResult:
     """The result that `result_to_json` wrote.
 
     Raises:
-        FileError: It is no result of a search in this graph.
+        FileError: It isn't the result of a search in this graph.
     """
     told = validated(_Conclusion, value, what="the result in the checkpoint doesn't fit")
     if not len(told.kept) == len(told.scores) == graph.n_edges:

@@ -42,7 +42,7 @@ def write_run(folder: Path, conclusion: Conclusion, problem: Problem) -> RunResu
 
 
 def _draw(folder: Path, circuit: Circuit) -> list[Path]:
-    """Draw it; a picture that fails is told of and left out."""
+    """Draw it; a picture that fails is left out, with a warning."""
     files: list[Path] = []
     for name in ("circuit.dot", "circuit.svg"):
         try:

@@ -173,3 +173,11 @@ def test_what_makes_a_comparison_of_faithfulness_doubtful_is_printed(capsys: pyt
     text = capsys.readouterr().out
     assert text.count("(no meaning)") == 2
     assert text.count(f"warning: {measured['a']['warnings'][0]}") == 1, "once, not once for each circuit"
+
+
+def test_names_say_which_arguments_differ_whatever_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--n", "4"], ["--n", "5", "--seed", "2"], ["--n", "4", "--method", "eap"]):
+        assert main(["discover", "ioi", *words, "--out", str(tmp_path), "--quiet"]) == 0
+    paths = sorted(tmp_path.glob("*/*/*/*"), key=lambda path: (path.parent.name, load_run(path).arguments["n"]))
+    found = run_json(capsys, *paths)
+    assert [one["name"] for one in found["circuits"]] == ["acdc n=4 seed=0", "acdc n=5 seed=2", "eap"]

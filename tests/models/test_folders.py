@@ -89,7 +89,7 @@ def test_sizes_out_of_bounds_are_named(folder: Path, field: str, value: Any) -> 
         value = 10**30
         change_config(folder, **{name: value})
     message = refused(folder)
-    assert ("NaN is no number" if value != value else repr(name)) in message
+    assert ("NaN is not a number" if value != value else repr(name)) in message
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_fields_of_every_family_are_named(folder: Path, changes: dict[str, Any],
         (b'{"a": 1, "a": 2}', "has the key 'a' twice"),
         (b"\xff\xfe", "no UTF-8"),
         (b"[" * 10**5, "is nested too deeply"),
-        (b'{"model_type": "gpt2", "n_layer": NaN}', "NaN is no number"),
+        (b'{"model_type": "gpt2", "n_layer": NaN}', "NaN is not a number"),
         (b'{"' + b"k" * 10**6 + b'": 1}', "has a key of 1,000,000 letters"),
     ],
 )

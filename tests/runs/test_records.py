@@ -111,7 +111,12 @@ def test_no_damage_to_a_run_gives_a_traceback(run: RunResult, name: str, seed: i
         ("run.json", '"run.json"', '"../../x"', "must be names of files of this folder"),
         ("run.json", '"total"', '"totel"', "run.json is damaged: 'seconds.total': field required"),
         ("metrics.json", '"logit_diff": {', '"logit_dif": {', "the means of its metric 'logit_diff' are missing"),
-        ("metrics.json", '"n_seen": 0', '"n_seen": NaN', "metrics.json is damaged: it is not JSON: NaN is no number"),
+        (
+            "metrics.json",
+            '"n_seen": 0',
+            '"n_seen": NaN',
+            "metrics.json is damaged: it is not JSON: NaN is not a number",
+        ),
     ],
 )
 def test_the_field_that_is_wrong_is_named(run: RunResult, name: str, old: str, new: str, message: str) -> None:
