@@ -15,6 +15,7 @@ install_import_hook("acdc", "beartype.beartype")  # every function of `acdc` is 
 LONG = frozenset(  # a case of them takes about a second or more
     """
     test_a_card_says_what_its_model_reaches
+    test_a_damaged_journal_gives_the_same_circuit
     test_a_dead_edge_is_redundant_and_a_vital_one_needed
     test_a_graph_of_a_hundred_thousand_edges_takes_seconds
     test_a_higher_price_keeps_fewer_nodes_and_a_price_of_nothing_all
@@ -31,6 +32,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_compare_finds_the_area_that_the_benchmark_finds
     test_completeness_is_its_definition
     test_declarations_need_no_transformers_at_import
+    test_edges_that_tie_for_the_last_places_count_against_the_method
     test_equal_arguments_give_equal_runs_and_others_do_not
     test_every_bundled_model_is_measured_on_every_task_it_can_read
     test_every_command_says_it
@@ -48,6 +50,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_no_held_out_prompt_and_no_held_out_template_is_trained_on
     test_no_speculation_width_and_no_memory_changes_the_circuit
     test_one_seed_gives_one_circuit_and_another_seed_other_draws
+    test_other_arguments_leave_a_stopped_run_alone
     test_questions_have_the_right_answers
     test_questions_share_no_prompt_and_no_template_with_held_out_ones
     test_results_are_kept_and_given_again
@@ -59,6 +62,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_the_command_lists_families_and_what_was_checked
     test_the_compiled_circuit_is_recovered_exactly
     test_the_compiled_circuit_s_nodes_are_recovered_exactly
+    test_the_curve_changes_nothing_and_draws
     test_the_list_of_tasks_fits_the_terminal
     test_the_list_of_tasks_for_machines_has_everything
     test_the_specification_curve_is_drawn
@@ -66,8 +70,12 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_the_trained_model_equals_the_oracle
     test_the_training_comes_to_the_target_and_lowers_the_loss
     test_the_whole_model_is_1_in_every_specification
+    test_the_whole_model_is_complete
     test_true_is_a_bar_at_every_entry
     test_two_runs_agree_in_all_but_time
+    test_what_a_journal_holds_that_is_no_state_is_done_again
+    test_what_a_search_measured_on_the_way_is_told_in_words
+    test_what_is_drawn_is_drawn_by_the_seed
     """.split()
 )
 

@@ -35,7 +35,7 @@ PROMPTS = {  # of seed 0: the start of the fingerprint of twenty discovery and t
 
 
 def test_every_file_holds_one_task() -> None:
-    assert sorted(inspect.getfile(kind) for kind in BUILT_IN.values()) == [str(path) for path in FILES]
+    assert sorted(Path(inspect.getfile(kind)).resolve() for kind in BUILT_IN.values()) == FILES
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
