@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.circuits.copied import Copied, lazy_copy
 from acdc.circuits.file import MAX_JSON_BYTES, Parts, decode, encode, shape_of
 from acdc.circuits.graph import Graph
 from acdc.circuits.score_kinds import ScoreKind, check_score_kind
@@ -26,32 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Circuit", "model_words"]
-
-
-class _Copied:
-    """A dataclass field that is copied when set and when read, so that nobody can change what the circuit holds."""
-
-    def __init__(self, given: Callable[[Any], Any], read: Callable[[Any], Any], default: Any = MISSING) -> None:
-        self.given, self.read, self.default = given, read, default
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is not None:
-            return self.read(instance.__dict__[self.name])
-        if self.default is MISSING:  # how `dataclass` learns that the field is required
-            raise AttributeError(self.name)
-        return self.default
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self.name] = self.given(value)
-
-
-def _lazy_copy(tensor: Tensor | None) -> Tensor | None:
-    """A copy whose bytes are copied when someone writes to it, or never: at the shape of an 8B model they are 26 MB."""
-    clone = getattr(torch, "_lazy_clone", torch.clone)  # torch's copy-on-write, which it may yet rename
-    return None if tensor is None else clone(tensor)
 
 
 def _given_mask(mask: Any) -> Tensor:
@@ -119,9 +94,9 @@ class Circuit:
     """
 
     graph: Graph
-    mask: Bool[Tensor, "src dst"] = _Copied(_given_mask, _lazy_copy)  # type: ignore[assignment]
-    scores: Float[Tensor, "src dst"] | None = _Copied(_given_scores, _lazy_copy, None)  # type: ignore[assignment]
-    provenance: Mapping[str, Any] = _Copied(_given_provenance, deepcopy, None)  # type: ignore[assignment]
+    mask: Bool[Tensor, "src dst"] = Copied(_given_mask, lazy_copy)  # type: ignore[assignment]
+    scores: Float[Tensor, "src dst"] | None = Copied(_given_scores, lazy_copy, None)  # type: ignore[assignment]
+    provenance: Mapping[str, Any] = Copied(_given_provenance, deepcopy, None)  # type: ignore[assignment]
     score_kind: ScoreKind | None = None
 
     def __post_init__(self) -> None:
@@ -154,7 +129,7 @@ class Circuit:
     @property
     def n_edges(self) -> int:
         """Number of kept edges."""
-        return int(self.mask.sum())
+        return int(self.mask.count_nonzero())
 
     @property
     def origin(self) -> str:

@@ -7,7 +7,7 @@ layer, and edges of a weight, is drawn and exported by the same code.
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Bool
@@ -129,45 +129,39 @@ class WeightedGraph:
 def weighted_graph(
     circuit: "Circuit", *, edges: Bool[Tensor, "src dst"] | None = None, most: int | None = None
 ) -> WeightedGraph:
-    """A circuit as a weighted graph of heads and MLPs; an edge's weight is its score.
+    """A circuit as a weighted graph of heads and MLPs, an empty one of its two ends; an edge's weight is its score.
 
     Args:
         edges: The edges that it has; by None those that the circuit keeps. If given, each edge says whether it is
             `kept`, and each node whether it is `in_circuit`.
         most: At most so many edges, those of the largest scores in size.
     """
-    graph, scores = circuit.graph, circuit.scores
-    listed = circuit.mask if edges is None else edges
+    graph, mask, scores = circuit.graph, circuit.mask, circuit.scores
+    listed = mask if edges is None else edges
     shown = listed if most is None else top_edges(graph, scores, most, signed=False, among=listed)
-    values = [math.nan] * int(shown.sum()) if scores is None else scores[shown].tolist()
-    about: list[dict[str, Any]] = [{}] * len(values)
-    if edges is not None:
-        about = [{"kept": kept} for kept in circuit.mask[shown].tolist()]
-    nodes, in_circuit = graph.node_names(shown), set(circuit.nodes)
+    weights = [math.nan] * int(shown.sum()) if scores is None else scores[shown].tolist()
+    kept = [{} if edges is None else {"kept": keeps} for keeps in mask[shown].tolist()]
+    inside, names = set(circuit.nodes), graph.node_names(shown) or ["input", "logits"]
+    nodes = (_node(graph, name, {} if edges is None else {"in_circuit": name in inside}) for name in names)
+    found = zip(shown.nonzero().tolist(), weights, kept, strict=True)
     return WeightedGraph(
-        nodes=tuple(
-            _node(graph, name, {} if edges is None else {"in_circuit": name in in_circuit})
-            for name in nodes or ("input", "logits")
-        ),
-        edges=tuple(
-            WeightedEdge(
-                src=graph.sources[i],
-                dst=graph.node_of(graph.destinations[j]),
-                input=input_of(graph.destinations[j]),
-                weight=None if math.isnan(value) else value,
-                attributes=attributes,
-            )
-            for (i, j), value, attributes in zip(shown.nonzero().tolist(), values, about, strict=True)
-        ),
+        nodes=tuple(nodes),
+        edges=tuple(_edge(graph, i, j, weight, attributes) for (i, j), weight, attributes in found),
         title=circuit.origin,
-        caption=_caption(circuit, len(values), len(nodes) or 2),
+        caption=_caption(circuit, len(weights), len(names)),
         words=words_of(circuit.score_kind),
-        attributes={
-            "n_layers": graph.n_layers,
-            "n_heads": graph.n_heads,
-            "d_model": graph.d_model,
-            "parallel": graph.parallel,
-        },
+        attributes=asdict(graph),
+    )
+
+
+def _edge(graph: Graph, src: int, dst: int, weight: float, attributes: Mapping[str, Any]) -> WeightedEdge:
+    destination = graph.destinations[dst]
+    return WeightedEdge(
+        src=graph.sources[src],
+        dst=graph.node_of(destination),
+        input=input_of(destination),
+        weight=None if math.isnan(weight) else weight,
+        attributes=attributes,
     )
 
 
