@@ -8,11 +8,13 @@ Decisions are made one after another, each with all earlier removals in place. `
 once, and changes no decision.
 """
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from acdc.defaults import MEMORY
 from acdc.discovery.cautions import cautions
@@ -24,12 +26,12 @@ from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError
 from acdc.patching.exact.speculation import Speculation
-from acdc.patching.exact.state import CircuitState
+from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.ranges import Bytes, Range, checked
 
-__all__ = ["METHOD", "acdc"]
+__all__ = ["METHOD", "Swept", "acdc", "sweep"]
 
 
 def acdc(
@@ -81,37 +83,66 @@ def acdc(
     state = CircuitState(problem, memory=memory)
     speculate = Speculation(state, removes, MeasuredLosses(state, checkpoint), speculation)
     order = edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed)
-    scores = np.full(state.mask.shape, np.nan)
-    done, settled = 0, False
-    while not settled and (sweeps == 0 or done < sweeps):
-        before, kept = state.n_edges, [edge for edge in order if state.mask[edge]]
-        told = _teller(progress, speculate, len(kept), f"sweep {done + 1}")
-        for trial in speculate.trials(kept, told):
-            scores[trial.edge] = trial.rise
-            if removes(trial.rise):
-                state.remove([trial.edge], trial.loss)
-        if prune:
-            _prune(state)
-        done, settled = done + 1, state.n_edges == before
+    swept = sweep(speculate, order, sweeps=sweeps, prune=prune, progress=progress)
 
     mask = torch.from_numpy(state.mask.copy())
     sized = cautions(problem, mask, more=f"take a tau below {least.tau:.3g}", less=f"take a tau above {least.tau:.3g}")
     return DiscoveryResult(
         mask=mask,
-        scores=torch.from_numpy(scores),
+        scores=swept.scores,
         score_kind="effect",
         cost={
             "candidates": speculate.measured,
             "free_removals": speculate.free,
             "forward_passes": state.forward_passes + 1,
             "propagations": state.propagations,
-            "sweeps": done,
+            "sweeps": swept.n,
         },
-        guarantees={"minimal_at_tau": settled},
+        guarantees={"minimal_at_tau": swept.settled},
         diagnostics={"whole_effect": least.whole_effect},
         warnings=(*least.warnings, *sized),
         resolved={"tau": least.tau} if isinstance(tau, str) else {},
     )
+
+
+class Swept(NamedTuple):
+    """What sweeps did: each edge's rise of the loss when it was last tried, how many there were, and whether the last
+    one removed nothing."""
+
+    scores: Float[Tensor, "src dst"]
+    n: int
+    settled: bool
+
+
+def sweep(
+    speculate: Speculation,
+    order: Sequence[Edge],
+    *,
+    sweeps: int,
+    prune: bool = True,
+    progress: Callable[[Progress], None] | None = None,
+) -> Swept:
+    """Go through the kept edges of a circuit, and remove each by the search's rule, as often as asked for.
+
+    Args:
+        speculate: Measures the rises in the circuit's state, and knows the rule.
+        order: The order in which edges are tried.
+        sweeps: How often; 0 for until none can be removed.
+        prune: After each sweep, remove the edges that change nothing.
+    """
+    state, scores = speculate.state, np.full(speculate.state.mask.shape, np.nan)
+    done, settled = 0, False
+    while not settled and (sweeps == 0 or done < sweeps):
+        before, kept = state.n_edges, [edge for edge in order if state.mask[edge]]
+        told = _teller(progress, speculate, len(kept), f"sweep {done + 1}")
+        for trial in speculate.trials(kept, told):
+            scores[trial.edge] = trial.rise
+            if speculate.removes(trial.rise):
+                state.remove([trial.edge], trial.loss)
+        if prune:
+            _prune(state)
+        done, settled = done + 1, state.n_edges == before
+    return Swept(torch.from_numpy(scores), done, settled)
 
 
 def _prune(state: CircuitState) -> None:

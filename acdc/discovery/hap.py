@@ -1,0 +1,272 @@
+"""HAP: scores first, exact after (hybrid attribution and pruning, taken to its end).
+
+    C = the fewest edges of largest score that keep `faithfulness` of the metric
+    for blocks of C's edges, those of smallest score first:
+        remove a block if the loss rises by less than tau, else try a smaller one
+    ACDC from C on, sweep after sweep, until none of its edges can be removed
+
+Scores cost a few passes for all edges together, and the blocks a few dozen; so ACDC, which measures edge by edge,
+starts with hundreds of edges and not with all of a large model's. What is returned carries ACDC's own guarantee: every
+kept edge was measured in it, and is needed at tau.
+
+It fails where scores do: an edge that the first step leaves out is never tried. Such are edges whose gradient is flat,
+and those that back up others and count only without these; see `docs/methods.md`.
+
+Reference: Yang, Kwon, Kim 2025, Hybrid Attribution and Pruning (arXiv 2510.03282), which stops after one pass of ACDC
+over the chosen edges.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
+from acdc.defaults import MEMORY
+from acdc.discovery.acdc import sweep
+from acdc.discovery.attribution.scorers import get_scorer
+from acdc.discovery.cautions import cautions
+from acdc.discovery.checkpoint import Checkpoint, recorded
+from acdc.discovery.measured import MeasuredLosses
+from acdc.discovery.method import Method
+from acdc.discovery.order import Order, edge_order
+from acdc.discovery.result import DiscoveryResult
+from acdc.discovery.selection.by_faithfulness import by_faithfulness
+from acdc.discovery.selection.candidates import Candidates, Mask
+from acdc.discovery.tau import Tau, threshold
+from acdc.errors import RunError
+from acdc.patching.exact.speculation import Speculation
+from acdc.patching.exact.state import CircuitState
+from acdc.patching.problem import Problem
+from acdc.progress import Progress
+from acdc.ranges import Bytes, Checked, Range
+
+__all__ = ["METHOD", "hap"]
+
+Removes = Callable[[float], bool]
+SMALLEST = 16  # edges of a block; below, ACDC's own propagation of a single edge is cheaper than a masked pass
+PATIENCE = 3  # blocks of the smallest size that fail one after another, after which blocks are no use
+
+
+def hap(
+    problem: Problem,
+    *,
+    tau: Tau = 0.01,
+    absolute: bool = False,
+    scorer: Annotated[str, Checked(get_scorer)] = "eap-ig-inputs",
+    faithfulness: Annotated[float, Range(0, 1, open_below=True)] = 0.98,
+    start: str | None = None,
+    senders: Order = "late-first",
+    heads: Order = "late-first",
+    sweeps: Annotated[int, Range(0, 10_000)] = 0,
+    memory: Bytes = MEMORY,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> DiscoveryResult:
+    """Find a circuit by scores first, then by ACDC from what these leave.
+
+    Args:
+        tau: An edge, or a block of them, is removed if the loss rises by less than this: a number in the metric's unit,
+            or a share like 5% of the whole effect, which is the loss with every edge removed minus the model's.
+        absolute: Compare the change's size, so that an edge whose removal helps by `tau` or more stays too.
+        scorer: The scorer that chooses the edges to start from.
+        faithfulness: The share of the metric that these must keep; the more, the fewer needed edges are missed, and the
+            longer it takes.
+        start: A circuit's file, or a run's folder, whose circuit to start from instead of scoring.
+        senders: Order in which a destination's sources are tried: late-first, early-first or random.
+        heads: Order of the heads of a layer as destinations; q, k and v of a head follow each other.
+        sweeps: How often to go through the edges one by one; 0 for until none can be removed, which makes the result
+            minimal at tau.
+        memory: About how many bytes a propagation may take.
+
+    Returns:
+        The kept edges. Scores are the measured rise of the loss when the edge alone was last tried, in the metric's
+        unit; NaN for edges that were removed in blocks or not started from. Guarantees: `minimal_at_tau`, that every
+        kept edge was measured in the very circuit that is returned, and stays by the rule above. Diagnostics:
+        `started_from` and `left_by_blocks`, numbers of edges; `faithfulness_at_start`.
+
+    Raises:
+        RunError: An option is out of range, no edges keep enough, or a loss is NaN.
+        UnknownNameError: There is no such order or scorer.
+        FileError: There is no circuit of this model at `start`.
+    """
+    least = threshold(problem, tau)
+
+    def removes(rise: float) -> bool:
+        return (abs(rise) if absolute else rise) < least.tau
+
+    first = _start(problem, scorer, faithfulness, start, checkpoint, progress)
+    blocks = _Blocks(problem, removes, checkpoint, progress)
+    mask = blocks.remove(first.weakest_first)
+
+    state = CircuitState(problem, mask, memory=memory)
+    speculate = Speculation(state, removes, MeasuredLosses(state, checkpoint))
+    order = edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed)
+    swept = sweep(speculate, order, sweeps=sweeps, progress=progress)
+
+    mask = torch.from_numpy(state.mask.copy())
+    sized = cautions(problem, mask, more=f"take a tau below {least.tau:.3g}", less=f"take a tau above {least.tau:.3g}")
+    return DiscoveryResult(
+        mask=mask,
+        scores=swept.scores,
+        score_kind="effect",
+        cost={
+            "candidates": speculate.measured,
+            "blocks": blocks.measured,
+            "forward_passes": first.forward_passes + blocks.measured + state.forward_passes + 1,
+            "backward_passes": first.backward_passes,
+            "propagations": state.propagations,
+            "sweeps": swept.n,
+        },
+        guarantees={"minimal_at_tau": swept.settled},
+        diagnostics={
+            "whole_effect": least.whole_effect,
+            "started_from": len(first.weakest_first),
+            "left_by_blocks": blocks.left,
+        },
+        warnings=(*least.warnings, *sized),
+        resolved={"tau": least.tau} if isinstance(tau, str) else {},
+    )
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The edges that exact removal starts from, as flat places in `[src, dst]`, those of the smallest score first."""
+
+    weakest_first: Sequence[int]
+    forward_passes: int = 0
+    backward_passes: int = 0
+
+
+def _start(
+    problem: Problem,
+    scorer: str,
+    faithfulness: float,
+    place: str | None,
+    checkpoint: Checkpoint | None,
+    progress: Callable[[Progress], None] | None,
+) -> _Start:
+    """The edges to start from: those that a stopped search started from, a given circuit's, or those of best scores."""
+    known = _recorded_start(problem.model.graph, checkpoint)
+    if known is not None:
+        return known
+    if place is not None:
+        found = _given(Circuit.load(place, problem.model.graph), problem.model.graph)
+    else:
+        found = _scored(problem, scorer, faithfulness, progress)
+    if checkpoint is not None:
+        checkpoint.append([float(x) for x in (found.forward_passes, found.backward_passes, *found.weakest_first)])
+    return found
+
+
+def _recorded_start(graph: Graph, checkpoint: Checkpoint | None) -> _Start | None:
+    """What a stopped search started from; what is recorded there and can't be that is forgotten."""
+    values = None if checkpoint is None else checkpoint.next()
+    if checkpoint is None or values is None:
+        return None
+    whole = graph.edges_mask.flatten()
+    if len(values) > 2 and all(x.is_integer() for x in values):
+        forward_passes, backward_passes, *edges = map(int, values)
+        if all(0 <= edge < len(whole) and whole[edge] for edge in edges) and len(set(edges)) == len(edges):
+            return _Start(edges, forward_passes, backward_passes)
+    checkpoint.reject()
+    return None
+
+
+def _scored(problem: Problem, scorer: str, faithfulness: float, progress: Callable[[Progress], None] | None) -> _Start:
+    found = get_scorer(scorer)(problem, progress=progress)
+    graph = problem.model.graph
+    chosen = by_faithfulness(
+        Candidates(problem, found.scores, graph.edges_mask, progress=progress), faithfulness=faithfulness
+    )
+    return _Start(
+        _weakest_first(chosen.mask, found.scores),
+        int(found.cost.get("forward_passes", 0)) + chosen.forward_passes,
+        int(found.cost.get("backward_passes", 0)),
+    )
+
+
+def _given(circuit: Circuit, graph: Graph) -> _Start:
+    if circuit.n_edges == 0:
+        raise RunError("the circuit to start from has no edges, so none can be removed; give another, or no start")
+    scores = torch.ones(graph.n_src, graph.n_dst) if circuit.scores is None else circuit.scores
+    return _Start(_weakest_first(circuit.mask, scores))
+
+
+def _weakest_first(mask: Mask, scores: torch.Tensor) -> list[int]:
+    """The kept edges by the size of their scores; where it isn't known, last."""
+    places = mask.flatten().nonzero()[:, 0]
+    sizes = scores.flatten()[places].abs().nan_to_num(nan=torch.inf)
+    return places[sizes.argsort(stable=True)].tolist()
+
+
+@dataclass
+class _Blocks:
+    """Removal of many edges at a time, by masked passes.
+
+    Attributes:
+        measured: How many blocks were tried.
+        left: How many edges are left.
+    """
+
+    problem: Problem
+    removes: Removes
+    checkpoint: Checkpoint | None
+    progress: Callable[[Progress], None] | None
+    measured: int = 0
+    left: int = 0
+
+    def remove(self, weakest_first: Sequence[int]) -> Mask:
+        """Remove blocks of `weakest_first`, in this order, as long as blocks can be removed; what is left."""
+        mask = self._mask(weakest_first)
+        loss, size, failures, grows = self._loss(mask), len(weakest_first) // 4, 0, True
+        pending = [edge for edge in weakest_first if mask.view(-1)[edge]]
+        while pending and failures < PATIENCE and size >= SMALLEST:
+            self._tell(len(weakest_first) - len(pending), len(weakest_first), mask)
+            without = mask.clone()
+            without.view(-1)[pending[:size]] = False
+            without = self.problem.prune(without)
+            new = self._loss(without)
+            if self.removes(new - loss):
+                mask, loss, failures = without, new, 0
+                pending = [edge for edge in pending[size:] if mask.view(-1)[edge]]
+                size, grows = (2 * size if grows else size), True
+            elif size // 2 >= SMALLEST:
+                size, grows = size // 2, False
+            else:  # these are left to be tried one by one
+                pending, failures, grows = pending[size:], failures + 1, False
+        self.left = int(mask.sum())
+        return mask
+
+    def _mask(self, edges: Sequence[int]) -> Mask:
+        mask = torch.zeros_like(self.problem.model.graph.edges_mask)
+        mask.view(-1)[torch.tensor(edges, dtype=torch.long)] = True
+        return self.problem.prune(mask)
+
+    def _loss(self, mask: Mask) -> float:
+        """The circuit's loss, measured now or by the search that was stopped."""
+        self.measured += 1
+        known = recorded(self.checkpoint, 1)
+        if known is not None:
+            return known[0]
+        loss = self.problem.loss(self.problem.logits(mask))
+        if loss != loss:
+            raise RunError("the loss of a circuit becomes NaN; use a wider dtype (float32 or float64)")
+        if self.checkpoint is not None:
+            self.checkpoint.append([loss])
+        return loss
+
+    def _tell(self, done: int, total: int, mask: Mask) -> None:
+        if self.progress is not None:
+            self.progress(Progress(done, total, int(mask.sum()), "blocks of edges", self.measured, "edges"))
+
+
+METHOD = Method(
+    "hap",
+    "a circuit by scores, then ACDC from it until no edge can be removed",
+    "Yang et al. 2025, to its end",
+    hap,
+    threshold="tau",
+)
