@@ -10,6 +10,7 @@ from acdc.circuits.circuit import Circuit
 from acdc.discovery import hap as module
 from acdc.discovery.acdc import acdc
 from acdc.discovery.hap import hap
+from acdc.discovery.method import check_options
 from acdc.errors import ACDCError
 from acdc.patching.ablation import ABLATIONS
 from tests.discovery.test_acdc import Memory, problem_of
@@ -42,8 +43,8 @@ def test_the_circuit_is_minimal_by_the_oracle(family: str, ablation: str) -> Non
     loss = loss_of(problem, found.mask)
     for edge in found.mask.nonzero().tolist():
         rise = loss_of(problem, without(found.mask, edge)) - loss
-        assert rise >= 0.02 - 1e-9
-        assert found.scores[tuple(edge)].item() == pytest.approx(rise, abs=1e-9)
+        assert rise >= 0.02 - 1e-7
+        assert found.scores[tuple(edge)].item() == pytest.approx(rise, abs=1e-7)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama-gqa"])
@@ -76,7 +77,7 @@ def test_it_starts_from_a_saved_circuit(tmp_path: Path) -> None:
     problem = problem_of("gpt2")
     graph, wide = problem.model.graph, acdc(problem, tau=0.002)
     Circuit(graph, wide.mask, wide.scores, {}, "effect").save(tmp_path / "circuit.json")
-    found = hap(problem, tau=0.05, start=str(tmp_path / "circuit.json"))
+    found = hap(problem, tau=0.01, start=str(tmp_path / "circuit.json"))
     assert found.diagnostics["started_from"] == int(wide.mask.sum()) and "backward_passes" in found.cost
     assert not (found.mask & ~wide.mask).any() and found.guarantees["minimal_at_tau"]
     assert 0 < found.mask.sum() < wide.mask.sum()
@@ -116,7 +117,17 @@ def test_bad_options_are_refused(tmp_path: Path) -> None:
         hap(problem, start=str(tmp_path / "empty.json"))
     with pytest.raises(ACDCError, match=r"nothing\.json"):
         hap(problem, start=str(tmp_path / "nothing.json"))
-    with pytest.raises(ACDCError, match="tau must be a number of at least 0"):
-        hap(problem, tau=-1.0)
-    with pytest.raises(ACDCError, match="unknown scorer 'eap-if-inputs': did you mean 'eap-ig-inputs'"):
-        hap(problem, scorer="eap-if-inputs")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("tau", -1.0, "tau must be a number of at least 0"),
+        ("faithfulness", 0.0, "faithfulness must be a number of more than 0"),
+        ("scorer", "eap-if-inputs", "unknown scorer 'eap-if-inputs': did you mean 'eap-ig-inputs'"),
+        ("senders", "sideways", "unknown order"),
+    ],
+)
+def test_options_out_of_range_are_refused(option: str, value: object, message: str) -> None:
+    with pytest.raises(ACDCError, match=message):
+        check_options(module.METHOD, {option: value})
