@@ -24,16 +24,21 @@ from acdc.cli.terminal import (
     say,
     warn,
 )
-from acdc.defaults import ABLATION, DEVICE, DTYPE, METHOD, N_PROMPTS, OUT, SEED
+from acdc.defaults import ABLATION, DEVICE, DTYPE, FAITHFULNESS, LARGE_SIZE, METHOD, N_PROMPTS, OUT, SEED
 from acdc.errors import RunError
 from acdc.ranges import Word
 
 if TYPE_CHECKING:
     from acdc.runs.discover import RunResult
 
-__all__ = ["discover"]
+__all__ = ["FLAGS", "discover"]
 
-OF_METHODS = ("tau", "n_edges", "sweeps", "absolute")  # options of methods that have a name of their own
+FLAGS = {  # options of methods that are options of the command too
+    "tau": "--tau",
+    "n_edges": "--n-edges",
+    "sweeps": "--sweeps",
+    "absolute": "--absolute",
+}
 OF_COMMAND = {"progress": "--quiet, for none", "task_options": "--task-option KEY=VALUE", "task": "the first argument"}
 
 
@@ -49,7 +54,7 @@ def discover(
     tau: Annotated[
         str | None,
         typer.Option(
-            help="An edge goes if the loss rises by less: a number, or a share of the whole effect, like 5%. "
+            help="An edge is removed if the loss rises by less: a number, or a share of the whole effect, like 5%. "
             "[default: the method's own]"
         ),
     ] = None,
@@ -63,7 +68,10 @@ def discover(
     seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = SEED,
     n_edges: Annotated[
         int | None,
-        typer.Option(help="Keep so many edges. [default: as many as 0.9 of the metric needs; 500 in large models]"),
+        typer.Option(
+            help=f"Keep so many edges. [default: as many as {FAITHFULNESS} of the metric needs; {LARGE_SIZE} in large "
+            "models]"
+        ),
     ] = None,
     sweeps: Annotated[
         int | None, typer.Option(help="How often to go through the edges; 0 until none can go. [default: 1]")
@@ -96,8 +104,8 @@ def discover(
 
     A run that was stopped goes on where it was when the same command is given again.
     """
-    named = {"tau": None if tau is None else Word(tau), "n_edges": n_edges, "sweeps": sweeps, "absolute": absolute}
-    options = _options(option, {key: value for key, value in named.items() if value is not None})
+    flags = dict(zip(FLAGS, (tau, n_edges, sweeps, absolute), strict=True))
+    options = _options(option, {name: value for name, value in flags.items() if value is not None})
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()
     from acdc.runs.discover import discover as run
@@ -134,12 +142,12 @@ def _options(words: list[str] | None, named: dict[str, Any]) -> dict[str, Any]:
     options = pairs(words, "--option")
     own = inspect.signature(discover).parameters
     for key in options:
-        flag = f"--{key.replace('_', '-')}"
         if key in named:
-            raise RunError(f"{key} is given twice: as {flag} and as --option {key}=...")
-        if key in OF_COMMAND or (key in own and key not in OF_METHODS):
-            raise RunError(f"{key} is no option of a method; give it as {OF_COMMAND.get(key, flag)}")
-    return {key: Word(value) for key, value in options.items()} | named
+            raise RunError(f"{key} is given twice: as {FLAGS[key]} and as --option {key}=...")
+        if key in OF_COMMAND or (key in own and key not in FLAGS):
+            flag = OF_COMMAND.get(key, f"--{key.replace('_', '-')}")
+            raise RunError(f"{key} is no option of a method; give it as {flag}")
+    return {key: Word(value) if isinstance(value, str) else value for key, value in (options | named).items()}
 
 
 def _tell(result: "RunResult", as_json: bool, quiet: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import app
+from acdc.cli.discover import FLAGS
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -231,11 +232,13 @@ def _method(name: str, as_json: bool) -> None:
     from acdc.discovery import get_method
     from acdc.ranges import described
 
+    options = get_method(name).options
     rows = [
         {"option": f"{option.name}={option.default}", "takes": described(option.kind), "what": option.summary}
-        for option in get_method(name).options.values()
+        for option in options.values()
     ]
-    note = "Give them as --option KEY=VALUE; --tau, --n-edges, --sweeps and --absolute have names of their own."
+    flags = ", ".join(flag for option, flag in FLAGS.items() if option in options)
+    note = f"Give them as --option KEY=VALUE{f'; for short, {flags}' if flags else ''}."
     _list(rows, as_json, note)
 
 
