@@ -85,7 +85,7 @@ def test_messages_name_the_bound(options: dict[str, Any], message: str) -> None:
         ("ensemble", {"members": "eap,nope"}),
         ("degree-matched", {"of": "nope"}),
         ("acdc", {"senders": "latest"}),
-        ("subnetwork-probing", {"price": math.nan}),
+        ("subnetwork-probing", {"l0_penalty": math.nan}),
         ("subnetwork-probing", {"lr": 0}),
         ("acdc", {"tau": -1}),
     ],

@@ -1,8 +1,8 @@
 """Edge pruning: a mask over all edges, learned by gradient descent (Bhaskar et al. 2024).
 
-Every edge has a hard-concrete gate. The circuit's loss is minimised over the gates while multipliers press the expected
-share of closed ones towards a target that rises from what it is at the start. Afterwards the edges are ranked by their
-gates' log odds, and exactly as many as wanted are kept.
+Every edge has a hard-concrete gate. The circuit's loss is minimised over the gates while a Lagrangian's multipliers
+lead the expected share of closed ones to a target that rises from what it is at the start. Afterwards the edges are
+ranked by their gates' log odds, and exactly as many as wanted are kept.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,16 @@ from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
 from acdc.discovery.checkpoint import Checkpoint
-from acdc.discovery.masks.training import Schedule, Target, train
+from acdc.discovery.masks.descent import Schedule
+from acdc.discovery.masks.sparsity import Lagrangian
+from acdc.discovery.masks.training import train
 from acdc.discovery.method import Method
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.selection.take import take
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes, Checked, Count, Learning, Part, Steps
+from acdc.ranges import Bytes, Checked, Count, Learning, Part, Steps, checked
 
 __all__ = ["METHOD", "EdgeGates", "edge_pruning", "initial_log_odds"]
 
@@ -73,7 +75,7 @@ def edge_pruning(
         memory: About how many bytes a step may keep for its backward pass.
 
     Returns:
-        As many edges as wanted. Scores are the learned openness of the gates,
+        As many edges as wanted. Scores are the gates' learned values,
         `sigmoid(log odds)`: near 1 where the loss at this size speaks for the edge, near 0 where nothing does. They
         rank; they are no effects in the metric's unit. Claims: `target_met` (the expected share of closed gates came
         within 0.01 of the target), `n_open`, the number of edges with positive log odds, which the target would have
@@ -88,16 +90,15 @@ def edge_pruning(
     """
     graph = problem.model.graph
     wanted = _wanted(graph, sparsity, n_edges)
-    _check_share("warmup", warmup)
+    checked("warmup", Part, warmup)
     schedule = Schedule(steps, lr, multiplier_lr, batch_size, patience, memory)
     targets = [1 - wanted / graph.n_edges]
     if node_sparsity is not None:
-        _check_share("node_sparsity", node_sparsity)
-        targets.append(node_sparsity)
+        targets.append(checked("node_sparsity", Part, node_sparsity))
     gates = EdgeGates(graph, with_nodes=node_sparsity is not None)
     start = initial_log_odds(gates, _warm_scores(problem, warm_start))
-    pressure = Target(targets, warmup=int(warmup * steps))
-    trained = train(problem, gates, start, pressure, schedule, checkpoint=checkpoint, progress=progress)
+    size = Lagrangian(targets, warmup=int(warmup * steps))
+    trained = train(problem, gates, start, size, schedule, checkpoint=checkpoint, progress=progress)
     log_odds = gates.log_odds(trained.log_alpha)
     order = ranked_edges(graph, log_odds, signed=True)
     taken = take(graph, order, wanted, from_input=problem.ablated.coherent) if prune else None
@@ -125,14 +126,8 @@ def _wanted(graph: Graph, sparsity: float | None, n_edges: int | None) -> int:
         if not 1 <= n_edges <= graph.n_edges:
             raise RunError(f"n_edges must be between 1 and the model's {graph.n_edges:,} edges, not {n_edges!r}")
         return n_edges
-    sparsity = SPARSITY if sparsity is None else sparsity
-    _check_share("sparsity", sparsity)
+    sparsity = SPARSITY if sparsity is None else checked("sparsity", Part, sparsity)
     return max(1, round((1 - sparsity) * graph.n_edges))
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise RunError(f"{name} must be a share of at least 0 and less than 1, not {value!r}")
 
 
 def _warm_scores(problem: Problem, name: str) -> EdgeScores | None:

@@ -17,25 +17,28 @@ from acdc.circuits.graph import Graph
 from acdc.defaults import MASKED_MEMORY
 from acdc.discovery.cautions import cautions
 from acdc.discovery.checkpoint import Checkpoint
-from acdc.discovery.masks.training import Price, Schedule, Target, train
+from acdc.discovery.masks.descent import Schedule
+from acdc.discovery.masks.sparsity import L0Penalty, Lagrangian
+from acdc.discovery.masks.training import train
 from acdc.discovery.method import Method
 from acdc.discovery.result import DiscoveryResult
 from acdc.errors import RunError
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes, Count, Learning, Part, Range, Steps
+from acdc.ranges import Bytes, Count, Learning, Part, Range, Steps, checked
 
 __all__ = ["METHOD", "NodeGates", "subnetwork_probing"]
 
-PRICE = 0.01  # where neither a price nor a number is given
+L0_PENALTY = 0.01  # where neither a penalty nor a number is given
 MULTIPLIER_LR = 0.5  # as edge pruning's
+Penalty = Annotated[float, Range(0)]
 OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
 
 
 def subnetwork_probing(
     problem: Problem,
     *,
-    price: Annotated[float, Range(0)] | None = None,
+    l0_penalty: Penalty | None = None,
     n_nodes: Count | None = None,
     steps: Steps = 400,
     warmup: Part = 0.5,
@@ -49,12 +52,13 @@ def subnetwork_probing(
     """Find a circuit of whole nodes by subnetwork probing.
 
     Args:
-        price: What an open node costs, in the metric's unit: the loss is `metric + price · expected number of open
-            nodes`; 0.01 if neither this nor `n_nodes` is given. A head or MLP tends to stay where it lowers the loss by
-            more than this.
-        n_nodes: Number of heads and MLPs to keep, instead of `price`; the number is pressed for as in edge pruning.
+        l0_penalty: What an open node costs, in the metric's unit: the loss is `metric + l0_penalty · expected number
+            of open nodes`; 0.01 if neither this nor `n_nodes` is given. A head or MLP tends to stay where it lowers the
+            loss by more than this.
+        n_nodes: Number of heads and MLPs to keep, instead of `l0_penalty`; a Lagrangian leads to it, as in edge
+            pruning.
         steps: Most steps (the papers took thousands).
-        warmup: Share of the steps in which the price rises to its value, or the number falls to the one wanted.
+        warmup: Share of the steps in which the penalty rises to its value, or the number falls to the one wanted.
         lr: Adam's learning rate of the gates (the papers took 0.001 with their thousands of steps).
         batch_size: Prompts a step.
         patience: Stop when the warm-up is over, the number is met, and the loss hasn't fallen for so many steps; none
@@ -63,7 +67,7 @@ def subnetwork_probing(
 
     Returns:
         The edges between open nodes: those of positive log odds, or the `n_nodes` of the highest. An edge's score is
-        the openness of the less open one of its two nodes, `sigmoid(log odds)`; NaN for `input->logits`, whose ends
+        the gate value of the less open one of its two nodes, `sigmoid(log odds)`; NaN for `input->logits`, whose ends
         have no gate. Scores rank; they are no effects in the metric's unit. Claims: `target_met` with `n_nodes`;
         `n_open`, the number of nodes with positive log odds.
 
@@ -76,18 +80,17 @@ def subnetwork_probing(
     """
     graph = problem.model.graph
     gates = NodeGates(graph)
-    if not 0 <= warmup < 1:
-        raise RunError(f"warmup must be a share of at least 0 and less than 1, not {warmup!r}")
-    pressure = _pressure(gates, price, n_nodes, int(warmup * steps))
+    checked("warmup", Part, warmup)
+    size = _sparsity(gates, l0_penalty, n_nodes, int(warmup * steps))
     schedule = Schedule(steps, lr, MULTIPLIER_LR, batch_size, patience, memory)
     start = torch.full((gates.n,), OPEN, dtype=torch.float64)
-    trained = train(problem, gates, start, pressure, schedule, checkpoint=checkpoint, progress=progress)
+    trained = train(problem, gates, start, size, schedule, checkpoint=checkpoint, progress=progress)
     n_open = int((trained.log_alpha > 0).sum())
     best = trained.log_alpha.argsort(descending=True, stable=True)[: n_open if n_nodes is None else n_nodes]
     kept = torch.zeros(gates.n, dtype=torch.bool)
     kept[best] = True
     mask = gates.mask(kept)
-    told = cautions(problem, mask, more="lower the price, or give n_nodes", less="raise the price, or give n_nodes")
+    told = cautions(problem, mask, more="lower l0_penalty, or give n_nodes", less="raise l0_penalty, or give n_nodes")
     return DiscoveryResult(
         mask=mask,
         scores=gates.log_odds(trained.log_alpha).sigmoid(),
@@ -98,22 +101,20 @@ def subnetwork_probing(
     )
 
 
-def _pressure(gates: "NodeGates", price: float | None, n_nodes: int | None, warmup: int) -> Price | Target:
+def _sparsity(gates: "NodeGates", l0_penalty: float | None, n_nodes: int | None, warmup: int) -> L0Penalty | Lagrangian:
     """What closes nodes.
 
     Raises:
         RunError: Both are given, or one is out of range.
     """
-    if price is not None and n_nodes is not None:
-        raise RunError("give price or n_nodes, not both: each says how small the circuit is to be")
+    if l0_penalty is not None and n_nodes is not None:
+        raise RunError("give l0_penalty or n_nodes, not both: each says how small the circuit is to be")
     if n_nodes is not None:
         if not 1 <= n_nodes <= gates.n:
             raise RunError(f"n_nodes must be between 1 and the model's {gates.n} heads and MLPs, not {n_nodes!r}")
-        return Target([1 - n_nodes / gates.n], warmup)
-    price = PRICE if price is None else price
-    if not 0 <= price < float("inf"):
-        raise RunError(f"price must be a number of at least 0, not {price!r}")
-    return Price(price, float(gates.n), warmup)
+        return Lagrangian([1 - n_nodes / gates.n], warmup)
+    each = L0_PENALTY if l0_penalty is None else checked("l0_penalty", Penalty, l0_penalty)
+    return L0Penalty(each, float(gates.n), warmup)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def problem_of(family: str) -> Problem:
     return Problem.make(tiny_model(family), tiny_batch(), seed=5)
 
 
-@pytest.mark.parametrize("options", [{"price": 0.05}, {"n_nodes": 2}])
+@pytest.mark.parametrize("options", [{"l0_penalty": 0.05}, {"n_nodes": 2}])
 def test_the_compiled_circuit_s_nodes_are_recovered_exactly(options: dict) -> None:
     model = PatchableModel.from_pretrained("induction-compiled")
     truth = Circuit.load(zoo_path("induction-compiled") / "circuit.json", graph=model.graph)
@@ -51,11 +51,11 @@ def test_edges_between_kept_nodes_do_as_nodes_that_are_kept(family: str) -> None
     assert torch.equal((scores > 0) | (scores.isnan() & mask), mask), "positive where both ends are open"
 
 
-def test_a_higher_price_keeps_fewer_nodes_and_a_price_of_nothing_all() -> None:
+def test_a_higher_l0_penalty_keeps_fewer_nodes_and_none_keeps_all() -> None:
     problem = problem_of("gpt2")
     sizes = [
-        subnetwork_probing(problem, price=price, steps=120, patience=None).guarantees["n_open"]
-        for price in (0.0, 0.1, 30.0)
+        subnetwork_probing(problem, l0_penalty=penalty, steps=120, patience=None).guarantees["n_open"]
+        for penalty in (0.0, 0.1, 30.0)
     ]
     assert sizes[0] >= sizes[1] >= sizes[2] == 0
     assert sizes[0] > sizes[2]
@@ -84,12 +84,12 @@ def test_a_stopped_search_goes_on_to_the_same_circuit(options: dict) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"price": 0.1, "n_nodes": 3}, "not both"),
-        ({"price": -1.0}, "price must be a number of at least 0"),
+        ({"l0_penalty": 0.1, "n_nodes": 3}, "not both"),
+        ({"l0_penalty": -1.0}, "l0_penalty must be a number of at least 0"),
         ({"n_nodes": 0}, "n_nodes must be between 1 and the model's 9 heads and MLPs"),
         ({"n_nodes": 10}, "n_nodes must be between 1 and the model's 9 heads and MLPs"),
-        ({"warmup": -0.1}, "warmup must be a share"),
-        ({"steps": 0}, "steps must be a positive whole number"),
+        ({"warmup": -0.1}, "warmup must be a number of at least 0"),
+        ({"steps": 0}, "steps must be a whole number of at least 1"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict, message: str) -> None:
