@@ -1,6 +1,9 @@
 """What a search asks of the place that keeps its measurements, so that it can be stopped and go on."""
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
+
+from torch import Tensor
 
 __all__ = ["Checkpoint", "recorded"]
 
@@ -19,6 +22,14 @@ class Checkpoint(Protocol):
 
     def append(self, values: list[float]) -> None:
         """Record values."""
+        ...
+
+    def load(self) -> Mapping[str, Tensor] | None:
+        """The state that was kept last; None where there is none."""
+        ...
+
+    def keep(self, state: Mapping[str, Tensor]) -> None:
+        """Keep a state instead of the one before: for a search whose steps are more than their measurements."""
         ...
 
 

@@ -1,24 +1,28 @@
 """A checkpoint on disk: what a search has measured so far, so that a killed run continues where it stopped.
 
-The lines of a chain (`acdc.runs.chain`). The first names the run by its fingerprint; each other one holds numbers in
-the order in which they were measured, exact to the last bit; the last may be the search's whole result. Where the chain
-is broken the checkpoint ends, and what followed is measured again.
+Measured values are the lines of a chain (`acdc.runs.chain`). The first names the run by its fingerprint; each other one
+holds numbers in the order in which they were measured, exact to the last bit; the last may be the search's whole
+result. Where the chain is broken the checkpoint ends, and what followed is measured again. A state, which replaces the
+one before, is a safetensors file of the same name beside it (`acdc.runs.state_file`).
 """
 
 import logging
 import math
 import os
 import time
+from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from torch import Tensor
 
 from acdc.errors import FileError, RunError
 from acdc.files import validated
 from acdc.runs.chain import Line, read_chain, sealed
+from acdc.runs.state_file import StateFile, state_path
 
 fcntl: ModuleType | None
 try:
@@ -53,7 +57,7 @@ class FileCheckpoint:
         fingerprint: Names the run: its arguments, prompts, weights and versions.
 
     Attributes:
-        recorded: How many lines an earlier process left.
+        recorded: How many lines and states an earlier process left.
 
     Raises:
         RunError: The file is another run's.
@@ -63,6 +67,7 @@ class FileCheckpoint:
 
     def __init__(self, path: Path, fingerprint: str) -> None:
         self.path, self._synced, self._next = path, -math.inf, 0
+        self._state = StateFile(path, fingerprint)
         self._lines: list[Line] = []  # as they were found: the header, the values, the result
         self._digest, self._end = b"", 0  # of the last line, written now or before
         try:
@@ -75,7 +80,7 @@ class FileCheckpoint:
         except BaseException:
             self._file.close()
             raise
-        self.recorded = len(self._lines) - 1
+        self.recorded = len(self._lines) - 1 + self._state.path.exists()
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -109,6 +114,18 @@ class FileCheckpoint:
         assert self._next + 1 == len(self._lines), "values are recorded after all recorded ones are read"
         self._write(values)
 
+    def load(self) -> dict[str, Tensor] | None:
+        """The state that was kept last, if there is one and it is whole."""
+        return self._state.read()
+
+    def keep(self, state: Mapping[str, Tensor]) -> None:
+        """Keep a state instead of the one before.
+
+        Raises:
+            FileError: The file can't be written.
+        """
+        self._state.write(state)
+
     def conclude(self, result: dict[str, Any]) -> None:
         """Record what the search found, so that nothing of it is done again.
 
@@ -126,6 +143,7 @@ class FileCheckpoint:
         try:
             if fcntl is None:
                 self.close()  # an open file can't be removed there
+            self._state.path.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)  # while it is locked, so that nobody takes it up in between
         except OSError as error:
             logger.warning("can't remove %s: %s", self.path, error.strerror or error)
@@ -160,6 +178,7 @@ class FileCheckpoint:
             logger.warning("%s is %s; what it held from there on is measured again", self.path, what)
         self._keep(lines)
         if not lines:
+            self._state.path.unlink(missing_ok=True)  # it belonged to a chain that is gone
             header = Header(checkpoint=FORMAT, fingerprint=fingerprint)
             self._write(header.model_dump())
             self._lines = [Line(header, self._digest, self._end)]
@@ -208,7 +227,9 @@ def clear_checkpoint(path: Path, *, finished: bool) -> bool:
     """
     with open(path, "r+b", buffering=0) as file:
         _lock(file)
-        if finished or file.readall().count(b"\n") <= 1:
+        state = state_path(path)
+        if finished or (file.readall().count(b"\n") <= 1 and not state.exists()):
+            state.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             return True
     return False

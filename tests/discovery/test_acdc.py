@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from acdc.discovery.acdc import acdc
 from acdc.discovery.order import ORDERS, edge_order
@@ -208,6 +209,12 @@ class Memory:
     def reject(self) -> None:
         self.recorded.clear()
         self.rejected += 1
+
+    def keep(self, state: dict[str, torch.Tensor]) -> None:
+        self.append(save(state))
+
+    def load(self) -> dict[str, torch.Tensor] | None:
+        return load(self.recorded[-1]) if self.recorded else None
 
 
 @pytest.mark.parametrize("stop", [0, 1, 5])

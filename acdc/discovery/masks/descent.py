@@ -7,13 +7,14 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from acdc.discovery.checkpoint import Checkpoint, recorded
+from acdc.discovery.checkpoint import Checkpoint
 from acdc.ranges import Bytes, Count, Learning, Steps, checked
 
 __all__ = ["Descent", "Schedule"]
 
 SMOOTH = 0.95  # of the running mean of the loss
 GAIN = 0.01  # a loss counts as better if it is lower by this share
+NUMBERS = ("step", "best_step", "smoothed", "best")  # of a state, beside its tensors
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class Descent:
             {"params": [self.parameters[1]], "lr": self.schedule.multiplier_lr, "maximize": True},
         ]
         self.adam = torch.optim.Adam(groups, foreach=False)
+        for parameter in self.parameters:  # as Adam makes it
+            moments = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
+            self.adam.state[parameter] = {"step": torch.tensor(0.0), **moments}
 
     def descend(self, total: Float64[Tensor, ""], loss: float) -> None:
         """One step of Adam; `loss` is the total without the term for sparsity."""
@@ -85,33 +89,27 @@ class Descent:
         """Start to look for the best loss anew."""
         self.best, self.best_step = math.inf, self.step
 
-    def write(self, checkpoint: Checkpoint | None) -> None:
+    def keep(self, checkpoint: Checkpoint | None) -> None:
         """Record everything, exact to the last bit."""
         if checkpoint is not None:
-            tensors = torch.cat([tensor.detach().flatten() for tensor in self._tensors()])
-            checkpoint.append([float(self.step), self.smoothed, self.best, float(self.best_step), *tensors.tolist()])
+            numbers = {name: torch.tensor(getattr(self, name), dtype=torch.float64) for name in NUMBERS}
+            checkpoint.keep({name: tensor.detach() for name, tensor in self._tensors().items()} | numbers)
 
-    def read(self, checkpoint: Checkpoint | None) -> None:
-        """Go to the last recorded state."""
-        last, size = None, 4 + 3 * sum(parameter.numel() for parameter in self.parameters)  # they and their moments
-        while (values := recorded(checkpoint, size)) is not None:
-            last = values
-        if last is None:
+    def load(self, checkpoint: Checkpoint | None) -> None:
+        """Go to the recorded state, if there is one of this training."""
+        kept, tensors = None if checkpoint is None else checkpoint.load(), self._tensors()
+        if kept is None or {name: kept[name].shape for name in kept if name not in NUMBERS} != {
+            name: tensor.shape for name, tensor in tensors.items()
+        }:
             return
-        for parameter in self.parameters:  # the moments, as Adam makes them
-            moments = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
-            self.adam.state[parameter] = {"step": torch.tensor(float(last[0])), **moments}
-        tensors, numbers = self._tensors(), last[4:]
-        self.step, self.smoothed, self.best, self.best_step = int(last[0]), last[1], last[2], int(last[3])
         with torch.no_grad():
-            for tensor, part in zip(tensors, self._split(numbers, tensors), strict=True):
-                tensor.copy_(part.view_as(tensor))
+            for name, tensor in tensors.items():
+                tensor.copy_(kept[name])
+        self.step, self.best_step = int(kept["step"]), int(kept["best_step"])
+        self.smoothed, self.best = float(kept["smoothed"]), float(kept["best"])
 
-    def _tensors(self) -> list[Tensor]:
-        """The parameters and their moments."""
-        moments = [self.adam.state[p][name] for p in self.parameters for name in ("exp_avg", "exp_avg_sq")]
-        return [*self.parameters, *moments]
-
-    @staticmethod
-    def _split(numbers: list[float], tensors: list[Tensor]) -> tuple[Tensor, ...]:
-        return torch.tensor(numbers, dtype=torch.float64).split([tensor.numel() for tensor in tensors])
+    def _tensors(self) -> dict[str, Tensor]:
+        """The parameters and what Adam holds of them, by name."""
+        named = dict(zip(("log_alpha", "multipliers"), self.parameters, strict=True))
+        held = {f"{name}.{part}": of for name, p in named.items() for part, of in self.adam.state[p].items()}
+        return named | held

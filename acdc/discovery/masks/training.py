@@ -6,8 +6,8 @@ that much less noisy:
     minimise over log_alpha:   loss(weights(gates)) + sparsity(expected numbers of open gates)
     maximise over multipliers: the same
 
-A step's draws depend on the seed and the step alone, and the whole state is a list of numbers, so that a stopped
-training goes on, from the last state that was written, to the same end.
+A step's draws depend on the seed and the step alone, and the whole state is kept now and then, so that a stopped
+training goes on, from the last state that was kept, to the same end.
 """
 
 import math
@@ -31,7 +31,7 @@ from acdc.progress import Progress
 
 __all__ = ["Gates", "Trained", "train"]
 
-CHECKPOINTS = 20  # states written over a training: so much of it, at most, is lost when it is stopped
+CHECKPOINTS = 20  # times that the state is kept in a training: so much of it, at most, is lost when it is stopped
 
 
 @runtime_checkable
@@ -85,7 +85,7 @@ def train(
         RunError: The loss becomes NaN.
     """
     state = Descent(start, sparsity.n_multipliers, schedule)
-    state.read(checkpoint)
+    state.load(checkpoint)
     totals = gates.totals
     first = 1 - gates.open(p_open(start)) / totals
     every, met, finished = max(1, schedule.steps // CHECKPOINTS), False, False
@@ -100,7 +100,7 @@ def train(
         if not met:
             state.forget_best()
         if state.step % every == 0 and state.step < schedule.steps and not finished:
-            state.write(checkpoint)
+            state.keep(checkpoint)
         if progress is not None:
             progress(Progress(state.step, schedule.steps, round(opened[0].item()), "training masks", unit="steps"))
     return Trained(state.parameters[0].detach(), state.step, met, _cost(problem, schedule, state.step))

@@ -126,12 +126,15 @@ def test_a_stopped_search_goes_on_to_the_same_circuit(stop: int, options: dict) 
     assert steps[0].done == 3 * stop + 1, "no step is taken twice but those since the last state"
 
 
-def test_what_a_journal_holds_that_is_no_state_is_done_again() -> None:
-    whole = edge_pruning(problem_of("gpt2"), checkpoint=Memory(), **QUICK)
-    damaged = Memory(recorded=deque([[3.0, 0.1, 0.1, 0.0, 1.0]]))
-    found = edge_pruning(problem_of("gpt2"), checkpoint=damaged, **QUICK)
-    assert torch.equal(found.mask, whole.mask) and torch.equal(found.scores.nan_to_num(), whole.scores.nan_to_num())
-    assert damaged.rejected == 1
+def test_a_state_of_another_training_is_left_alone() -> None:
+    whole, other = Memory(), Memory()
+    expected = edge_pruning(problem_of("gpt2"), checkpoint=whole, **QUICK)
+    edge_pruning(problem_of("llama-gqa"), checkpoint=other, **QUICK)
+    other = Memory(recorded=deque(other.written))
+    found = edge_pruning(problem_of("gpt2"), checkpoint=other, **QUICK)
+    assert torch.equal(found.mask, expected.mask)
+    assert torch.equal(found.scores.nan_to_num(), expected.scores.nan_to_num())
+    assert other.written == whole.written, "all of it is done again"
 
 
 def test_training_stops_early_where_nothing_is_gained() -> None:
