@@ -14,7 +14,6 @@ from acdc.benchmarking.ranking import THRESHOLDS, rank
 from acdc.benchmarking.recovery import compare, strongest
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.recovery import roc_auc
-from acdc.defaults import N_PROMPTS, OUT, SEED
 from acdc.discovery import METHODS, Method, check_options, default_metric, get_method
 from acdc.errors import ACDCError, FileError, ModelError, RunError
 from acdc.files import write_csv, write_json
@@ -22,11 +21,12 @@ from acdc.metrics import get_metric
 from acdc.models import PatchableModel
 from acdc.models.hub import check_reachable
 from acdc.models.source import find_model
+from acdc.options.defaults import N_PROMPTS, OUT, SEED
+from acdc.options.ranges import Count, Seed, checked
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import check_count
-from acdc.ranges import Count, Seed, checked
 from acdc.runs.fingerprint import fingerprint, model_identity, versions
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.task import load_task

@@ -8,8 +8,8 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, say, table
-from acdc.defaults import N_PROMPTS, OUT, SEED
 from acdc.errors import RunError, printable
+from acdc.options.defaults import N_PROMPTS, OUT, SEED
 
 __all__ = ["benchmark"]
 

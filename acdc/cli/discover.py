@@ -24,9 +24,9 @@ from acdc.cli.terminal import (
     say,
     warn,
 )
-from acdc.defaults import ABLATION, DEVICE, DTYPE, FAITHFULNESS, LARGE_SIZE, METHOD, N_PROMPTS, OUT, SEED
 from acdc.errors import RunError
-from acdc.ranges import Word
+from acdc.options.defaults import ABLATION, DEVICE, DTYPE, FAITHFULNESS, LARGE_SIZE, METHOD, N_PROMPTS, OUT, SEED
+from acdc.options.ranges import Word
 
 if TYPE_CHECKING:
     from acdc.runs.discover import RunResult

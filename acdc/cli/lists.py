@@ -26,8 +26,8 @@ from acdc.cli.terminal import (
     say,
     table,
 )
-from acdc.defaults import DEVICE, DTYPE, N_EXAMPLES, SEED
 from acdc.errors import RunError
+from acdc.options.defaults import DEVICE, DTYPE, N_EXAMPLES, SEED
 
 if TYPE_CHECKING:
     from acdc.evaluation.predictions import Token
@@ -230,7 +230,7 @@ def methods(
 def _method(name: str, as_json: bool) -> None:
     """A method's options with their defaults."""
     from acdc.discovery import get_method
-    from acdc.ranges import described
+    from acdc.options.ranges import described
 
     options = get_method(name).options
     rows = [

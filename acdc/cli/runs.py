@@ -8,8 +8,8 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, dump, say, show_warnings
-from acdc.defaults import OUT
 from acdc.errors import counted
+from acdc.options.defaults import OUT
 
 if TYPE_CHECKING:
     from acdc.runs.catalog import Listed

@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from acdc.defaults import MEMORY
 from acdc.discovery.cautions import cautions
 from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.measured import MeasuredLosses
@@ -25,11 +24,12 @@ from acdc.discovery.order import Order, check_order, edge_order
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError
+from acdc.options.defaults import MEMORY
+from acdc.options.ranges import Bytes, Range, checked
 from acdc.patching.exact.speculation import Speculation
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes, Range, checked
 
 __all__ = ["METHOD", "Swept", "acdc", "sweep"]
 

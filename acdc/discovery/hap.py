@@ -24,7 +24,6 @@ import torch
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
-from acdc.defaults import MEMORY
 from acdc.discovery.acdc import sweep
 from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.cautions import cautions
@@ -37,11 +36,12 @@ from acdc.discovery.selection.by_faithfulness import by_faithfulness
 from acdc.discovery.selection.candidates import Candidates, Mask
 from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError
+from acdc.options.defaults import MEMORY
+from acdc.options.ranges import Bytes, Checked, Range
 from acdc.patching.exact.speculation import Speculation
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes, Checked, Range
 
 __all__ = ["METHOD", "hap"]
 

@@ -10,7 +10,7 @@ from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.scored import Scored
 from acdc.errors import RunError, unknown_name
 from acdc.metrics import METRICS
-from acdc.ranges import checked
+from acdc.options.ranges import checked
 from acdc.task import Task
 
 __all__ = ["Method", "check_options", "default_metric"]

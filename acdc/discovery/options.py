@@ -22,7 +22,7 @@ class Option:
 
     Attributes:
         default: Its default; `REQUIRED` if it must be given.
-        kind: Its annotation: see `acdc.ranges`.
+        kind: Its annotation: see `acdc.options.ranges`.
         summary: What the docstring says of it under `Args`.
     """
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from acdc.circuits.graph import QKV, Graph
 from acdc.errors import unknown_name
+from acdc.options.ranges import Checked
 from acdc.patching.exact.state import Edge
-from acdc.ranges import Checked
 
 __all__ = ["ORDERS", "Order", "check_order", "edge_order"]
 

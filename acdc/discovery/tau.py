@@ -7,8 +7,8 @@ import logging
 from typing import Annotated, NamedTuple
 
 from acdc.errors import RunError, printable
+from acdc.options.ranges import Checked, Range
 from acdc.patching.problem import Problem
-from acdc.ranges import Checked, Range
 
 __all__ = ["Tau", "Threshold", "share_of", "threshold"]
 

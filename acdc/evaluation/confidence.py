@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from acdc.defaults import LEVEL
 from acdc.evaluation.meaning import no_meaning
 from acdc.evaluation.values import ROUNDING, SHARES, TASK_VALUES, Outcomes, Values, normalised
+from acdc.options.defaults import LEVEL
 
 __all__ = ["Interval", "faithfulness_interval", "headline", "mean_interval", "share_interval"]
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from acdc.defaults import MEMORY
 from acdc.evaluation.recording import AFRESH, Recorder
+from acdc.options.defaults import MEMORY
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acdc.defaults import LEVEL
 from acdc.errors import counted
 from acdc.evaluation.values import SHARES, Outcomes, Values
+from acdc.options.defaults import LEVEL
 
 __all__ = ["LITTLE", "Difference", "cautions", "difference", "no_meaning", "shown_ratio"]
 

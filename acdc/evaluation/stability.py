@@ -12,8 +12,8 @@ from torch import Tensor
 
 from acdc.circuits.graph import Graph
 from acdc.circuits.overlap import jaccard
-from acdc.defaults import ABLATION
 from acdc.errors import CircuitError
+from acdc.options.defaults import ABLATION
 from acdc.patching.problem import Problem
 
 __all__ = ["HasMask", "Stability", "rediscover", "resampled", "stability"]

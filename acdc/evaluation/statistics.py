@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64
 
-from acdc.defaults import CORRECTION, EPSILON, QUANTILE
 from acdc.errors import RunError, unknown_name
+from acdc.options.defaults import CORRECTION, EPSILON, QUANTILE
 
 __all__ = [
     "CORRECTIONS",

@@ -9,16 +9,16 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.circuits.circuit import Circuit
-from acdc.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
 from acdc.errors import unknown_name
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.recording import Recorder, SharedRuns
 from acdc.evaluation.statistics import check_correction
 from acdc.evaluation.values import Outcomes, outcomes_of
+from acdc.options.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
+from acdc.options.ranges import Checked, Range, Seed, checked
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import MAX_PAIRS
-from acdc.ranges import Checked, Range, Seed, checked
 
 __all__ = ["PROMPTS", "Settings", "Work"]
 

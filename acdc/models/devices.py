@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from acdc.defaults import DEVICE
 from acdc.errors import ModelError, nearest, printable
+from acdc.options.defaults import DEVICE
 from acdc.registry import Registry
 
 __all__ = ["DTYPES", "as_device", "as_dtype", "check_device_map", "check_one_device"]

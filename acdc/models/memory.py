@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import torch
 
-from acdc.defaults import MEMORY
 from acdc.errors import ModelError
+from acdc.options.defaults import MEMORY
 
 __all__ = ["activation_bytes", "check_activations", "check_weights", "free_bytes", "weight_bytes"]
 

@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
-from acdc.defaults import DEVICE, DTYPE
 from acdc.errors import ModelError, TaskError
 from acdc.models.adapter import base_of, is_adapter, merged, tokenizer_of
 from acdc.models.bypassed import check_bypassed
@@ -19,6 +18,7 @@ from acdc.models.families import family_of
 from acdc.models.loading import Origin, load_config, load_model, load_tokenizer, loaded
 from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
 from acdc.models.source import ModelSource, available_model, suggesting
+from acdc.options.defaults import DEVICE, DTYPE
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["PatchableModel"]

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.defaults import SEED
 from acdc.errors import TaskError
 from acdc.models import PatchableModel
+from acdc.options.defaults import SEED
 from acdc.patching.activations import NodeOutputs, run
 from acdc.prompts.batch import PromptBatch
 from acdc.registry import Registry

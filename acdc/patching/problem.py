@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from acdc.defaults import ABLATION, SEED
 from acdc.errors import ModelError
 from acdc.metrics import Metric, Objective, get_metric
 from acdc.models import PatchableModel
+from acdc.options.defaults import ABLATION, SEED
 from acdc.patching.ablation import Ablated, ablate
 from acdc.patching.activations import ActivationCache, run
 from acdc.patching.masked import MaskedForward

@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from acdc.defaults import ABLATION, N_PROMPTS, SEED
 from acdc.discovery import Checkpoint, DiscoveryResult, Method, check_options, default_metric, get_method
 from acdc.discovery.attribution.scores import check_gradient
 from acdc.errors import RunError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
+from acdc.options.defaults import ABLATION, N_PROMPTS, SEED
+from acdc.options.ranges import Seed, checked
 from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
 from acdc.progress import Tell
 from acdc.prompts.batch import PromptPair, check_count
-from acdc.ranges import Seed, checked
 from acdc.runs.model_spec import ModelSpec
 from acdc.runs.places import task_place
 from acdc.runs.prompt_file import PROMPTS

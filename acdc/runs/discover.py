@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from acdc.defaults import ABLATION, DEVICE, DTYPE, METHOD, N_PROMPTS, OUT, SEED
 from acdc.discovery import Checkpoint, DiscoveryResult
 from acdc.errors import ACDCError, FileError
 from acdc.metrics import Metric
+from acdc.options.defaults import ABLATION, DEVICE, DTYPE, METHOD, N_PROMPTS, OUT, SEED
 from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import PromptPair

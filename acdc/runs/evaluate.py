@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from acdc.circuits.circuit import Circuit
-from acdc.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_RANDOM, QUANTILE, SEED
 from acdc.errors import ACDCError, FileError
 from acdc.evaluation.parts import PARTS
 from acdc.evaluation.recording import Recorder
 from acdc.evaluation.work import Settings, Work
 from acdc.files import plain
+from acdc.options.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_RANDOM, QUANTILE, SEED
 from acdc.progress import Progress, Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.runs.evaluation_folder import EvaluationFolder

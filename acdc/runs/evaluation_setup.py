@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from acdc.errors import RunError
 from acdc.evaluation.parts import PARTS
 from acdc.evaluation.work import Settings, Work
+from acdc.options.ranges import Range, checked
 from acdc.patching.problem import Problem
-from acdc.ranges import Range, checked
 from acdc.runs.rediscover import search_again
 from acdc.runs.reload import ReloadedRun
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from acdc.defaults import DEVICE, DTYPE
 from acdc.errors import RunError
 from acdc.models import PatchableModel
 from acdc.models.devices import as_device, as_dtype, check_device_map
 from acdc.models.source import ModelSource, available_model, recorded_name
+from acdc.options.defaults import DEVICE, DTYPE
 
 __all__ = ["ModelSpec"]
 

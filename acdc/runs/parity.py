@@ -2,9 +2,9 @@
 
 import torch
 
-from acdc.defaults import MEMORY
 from acdc.errors import ModelError
 from acdc.models.config_file import has_experts
+from acdc.options.defaults import MEMORY
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptBatch
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acdc.defaults import N_EXAMPLES, SEED
 from acdc.errors import RunError
 from acdc.evaluation.predictions import Token, top_predictions
 from acdc.metrics import accuracy
 from acdc.models.loading import Origin, load_tokenizer
+from acdc.options.defaults import N_EXAMPLES, SEED
 from acdc.patching.activations import run
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.tokens import pieces

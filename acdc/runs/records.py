@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from acdc.defaults import ABLATION, DEVICE, DTYPE, N_PROMPTS, SEED
 from acdc.discovery.options import renamed
+from acdc.options.defaults import ABLATION, DEVICE, DTYPE, N_PROMPTS, SEED
 
 __all__ = ["Metrics", "Provenance", "Record"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.formats import ShapelessError
-from acdc.defaults import ABLATION, N_PROMPTS, SEED
 from acdc.discovery import METHODS
 from acdc.errors import CircuitError, RunError, UnknownNameError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
+from acdc.options.defaults import ABLATION, N_PROMPTS, SEED
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptPair
 from acdc.runs.arguments import Arguments, checked_settings, given_name

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from acdc.defaults import MEMORY
 from acdc.errors import ModelError
 from acdc.models import PatchableModel, memory
 from acdc.models.devices import check_one_device
+from acdc.options.defaults import MEMORY
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
 from tests.tiny import ONE_EACH, tiny_batch, tiny_model

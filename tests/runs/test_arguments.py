@@ -8,8 +8,8 @@ import pytest
 
 from acdc import PatchableModel, PromptPair, discover, load_run
 from acdc.circuits.circuit import Circuit
-from acdc.defaults import ABLATION, DEVICE, DTYPE, MEMORY, N_PROMPTS, SEED
 from acdc.errors import ModelError, RunError, TaskError, UnknownNameError
+from acdc.options.defaults import ABLATION, DEVICE, DTYPE, MEMORY, N_PROMPTS, SEED
 from acdc.runs.arguments import Arguments, resolve_arguments
 from acdc.runs.model_spec import ModelSpec
 from acdc.runs.reload import reload

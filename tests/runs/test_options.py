@@ -8,7 +8,7 @@ import pytest
 
 from acdc.discovery import METHODS, check_options, get_method
 from acdc.errors import ACDCError, RunError, UnknownNameError
-from acdc.ranges import Bytes, Range, Seed, Share, Word, checked
+from acdc.options.ranges import Bytes, Range, Seed, Share, Word, checked
 
 OPTIONS = [(method.name, option) for method in METHODS.values() for option in method.options]
 NUMBERS = ["-1", "0", "1", "2", "1e9", "-0.0", "0.5", "1e309", "9" * 400, "9" * 5000, str(2**63), str(2**64), "1e-400"]

@@ -17,9 +17,9 @@ from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
+from acdc.options.ranges import Checked
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Checked
 
 __all__ = ["METHOD", "degree_matched", "shuffled"]
 

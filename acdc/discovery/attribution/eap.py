@@ -11,14 +11,14 @@ Reference: Syed, Rager, Conmy 2023, Attribution Patching Outperforms Automated C
 
 from collections.abc import Callable
 
-from acdc.defaults import MEMORY
 from acdc.discovery.attribution.scores import EdgeScores, check_gradient
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
+from acdc.options.defaults import MEMORY
+from acdc.options.ranges import Bytes
 from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes
 
 __all__ = ["METHOD", "at_clean", "eap", "noting"]
 

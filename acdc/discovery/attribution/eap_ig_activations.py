@@ -23,18 +23,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
-from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import noting
 from acdc.discovery.attribution.quadrature import Quadrature, quadrature_points
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
+from acdc.options.defaults import MEMORY
+from acdc.options.ranges import Bytes, Steps
 from acdc.patching.attention import attn_out
 from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
 from acdc.patching.gradient.backward import ResidualStreams, forward, summed_loss
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes, Steps
 
 __all__ = ["METHOD", "eap_ig_activations"]
 

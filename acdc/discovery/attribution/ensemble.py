@@ -16,9 +16,9 @@ from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
 from acdc.errors import RunError, printable
+from acdc.options.ranges import Checked
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Checked
 
 __all__ = ["METHOD", "ensemble"]
 

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from acdc.defaults import MEMORY
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.measured import MeasuredLosses
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
 from acdc.errors import RunError
+from acdc.options.defaults import MEMORY
+from acdc.options.ranges import Bytes
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes
 
 __all__ = ["METHOD", "exact"]
 

@@ -18,17 +18,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
-from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import at_clean, noting
 from acdc.discovery.attribution.nodes import lift
 from acdc.discovery.attribution.scores import EdgeScores, check_gradient
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
+from acdc.options.defaults import MEMORY
+from acdc.options.ranges import Bytes
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.gradient.attribution import Microbatch, node_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes
 
 __all__ = ["METHOD", "hisp"]
 

@@ -18,15 +18,15 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import QKV
-from acdc.defaults import MEMORY
 from acdc.discovery.attribution.eap import noting
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
+from acdc.options.defaults import MEMORY
+from acdc.options.ranges import Bytes
 from acdc.patching.gradient.attribution import Microbatch, n_pieces, pieces
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes
 
 __all__ = ["METHOD", "ifr"]
 

@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from acdc.discovery.checkpoint import Checkpoint
-from acdc.ranges import Bytes, Count, Learning, Steps, checked
+from acdc.options.ranges import Bytes, Count, Learning, Steps, checked
 
 __all__ = ["Descent", "Schedule"]
 

@@ -16,7 +16,6 @@ from torch.nn.functional import logsigmoid
 
 from acdc.circuits.graph import Graph
 from acdc.circuits.ranking import first_edges, ranked_edges
-from acdc.defaults import MASKED_MEMORY
 from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
@@ -28,9 +27,10 @@ from acdc.discovery.method import Method
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.selection.take import take
 from acdc.errors import RunError
+from acdc.options.defaults import MASKED_MEMORY
+from acdc.options.ranges import Bytes, Checked, Count, Learning, Part, Steps, checked
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes, Checked, Count, Learning, Part, Steps, checked
 
 __all__ = ["METHOD", "EdgeGates", "edge_pruning", "initial_log_odds"]
 

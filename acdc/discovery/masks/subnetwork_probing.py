@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
-from acdc.defaults import MASKED_MEMORY
 from acdc.discovery.cautions import cautions
 from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.masks.descent import Schedule
@@ -23,9 +22,10 @@ from acdc.discovery.masks.training import train
 from acdc.discovery.method import Method
 from acdc.discovery.result import DiscoveryResult
 from acdc.errors import RunError
+from acdc.options.defaults import MASKED_MEMORY
+from acdc.options.ranges import Bytes, Count, Learning, Part, Range, Steps, checked
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import Bytes, Count, Learning, Part, Range, Steps, checked
 
 __all__ = ["METHOD", "NodeGates", "subnetwork_probing"]
 

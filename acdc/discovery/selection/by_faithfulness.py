@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Protocol, runtime_checkable
 
 from acdc.circuits.ranking import first_edges
-from acdc.defaults import FAITHFULNESS
 from acdc.discovery.cautions import cautions
 from acdc.discovery.selection.candidates import Candidates, Mask, Order, Selected
 from acdc.errors import RunError
+from acdc.options.defaults import FAITHFULNESS
+from acdc.options.ranges import Range, Share
 from acdc.progress import Progress
-from acdc.ranges import Range, Share
 
 __all__ = ["MOST_PASSES", "Curve", "by_faithfulness", "smallest"]
 

@@ -12,7 +12,7 @@ from acdc.discovery.cautions import cautions
 from acdc.discovery.selection.candidates import Candidates, Mask, Order, Selected
 from acdc.discovery.selection.take import Taken, take
 from acdc.errors import RunError
-from acdc.ranges import Count, Share
+from acdc.options.ranges import Count, Share
 
 __all__ = ["greedy", "greedy_order", "top_n"]
 

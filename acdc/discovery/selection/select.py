@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from acdc.circuits.graph import Graph
-from acdc.defaults import LARGE, LARGE_SIZE
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.options import REQUIRED, Option, options_of
 from acdc.discovery.selection.by_faithfulness import by_faithfulness
@@ -25,9 +24,10 @@ from acdc.discovery.selection.by_threshold import by_threshold
 from acdc.discovery.selection.candidates import Candidates, Selected
 from acdc.discovery.selection.resampling import consistent
 from acdc.errors import RunError, unknown_name
+from acdc.options.defaults import LARGE, LARGE_SIZE
+from acdc.options.ranges import OneOf, Range, checked
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
-from acdc.ranges import OneOf, Range, checked
 from acdc.registry import Registry
 
 __all__ = ["WAYS", "select", "select_options"]

@@ -7,12 +7,12 @@ from typing import Any
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.defaults import MEMORY
 from acdc.evaluation.knockouts import Step, knock_out_edges
 from acdc.evaluation.numbers import Number, number
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.work import Work
+from acdc.options.defaults import MEMORY
 from acdc.patching.problem import Problem
 
 __all__ = ["PART", "Certificate", "certify"]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acdc.defaults import EPSILON
 from acdc.evaluation.numbers import p_value
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.statistics import SignTest, sign_test
 from acdc.evaluation.values import ROUNDING, Outcomes, performance_metric
 from acdc.evaluation.work import Work
+from acdc.options.defaults import EPSILON
 from acdc.patching.problem import Problem
 
 __all__ = ["PART", "Equivalence", "equivalence_test"]

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from acdc.defaults import ALPHA, CORRECTION, N_RANDOM, QUANTILE
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.needs import N_SETS, Needs, minimality, n_knock_outs
 from acdc.evaluation.numbers import Number, number
@@ -20,6 +19,7 @@ from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.statistics import adjust, quantile_test
 from acdc.evaluation.values import loss_of
 from acdc.evaluation.work import Work
+from acdc.options.defaults import ALPHA, CORRECTION, N_RANDOM, QUANTILE
 from acdc.patching.problem import Problem
 
 __all__ = ["PART", "EdgeTest", "Minimality", "MinimalityTest", "minimality_test"]

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.defaults import ALPHA, N_RANDOM, QUANTILE
 from acdc.errors import CircuitError
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.numbers import Number, p_value
@@ -18,6 +17,7 @@ from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.statistics import QuantileTest, quantile_test
 from acdc.evaluation.values import circuit_values, prompt_values
 from acdc.evaluation.work import Work
+from acdc.options.defaults import ALPHA, N_RANDOM, QUANTILE
 from acdc.patching.problem import Problem
 
 __all__ = ["MOST_SHARED", "PART", "Sufficiency", "SufficiencyTest", "sufficiency_test"]

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from acdc.defaults import MEMORY
+from acdc.options.defaults import MEMORY
 from acdc.patching.exact.cache import ablated_cache, clean_cache
 from acdc.patching.exact.changes import Removal, Waiting
 from acdc.patching.exact.cost import Cost, cost_of

@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from acdc.defaults import MEMORY
 from acdc.errors import RunError
+from acdc.options.defaults import MEMORY
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import head_results
 from acdc.patching.gradient.backward import Part, ResidualStreams, backward
