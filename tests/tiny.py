@@ -1,6 +1,7 @@
 """Tiny random models of every family, and random prompt pairs: the ground of the tests of the engines."""
 
 import random
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -169,6 +170,72 @@ CONFIGS = {
         residual_multiplier=0.4,
         logits_scaling=2.0,
     ),
+    "smollm3": lambda: _small(
+        transformers.SmolLM3Config,
+        num_key_value_heads=1,
+        no_rope_layers=[1, 0],
+        use_sliding_window=True,
+        sliding_window=4,
+    ),
+    "starcoder2": lambda: _small(transformers.Starcoder2Config, num_key_value_heads=1, sliding_window=4),
+    "olmoe": lambda: _small(
+        transformers.OlmoeConfig, num_key_value_heads=2, num_experts=4, num_experts_per_tok=4, intermediate_size=12
+    ),
+    "olmoe-two": lambda: _small(
+        transformers.OlmoeConfig, num_key_value_heads=1, num_experts=4, num_experts_per_tok=2, intermediate_size=12
+    ),
+    "olmo3": lambda: _small(
+        transformers.Olmo3Config,
+        num_key_value_heads=1,
+        sliding_window=4,
+        layer_types=["sliding_attention", "full_attention"],
+    ),
+    "cohere": lambda: _small(transformers.CohereConfig, num_key_value_heads=1, logit_scale=0.3),
+    "cohere-norms": lambda: _small(
+        transformers.CohereConfig, num_key_value_heads=1, use_qk_norm=True, attention_bias=True
+    ),
+    "cohere2": lambda: _small(
+        transformers.Cohere2Config,
+        num_key_value_heads=1,
+        logit_scale=0.3,
+        sliding_window=4,
+        layer_types=["sliding_attention", "full_attention"],
+    ),
+    "llama4": lambda: _small(
+        transformers.Llama4TextConfig,
+        num_key_value_heads=1,
+        head_dim=8,
+        intermediate_size_mlp=20,
+        intermediate_size=12,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        moe_layers=[1],
+        no_rope_layers=[1, 0],
+    ),
+    "dots1": lambda: _small(
+        transformers.Dots1Config,
+        num_key_value_heads=1,
+        head_dim=8,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        n_shared_experts=1,
+        n_group=2,
+        topk_group=1,
+        first_k_dense_replace=1,
+        moe_intermediate_size=12,
+    ),
+    "gemma3-multimodal": lambda: transformers.Gemma3Config(
+        text_config=CONFIGS["gemma3"]().to_dict(),
+        vision_config={
+            "hidden_size": 8,
+            "intermediate_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 1,
+            "image_size": 8,
+            "patch_size": 4,
+        },
+        mm_tokens_per_image=4,
+    ),
     "gpt-oss": lambda: _small(
         transformers.GptOssConfig,
         num_key_value_heads=1,
@@ -190,8 +257,11 @@ VARIANTS = (  # of a family that another name stands for, where to try all would
     "falcon-mha",
     "falcon-mqa",
     "falcon-one-norm",
+    "cohere-norms",
     "gemma-mqa",
+    "gemma3-multimodal",
     "olmo-gqa",
+    "olmoe-two",  # rounding may choose other experts
     "olmo2-gqa",
     "phi-norms",
     "phi3",
@@ -200,9 +270,12 @@ VARIANTS = (  # of a family that another name stands for, where to try all would
 ONE_EACH = [name for name in CONFIGS if name not in VARIANTS]
 
 
+EXPERT_FAMILIES = ("mixtral", "qwen2-moe", "qwen3-moe", "gpt-oss", "olmoe", "olmoe-two", "dots1", "llama4")
+
+
 def _kernels(family: str) -> dict[str, str]:
     """The default way to multiply with many experts' weights knows no float64."""
-    return {"experts_implementation": "eager"} if family in ("mixtral", "qwen2-moe", "qwen3-moe", "gpt-oss") else {}
+    return {"experts_implementation": "eager"} if family in EXPERT_FAMILIES else {}
 
 
 def tiny_model(family: str, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> PatchableModel:
@@ -227,12 +300,17 @@ class KeepDouble(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if args and isinstance(args[0], torch.Tensor) and args[0].dtype == torch.float64:
             if function is torch.Tensor.float or (
-                function is torch.Tensor.to and torch.float32 in (*args[1:], *kwargs.values())
+                function in (torch.Tensor.to, torch.Tensor.type) and torch.float32 in (*args[1:], *kwargs.values())
             ):
                 return args[0]
             if kwargs.get("dtype") == torch.float32:
                 kwargs["dtype"] = torch.float64
         return function(*args, **kwargs)
+
+
+def kept_double(family: str) -> AbstractContextManager[Any]:
+    """`KeepDouble` for families whose router rounds to float32, where how tokens are packed shows in the 9th digit."""
+    return KeepDouble() if family in ("llama4", "dots1") else nullcontext()
 
 
 def tiny_batch(*, n: int = 4, seed: int = 0, lengths: tuple[int, ...] = (7, 9, 6, 9), shared: int = 2) -> PromptBatch:

@@ -99,6 +99,7 @@ class ModelComponents:
         parallel: Attention and MLP of a block read the same residual stream.
         logit_divisor: What the logits are divided by.
         logit_cap: Logits x become `logit_cap tanh(x / logit_cap)`.
+        n_context: Longest prompt for which all this holds, where that isn't the config's own bound.
     """
 
     embed: Embed
@@ -109,6 +110,7 @@ class ModelComponents:
     parallel: bool = False
     logit_divisor: float = 1.0
     logit_cap: float | None = None
+    n_context: int | None = None
 
 
 def index_of(rows: Sequence[int]) -> slice | list[int]:

@@ -23,12 +23,11 @@ Tokens = Annotated[int, Field(ge=1, le=10**8)]
 Experts = Annotated[int, Field(ge=1, le=4096)]
 
 
-class _Config(BaseModel):
+class _Sizes(BaseModel):
     """The fields that decide sizes, by every name that a supported family gives them."""
 
     model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
 
-    model_type: Annotated[str, Field(min_length=1, max_length=100)]
     num_hidden_layers: Layers | None = None
     num_layers: Layers | None = None
     n_layers: Layers | None = None
@@ -58,7 +57,14 @@ class _Config(BaseModel):
     window_size: Annotated[int, Field(ge=1, le=10**8)] | None = None
     num_experts: Experts | None = None
     num_local_experts: Experts | None = None
+    n_routed_experts: Experts | None = None
     num_experts_per_tok: Experts | None = None
+
+
+class _Config(_Sizes):
+    """A whole config."""
+
+    model_type: Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class _Index(BaseModel):
@@ -91,6 +97,8 @@ def check_config(value: Any, name: str) -> None:
         raise ModelError(f"{name} holds no JSON object but a {type(value).__name__}")
     try:
         validated(_Config, value, what=f"{name} can't be used")
+        if isinstance(text := value.get("text_config"), dict):  # of a model that reads images too
+            validated(_Sizes, text, what=f"text_config of {name} can't be used")
     except FileError as error:
         raise ModelError(str(error)) from None
 
@@ -98,7 +106,7 @@ def check_config(value: Any, name: str) -> None:
 def has_experts(config: Any) -> bool:
     """Whether a model's MLPs are mixtures of experts."""
     names = ("num_experts", "num_local_experts", "n_routed_experts")
-    return any(getattr(config, name, None) for name in names)
+    return any(getattr(config.get_text_config(), name, None) for name in names)
 
 
 def check_heads(config: Any, name: str) -> None:

@@ -52,7 +52,7 @@ def load_config(origin: Origin) -> Any:
     else:
         check_config(loaded(place, lambda: PretrainedConfig.get_config_dict(place, revision=origin.revision)[0]), place)
     config = loaded(place, lambda: AutoConfig.from_pretrained(place, **origin.options))
-    check_heads(config, place)
+    check_heads(config.get_text_config(), place)
     return config
 
 

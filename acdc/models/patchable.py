@@ -129,10 +129,12 @@ class PatchableModel:
         Rotary tables of the kind `longrope` depend on the longest prompt of a batch beyond the original context, so
         there that one is the limit.
         """
-        config = self.hf.config
+        config = self.hf.config.get_text_config()
         rope = getattr(config, "rope_parameters", None) or {}
         if rope.get("rope_type") == "longrope":
             return int(rope["original_max_position_embeddings"])
+        if self.components.n_context is not None:
+            return self.components.n_context
         limit = getattr(config, "max_position_embeddings", None)
         return None if limit is None or self.components.blocks[0].attention.alibi is not None else int(limit)
 

@@ -18,10 +18,22 @@ ENCODER_DECODER = (
 )
 MASKED = "it reads in both directions and predicts masked tokens, not the next one"
 RECURRENT = "it has layers without attention heads (recurrence or a state space)"
+SCALED_STREAM = (
+    "each of its layers scales the whole residual stream, so the stream is not the sum of what heads and MLPs write; "
+    "and later layers attend with the keys and values of earlier ones"
+)
+LATENT = (
+    "its keys and values come from a latent that all heads share (latent attention), not from the heads' own inputs"
+)
+LINEAR = "three of its four layers are linear attention, a recurrence, and the fourth gates its heads"
 POST_NORM_TYPES = ("albert", "bert", "camembert", "distilbert", "electra", "roberta", "xlm", "xlm-roberta")
 OTHERS = {
     "openai-gpt": POST_NORM,
-    "gemma3": "it reads images too; load its text model by itself (model_type 'gemma3_text')",
+    **dict.fromkeys(("gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text"), SCALED_STREAM),
+    **dict.fromkeys(("gemma3n", "gemma3n_text"), "it keeps four residual streams that predict each other (AltUp)"),
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4"), LATENT),
+    **dict.fromkeys(("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"), LINEAR),
+    "llama4": "it reads images too; load its text model by itself (model_type 'llama4_text')",
     **dict.fromkeys(POST_NORM_TYPES, f"{POST_NORM}; and {MASKED}"),
     **dict.fromkeys(("deberta", "deberta-v2", "modernbert"), MASKED),
     **dict.fromkeys(("mamba", "mamba2", "rwkv", "jamba", "recurrent_gemma"), RECURRENT),

@@ -10,6 +10,7 @@ from acdc.models.components import Attention, Block, Embed, ModelComponents, Nor
 
 __all__ = [
     "QKV_NAMES",
+    "Fields",
     "decoder",
     "head_norms",
     "in_full_precision",

@@ -26,7 +26,7 @@ def check_fit(place: str, hf: Any, info: Mapping[str, Any]) -> None:
         shape = f" of shape {list(own[name].shape)}" if name in own else ""
         problems.append(f"{name!r}{shape} is missing from the file")
     unused = sorted(info["unexpected_keys"])
-    n_layers = getattr(hf.config, "num_hidden_layers", None)
+    n_layers = getattr(hf.config.get_text_config(), "num_hidden_layers", None)
     beyond = [name for name in unused if n_layers is not None and _layer_of(name) >= n_layers]
     problems += [f"{name!r} is in the file, and the config has only {n_layers} layers" for name in beyond]
     problems += [str(message).splitlines()[0] for message in info.get("error_msgs", ())]

@@ -12,8 +12,9 @@ from acdc.models import PatchableModel
 from acdc.patching.activations import run
 from acdc.patching.attention import attn_out, constant
 from acdc.prompts.batch import PromptBatch
-from tests.tiny import CONFIGS, ONE_EACH, KeepDouble, tiny_batch, tiny_model
+from tests.tiny import CONFIGS, EXPERT_FAMILIES, ONE_EACH, KeepDouble, tiny_batch, tiny_model
 
+IN_FLOAT32 = ("cohere", "cohere-norms", "cohere2", "llama4", "dots1")
 BOUNDS = {torch.float32: 1e-5, torch.bfloat16: 0.05}
 
 
@@ -35,11 +36,12 @@ def test_logits_equal_hugging_face_to_1e_10(family: str) -> None:
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_unmodified_float64_models_differ_by_their_own_rounding_alone(family: str) -> None:
-    """Some go down to float32 in a softmax, or in a norm that acts on a sum of heads."""
+    """Some go down to float32 in a softmax, a rotation, a router, or in a norm that acts on a sum of heads."""
     model, batch = tiny_model(family), tiny_batch()
     ours, theirs = run(model, batch, batch.clean).logits, model.reference_logits(batch)
     rounded = model.hf.config._attn_implementation == "eager" or model.components.blocks[0].attention.post_norm_eps
-    torch.testing.assert_close(ours, theirs, atol=2e-6 if rounded else 1e-10, rtol=0)
+    bound = 5e-6 if family in IN_FLOAT32 else 2e-6 if rounded else 1e-10
+    torch.testing.assert_close(ours, theirs, atol=bound, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
@@ -82,12 +84,12 @@ def test_the_sources_sum_to_the_residual_stream(family: str) -> None:
     torch.testing.assert_close(clean.final, total)
 
 
-@pytest.mark.parametrize("family", ["mixtral", "qwen2-moe", "qwen3-moe", "gpt-oss"])
+@pytest.mark.parametrize("family", EXPERT_FAMILIES)
 def test_experts_serve_each_token_alone(family: str) -> None:
     """However tokens are packed: as a batch, as rows, stacked as copies."""
     model = tiny_model(family)
     x = torch.randn(3, 5, model.graph.d_model, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
+    with KeepDouble(), torch.no_grad():
         for block in model.components.blocks:
             together = block.mlp(x)
             for packed in (x.flatten(0, 1), x[None], x.flip(0), x[:, :1]):

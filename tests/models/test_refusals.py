@@ -35,6 +35,10 @@ ENCODER_DECODER = "an encoder and a decoder joined by cross-attention"
         (transformers.RobertaConfig(), POST_NORM),
         (transformers.OpenAIGPTConfig(), POST_NORM),
         (transformers.MambaConfig(), "without attention heads"),
+        (transformers.DeepseekV3Config(), "latent attention"),
+        (transformers.Qwen3NextConfig(), "linear attention"),
+        (transformers.Gemma4TextConfig(), "scales the whole residual stream"),
+        (transformers.OlmoeConfig(clip_qkv=1.0), "clipped after their norm"),
     ],
     ids=lambda value: value.model_type if hasattr(value, "model_type") else "",
 )
@@ -45,8 +49,8 @@ def test_the_reason_is_named(config: transformers.PretrainedConfig, reason: str)
 
 
 def test_an_unknown_type_is_told_what_is_supported() -> None:
-    with pytest.raises(ModelError, match="'cohere'") as caught:
-        family_of(transformers.CohereConfig())
+    with pytest.raises(ModelError, match="'codegen'") as caught:
+        family_of(transformers.CodeGenConfig())
     assert all(name in str(caught.value) for name in FAMILIES)
 
 
@@ -61,6 +65,19 @@ def test_prompts_beyond_the_original_context_of_longrope_are_refused() -> None:
     model.check_batch(tiny_batch(lengths=(8, 6)))
     with pytest.raises(TaskError, match=r"a prompt of 9 tokens, longer than the context of 'longrope' \(8 tokens\)"):
         model.check_batch(tiny_batch())
+
+
+def test_llama_4_s_prompts_end_where_attention_comes_in_chunks() -> None:
+    assert tiny_model("llama4").n_context == 8191, "one less than where scores begin to grow"
+    assert tiny_model("smollm3").n_context == 32
+
+
+def test_a_rotation_that_stretches_before_llama_4_s_norm_is_refused() -> None:
+    rope = {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 8}
+    config = CONFIGS["llama4"]().to_dict() | {"rope_parameters": rope}
+    hf = transformers.AutoModelForCausalLM.from_config(transformers.Llama4TextConfig.from_dict(config)).eval()
+    with pytest.raises(ModelError, match="its rotation changes lengths"):
+        PatchableModel(hf, NumberTokenizer())
 
 
 def test_alibi_has_no_longest_prompt() -> None:

@@ -7,7 +7,7 @@ from acdc.patching.ablation import ABLATIONS, ablate
 from acdc.patching.activations import run
 from acdc.patching.masked import masked_logits
 from tests.oracle import naive_logits
-from tests.tiny import CONFIGS, KeepDouble, tiny_batch, tiny_model
+from tests.tiny import CONFIGS, KeepDouble, kept_double, tiny_batch, tiny_model
 
 
 def random_mask(model, share: float, seed: int = 0) -> torch.Tensor:
@@ -19,22 +19,20 @@ def random_mask(model, share: float, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("share", [0.2, 0.9])
 def test_masked_forward_equals_the_oracle(family: str, share: float) -> None:
     model, batch = tiny_model(family), tiny_batch()
-    ablated = ablate("corrupt", model, batch, run(model, batch, batch.clean).outputs)
     mask = random_mask(model, share)
-    torch.testing.assert_close(
-        masked_logits(model, batch, ablated.outputs, mask, memory=1),
-        naive_logits(model, batch, ablated.outputs, mask),
-        atol=1e-10,
-        rtol=0,
-    )
+    with kept_double(family):
+        ablated = ablate("corrupt", model, batch, run(model, batch, batch.clean).outputs)
+        ours = masked_logits(model, batch, ablated.outputs, mask, memory=1)
+        torch.testing.assert_close(ours, naive_logits(model, batch, ablated.outputs, mask), atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_all_edges_are_the_clean_run_and_none_the_corrupted(family: str) -> None:
     model, batch = tiny_model(family), tiny_batch()
-    clean, corrupt = run(model, batch, batch.clean), run(model, batch, batch.corrupt)
-    full = masked_logits(model, batch, corrupt.outputs, model.graph.edges_mask)
-    empty = masked_logits(model, batch, corrupt.outputs, torch.zeros_like(model.graph.edges_mask))
+    with kept_double(family):
+        clean, corrupt = run(model, batch, batch.clean), run(model, batch, batch.corrupt)
+        full = masked_logits(model, batch, corrupt.outputs, model.graph.edges_mask)
+        empty = masked_logits(model, batch, corrupt.outputs, torch.zeros_like(model.graph.edges_mask))
     torch.testing.assert_close(full, clean.logits, atol=1e-10, rtol=0)
     torch.testing.assert_close(empty, corrupt.logits, atol=1e-10, rtol=0)
 

@@ -36,14 +36,22 @@ def gemma2(hf: Any) -> ModelComponents:
 def gemma3(hf: Any) -> ModelComponents:
     """Gemma 3, text: norms before and after each component and of each head's q and k, other rotary tables in layers
     with a window."""
-    config, body = hf.config, hf.model
+    return _gemma3(hf, hf.model, hf.config)
+
+
+def gemma3_of_multimodal(hf: Any) -> ModelComponents:
+    """The text part of a Gemma 3 that reads images too."""
+    return _gemma3(hf, hf.model.language_model, hf.config.text_config)
+
+
+def _gemma3(hf: Any, body: Any, config: Any) -> ModelComponents:
     tables = {kind: partial(body.rotary_emb, layer_type=kind) for kind in set(config.layer_types)}
 
     def block(layer: Any) -> Block:
         kind = config.layer_types[layer.layer_idx]
         return _gemma_block(layer, config, rotary=tables[kind], **head_norms(layer.self_attn))
 
-    return decoder(hf, map(block, body.layers), ln_final=hf.model.norm, logit_cap=config.final_logit_softcapping)
+    return decoder(hf, map(block, body.layers), ln_final=body.norm, logit_cap=config.final_logit_softcapping)
 
 
 FAMILIES = {
@@ -56,6 +64,14 @@ FAMILIES = {
         "Gemma 3 270M and 1B, text models",
         "GQA, q/k norm, sliding window and rotary by layer, post-norms",
         biased_post_norm,
+        NORMED,
+    ),
+    "gemma3": Family(
+        "Gemma 3 multimodal",
+        gemma3_of_multimodal,
+        "Gemma 3 4B, 12B and 27B, prompts without images",
+        "as the text model",
+        lambda config: biased_post_norm(config.text_config),
         NORMED,
     ),
 }

@@ -1,7 +1,6 @@
 """`CircuitState` answers what whole masked forwards answer, wherever it is asked."""
 
 import random
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from acdc.circuits.graph import Graph
 from acdc.patching.exact.reachability import reading
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
-from tests.tiny import ONE_EACH, KeepDouble, tiny_batch, tiny_model
+from tests.tiny import ONE_EACH, KeepDouble, kept_double, tiny_batch, tiny_model
 
 
 def loss_of(problem: Problem, mask: torch.Tensor) -> float:
@@ -29,7 +28,7 @@ def test_random_removals_in_any_order_give_the_masked_forward_s_loss(ablation: s
     With zeros, a model's own float32 norm may read numbers just between two float32 numbers, where the order of a sum
     decides: so float64 is kept there.
     """
-    with KeepDouble() if ablation == "zero" else nullcontext():
+    with KeepDouble() if ablation == "zero" else kept_double(family):
         problem = Problem.make(tiny_model(family), tiny_batch(), ablation=ablation)
         check_random_removals(problem, CircuitState(problem))
 
@@ -43,7 +42,7 @@ def test_random_removals_in_any_order_give_the_masked_forward_s_loss(ablation: s
 def test_a_state_that_starts_at_any_circuit_gives_the_masked_forward_s_loss(
     ablation: str, family: str, share: float
 ) -> None:
-    with KeepDouble() if ablation == "zero" else nullcontext():
+    with KeepDouble() if ablation == "zero" else kept_double(family):
         problem = Problem.make(tiny_model(family), tiny_batch(), ablation=ablation)
         state = CircuitState(problem, random_mask(problem.model.graph, share))
         assert state.loss == pytest.approx(loss_of(problem, torch.from_numpy(state.mask)), abs=1e-10)

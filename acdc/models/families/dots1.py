@@ -1,0 +1,19 @@
+"""dots.llm1: DeepSeek's mixture of experts with plain attention."""
+
+from typing import Any
+
+from acdc.models.components import ModelComponents
+from acdc.models.family import Family
+from acdc.models.views import head_norms, llama, per_token
+
+__all__ = ["FAMILIES"]
+
+
+def dots1(hf: Any) -> ModelComponents:
+    """dots.llm1: a norm of each head's q and k, shared and routed experts but in the first layers."""
+    return llama(hf, head_norms, per_token)
+
+
+FAMILIES = {
+    "dots1": Family("dots.llm1", dots1, "dots.llm1", "GQA, q/k norm, experts in groups, sliding window by layer")
+}
