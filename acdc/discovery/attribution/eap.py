@@ -16,7 +16,8 @@ from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes
-from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
+from acdc.patching.gradient.attribution import Point, edge_effects
+from acdc.patching.gradient.microbatch import Microbatch
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -44,9 +45,9 @@ def eap(
     return EdgeScores(groups.sum(0), "estimated effect", {"forward_passes": 2, "backward_passes": 1}, groups=groups)
 
 
-def at_clean(piece: Microbatch) -> list[Point]:
+def at_clean(microbatch: Microbatch) -> list[Point]:
     """The clean run alone."""
-    return [Point(1.0, piece.clean)]
+    return [Point(1.0, microbatch.clean)]
 
 
 def noting(progress: Callable[[Progress], None] | None, stage: str) -> Callable[[int, int], None] | None:

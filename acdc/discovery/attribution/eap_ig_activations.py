@@ -31,8 +31,10 @@ from acdc.discovery.scored import Scored
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes, Steps
 from acdc.patching.attention import attn_out
-from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
-from acdc.patching.gradient.backward import ResidualStreams, forward, summed_loss
+from acdc.patching.gradient.attribution import Point, edge_effects
+from acdc.patching.gradient.forward import forward, summed_loss
+from acdc.patching.gradient.microbatch import Microbatch
+from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -102,21 +104,21 @@ class _Paths:
     own: bool
     ablated_losses: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, piece: Microbatch) -> Iterator[Point]:
-        found = components(piece.part.model.graph)
+    def __call__(self, microbatch: Microbatch) -> Iterator[Point]:
+        found = components(microbatch.model.graph)
         for component in found:
-            change = change_of(piece, component)
+            change = change_of(microbatch, component)
             if self.own:
-                final = run_with(piece, component, change).final[:, -1]
-                loss = float(summed_loss(piece.part, final))
+                final = run_with(microbatch, component, change).final[:, -1]
+                loss = float(summed_loss(microbatch, final))
                 self.ablated_losses[component.name] = self.ablated_losses.get(component.name, 0.0) + loss
             for a, weight in self.points:
-                streams = run_with(piece, component, a * change)
+                streams = run_with(microbatch, component, a * change)
                 if self.own:
                     yield Point(weight, streams, component.sources)
                 else:
                     cut = None if component.kind == "input" else (component.kind, component.layer)
-                    yield Point(weight / len(found), piece.clean.below(streams, cut))
+                    yield Point(weight / len(found), microbatch.clean.below(streams, cut))
 
     def completeness(self, problem: Problem, scores: Float[Tensor, "src dst"]) -> dict[str, float | str]:
         """The largest miss of a component's sum."""
@@ -129,25 +131,27 @@ class _Paths:
         return {"completeness_error": misses[worst], "worst_component": worst}
 
 
-def change_of(piece: Microbatch, component: Component) -> Float[Tensor, "batch pos d_model"]:
+def change_of(microbatch: Microbatch, component: Component) -> Float[Tensor, "batch pos d_model"]:
     """`ablated - clean` of a component's output in the residual stream."""
     if component.kind == "input":
-        return piece.change.input
+        return microbatch.change.input
     if component.kind == "mlp":
-        return piece.change.mlp[component.layer]
-    attention = piece.part.model.components.blocks[component.layer].attention
-    return attn_out(attention, piece.change.z[component.layer])
+        return microbatch.change.mlp[component.layer]
+    attention = microbatch.model.components.blocks[component.layer].attention
+    return attn_out(attention, microbatch.change.z[component.layer])
 
 
-def run_with(piece: Microbatch, component: Component, change: Float[Tensor, "batch pos d_model"]) -> ResidualStreams:
+def run_with(
+    microbatch: Microbatch, component: Component, change: Float[Tensor, "batch pos d_model"]
+) -> ResidualStreams:
     """The clean run with one component's output changed, from there on."""
-    part, clean, layer = piece.part, piece.clean, component.layer
+    clean, layer = microbatch.clean, component.layer
     if component.kind == "input":
-        return forward(part, piece.input + change)
-    if component.kind == "attention" and not part.model.graph.parallel:
-        return forward(part, clean.mlp[layer] + change, layer, at_mlp=True)
-    after = clean.attention.get(layer + 1, clean.final)
-    return forward(part, after + change, layer + 1)
+        return forward(microbatch, microbatch.input + change)
+    if component.kind == "attention" and not microbatch.model.graph.parallel:
+        return forward(microbatch, clean.resid_mid[layer] + change, layer, at_mlp=True)
+    after = clean.resid_pre.get(layer + 1, clean.final)
+    return forward(microbatch, after + change, layer + 1)
 
 
 METHOD = Method(

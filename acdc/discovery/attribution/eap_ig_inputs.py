@@ -21,8 +21,9 @@ from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes, Steps
-from acdc.patching.gradient.attribution import Microbatch, Point, edge_effects
-from acdc.patching.gradient.backward import forward, summed_loss
+from acdc.patching.gradient.attribution import Point, edge_effects
+from acdc.patching.gradient.forward import forward, summed_loss
+from acdc.patching.gradient.microbatch import Microbatch
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -72,18 +73,18 @@ class InputPath:
 
     Attributes:
         points: Points from 0 (clean) to 1 (ablated), and their weights.
-        ablated_loss: The sum of the prompts' losses on the ablated input, of the pieces seen so far.
+        ablated_loss: The sum of the prompts' losses on the ablated input, of the microbatches seen so far.
     """
 
     points: list[tuple[float, float]]
     ablated_loss: float = 0.0
 
-    def __call__(self, piece: Microbatch) -> Iterator[Point]:
-        end = forward(piece.part, piece.input + piece.change.input)
-        self.ablated_loss += float(summed_loss(piece.part, end.final[:, -1]))
+    def __call__(self, microbatch: Microbatch) -> Iterator[Point]:
+        end = forward(microbatch, microbatch.input + microbatch.change.input)
+        self.ablated_loss += float(summed_loss(microbatch, end.final[:, -1]))
         del end
         for a, weight in self.points:
-            yield Point(weight, forward(piece.part, piece.input + a * piece.change.input))
+            yield Point(weight, forward(microbatch, microbatch.input + a * microbatch.change.input))
 
 
 METHOD = Method(

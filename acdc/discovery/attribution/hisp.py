@@ -26,7 +26,8 @@ from acdc.discovery.scored import Scored
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes
 from acdc.patching.activations import NodeOutputs
-from acdc.patching.gradient.attribution import Microbatch, node_effects
+from acdc.patching.gradient.attribution import node_effects
+from acdc.patching.gradient.microbatch import Microbatch
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -60,12 +61,12 @@ def hisp(
     return EdgeScores(lift(graph, importance), "importance", {"forward_passes": 2, "backward_passes": 1})
 
 
-def _activation(piece: Microbatch) -> NodeOutputs:
-    return piece.clean_outputs
+def _activation(microbatch: Microbatch) -> NodeOutputs:
+    return microbatch.clean_outputs
 
 
-def _change(piece: Microbatch) -> NodeOutputs:
-    return piece.change
+def _change(microbatch: Microbatch) -> NodeOutputs:
+    return microbatch.change
 
 
 def _normalised(graph: Graph, importance: Float[Tensor, " src"]) -> Float[Tensor, " src"]:

@@ -24,7 +24,7 @@ from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes
-from acdc.patching.gradient.attribution import Microbatch, n_pieces, pieces
+from acdc.patching.gradient.microbatch import Microbatch, microbatches, n_microbatches
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -41,44 +41,44 @@ def ifr(problem: Problem, *, memory: Bytes = MEMORY, progress: Callable[[Progres
     graph, note = problem.model.graph, noting(progress, "flows")
     total = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64)
     tokens = torch.zeros(graph.n_dst, dtype=torch.float64)
-    count = n_pieces(problem, memory, 1)
-    for done, piece in enumerate(pieces(problem, memory=memory)):
-        _add(piece, total, tokens)
+    count = n_microbatches(problem, memory, 1)
+    for done, microbatch in enumerate(microbatches(problem, memory=memory)):
+        _add(microbatch, total, tokens)
         if note is not None:
             note(done + 1, count)
     scores = (total / tokens.clamp_min(1)).masked_fill(~graph.edges_mask, math.nan)
     return EdgeScores(scores, "share", {"forward_passes": 1, "backward_passes": 0})
 
 
-def _add(piece: Microbatch, total: Float64[Tensor, "src dst"], tokens: Float64[Tensor, " dst"]) -> None:
-    """Add a piece's shares and numbers of tokens to the sums."""
-    graph, real = piece.part.model.graph, piece.part.batch.attention.flatten().nonzero()[:, 0]
+def _add(microbatch: Microbatch, total: Float64[Tensor, "src dst"], tokens: Float64[Tensor, " dst"]) -> None:
+    """Add a microbatch's shares and numbers of tokens to the sums."""
+    graph, real = microbatch.model.graph, microbatch.batch.attention.flatten().nonzero()[:, 0]
     for layer in range(graph.n_layers):
-        read = {graph.mlp_dst(layer): piece.clean.mlp[layer]}
-        read |= {graph.head_dst(layer, kind): piece.clean.attention[layer] for kind in QKV}
+        read = {graph.mlp_dst(layer): microbatch.clean.resid_mid[layer]}
+        read |= {graph.head_dst(layer, kind): microbatch.clean.resid_pre[layer] for kind in QKV}
         seen: dict[int, tuple[Tensor, float]] = {}
         for dst, stream in read.items():
             if id(stream) not in seen:
-                seen[id(stream)] = _shares(piece, stream.flatten(0, 1)[real], int(graph.upstream[dst]), real)
+                seen[id(stream)] = _shares(microbatch, stream.flatten(0, 1)[real], int(graph.upstream[dst]), real)
             shares, n = seen[id(stream)]
             columns = slice(dst, dst + (1 if dst == graph.mlp_dst(layer) else graph.n_heads))
             total[: len(shares), columns] += shares[:, None]
             tokens[columns] += n
-    n_pos = piece.part.batch.n_pos
-    targets = torch.arange(piece.part.batch.n, device=real.device) * n_pos + n_pos - 1
-    shares, n = _shares(piece, piece.clean.final[:, -1], graph.n_src, targets)
+    n_pos = microbatch.batch.n_pos
+    targets = torch.arange(microbatch.batch.n, device=real.device) * n_pos + n_pos - 1
+    shares, n = _shares(microbatch, microbatch.clean.final[:, -1], graph.n_src, targets)
     total[:, -1] += shares
     tokens[-1] += n
 
 
 def _shares(
-    piece: Microbatch, x: Float[Tensor, "rows d_model"], n_src: int, rows: Tensor
+    microbatch: Microbatch, x: Float[Tensor, "rows d_model"], n_src: int, rows: Tensor
 ) -> tuple[Float64[Tensor, " src"], float]:
     """Shares of the first sources in `x`, summed over tokens, and the number of tokens that count."""
-    found, block = [], piece.source_block
+    found, block = [], microbatch.source_block
     size = x.double().abs().sum(-1)
     for low in range(0, n_src, block):
-        written = piece.written(low, min(low + block, n_src), piece.clean_outputs, rows)
+        written = microbatch.written(low, min(low + block, n_src), microbatch.clean_outputs, rows)
         apart = torch.stack([(x - out).double().abs().sum(-1) for out in written])
         found.append((size - apart).clamp_min(0))
     proximity = torch.cat(found)

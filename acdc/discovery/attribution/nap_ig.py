@@ -16,8 +16,9 @@ from acdc.discovery.attribution.quadrature import Quadrature, quadrature_points
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
+from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes, Steps
-from acdc.patching.gradient.attribution import MEMORY, node_effects
+from acdc.patching.gradient.attribution import node_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 

@@ -7,163 +7,73 @@ No gradient of a weight is computed.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from acdc.circuits.graph import QKV
-from acdc.metrics import Objective
-from acdc.models import PatchableModel
 from acdc.models.components import Attention, Block, index_of
-from acdc.patching.activations import ActivationCache
-from acdc.patching.attention import (
-    attend_heads,
-    attend_layer,
-    attn_out,
-    constant,
-    finish,
-    head_outputs,
-    head_rows,
-    project_layer,
-    pull_to_heads,
-)
+from acdc.patching.attention import attend_heads, finish, head_outputs, head_rows, pull_to_heads
+from acdc.patching.gradient.forward import summed_loss
+from acdc.patching.gradient.microbatch import Microbatch
+from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.layout import Layout
-from acdc.prompts.batch import PromptBatch
 
-__all__ = ["Part", "ResidualStreams", "backward", "forward", "loss_gradient", "summed_loss"]
+__all__ = ["backward", "loss_gradient"]
 
 Read = Callable[[int, Tensor], None]  # first destination, [n rows d_model]
 Wrote = Callable[[int, Tensor], None]  # first source, [n batch pos d_head] of heads, [1 batch pos d_model] of others
 
 
-@dataclass(frozen=True)
-class ResidualStreams:
-    """The residual streams that destinations read in one run.
-
-    Attributes:
-        attention, mlp: By layer, what attention and the MLP read; only of the layers that the run computed.
-        final: What the logits read.
-        cut: A component, like ("mlp", 3), whose output was set, and so hangs on nothing.
-    """
-
-    attention: dict[int, Float[Tensor, "batch pos d_model"]]
-    mlp: dict[int, Float[Tensor, "batch pos d_model"]]
-    final: Float[Tensor, "batch pos d_model"]
-    cut: tuple[str, int] | None = None
-
-    @classmethod
-    def of(cls, run: ActivationCache, rows: Int[Tensor, " rows"], start: int) -> "ResidualStreams":
-        """Those of a whole batch's run, for some prompts, from a column on."""
-        attention, mlp = (
-            {layer: x[rows, start:] for layer, x in enumerate(xs)} for xs in (run.resid_pre, run.resid_mid)
-        )
-        return cls(attention, mlp, run.final[rows, start:])
-
-    def below(self, other: "ResidualStreams", cut: tuple[str, int] | None) -> "ResidualStreams":
-        """These streams at the layers that `other` didn't compute, else `other`'s."""
-        return replace(other, attention=self.attention | other.attention, mlp=self.mlp | other.mlp, cut=cut)
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some prompts of a problem, with what runs on them need.
-
-    Attributes:
-        rows: Flat `[batch pos]` indices of the tokens where destinations' gradients are wanted; the targets are among
-            them.
-        heads_at_once: How many heads' gradients are held together.
-    """
-
-    model: PatchableModel
-    batch: PromptBatch
-    objective: Objective
-    rows: Int[Tensor, " rows"]
-    heads_at_once: int
-
-    @property
-    def layout(self) -> Layout:
-        """Who may see whom."""
-        return Layout(self.batch, self.model.dtype)
-
-
-@torch.no_grad()
-def forward(
-    part: Part, x: Float[Tensor, "batch pos d_model"], layer: int = 0, *, at_mlp: bool = False
-) -> ResidualStreams:
-    """Run the unpatched model from the residual stream `x` on.
-
-    Args:
-        layer: The block that reads `x`.
-        at_mlp: It is the block's MLP that reads `x`, after its attention (in serial blocks).
-    """
-    components, layout = part.model.components, part.layout
-    attention: dict[int, Tensor] = {}
-    mlp: dict[int, Tensor] = {}
-    for i in range(layer, len(components.blocks)):
-        block, read_by_mlp = components.blocks[i], x
-        if not (at_mlp and i == layer):
-            attention[i] = x
-            x = x + _attention(block, x, layout)
-            read_by_mlp = attention[i] if components.parallel else x
-        mlp[i] = read_by_mlp
-        x = x + _mlp(block, read_by_mlp)
-    return ResidualStreams(attention, mlp, x)
-
-
-def summed_loss(part: Part, final: Float[Tensor, "batch d_model"]) -> Float[Tensor, ""]:
-    """The sum of the prompts' losses, from what the logits read at the targets; in float32 at least."""
-    logits = part.model.unembed(final, part.objective.tokens)
-    values = part.objective.values(logits if logits.dtype == torch.float64 else logits.float())
-    return part.objective.metric.loss(values.sum())
-
-
-def loss_gradient(part: Part, streams: ResidualStreams) -> Float[Tensor, "batch d_model"]:
-    """`∂ Σ loss / ∂x_logits` at the targets."""
+def loss_gradient(microbatch: Microbatch, streams: ResidualStreams) -> Float[Tensor, "batch d_model"]:
+    """`∂ Σ loss / ∂x_logits` at the last position."""
     with torch.enable_grad():
         x = streams.final[:, -1].detach().requires_grad_()
-        return torch.autograd.grad(summed_loss(part, x), x)[0]
+        return torch.autograd.grad(summed_loss(microbatch, x), x)[0]
 
 
 @torch.no_grad()
-def backward(part: Part, streams: ResidualStreams, *, read: Read | None = None, wrote: Wrote | None = None) -> None:
+def backward(
+    microbatch: Microbatch, streams: ResidualStreams, *, read: Read | None = None, wrote: Wrote | None = None
+) -> None:
     """Go from the logits down to where `streams` begin.
 
     Args:
-        read: Called with the first of some destinations that follow each other and `∂ Σ loss / ∂x_d` at the part's
-            rows, `[n rows d_model]`; for the logits at the targets, `[1 batch d_model]`.
+        read: Called with the first of some destinations that follow each other and `∂ Σ loss / ∂x_d` at the
+            microbatch's rows, `[n rows d_model]`; for the logits at the last position,
+            `[1 batch d_model]`.
         wrote: Called with the first of some sources that follow each other and `∂ Σ loss / ∂out_s` everywhere: of heads
             in head space.
     """
-    components, graph, layout = part.model.components, part.model.graph, part.layout
-    at_target = loss_gradient(part, streams)
+    components, graph, layout = microbatch.model.components, microbatch.model.graph, microbatch.layout
+    at_last = loss_gradient(microbatch, streams)
     if read is not None:
-        read(graph.n_dst - 1, at_target[None])
+        read(graph.n_dst - 1, at_last[None])
     g = torch.zeros_like(streams.final)
-    g[:, -1] = at_target
+    g[:, -1] = at_last
     for layer in reversed(range(graph.n_layers)):
         block, above = components.blocks[layer], g
-        if wrote is not None and layer in streams.mlp:
+        if wrote is not None and layer in streams.resid_mid:
             wrote(graph.mlp_src(layer), g[None])
-        if layer in streams.mlp and streams.cut != ("mlp", layer):
-            x = streams.mlp[layer]
+        if layer in streams.resid_mid and streams.cut != ("mlp", layer):
+            x = streams.resid_mid[layer]
             change = pull_back(partial(_mlp, block), x, g)
             if read is not None:
-                read(graph.mlp_dst(layer), change.flatten(0, 1)[None, part.rows])
+                read(graph.mlp_dst(layer), change.flatten(0, 1)[None, microbatch.rows])
             g = g + change
-        if layer not in streams.attention:
+        if layer not in streams.resid_pre:
             break
         if streams.cut != ("attention", layer) or wrote is not None:
             written = above if components.parallel else g
-            g = g + _through_heads(part, layer, streams, written, layout, read, wrote)
-    if wrote is not None and 0 in streams.attention:
+            g = g + _through_heads(microbatch, layer, streams, written, layout, read, wrote)
+    if wrote is not None and 0 in streams.resid_pre:
         wrote(0, g[None])
 
 
 def _through_heads(
-    part: Part,
+    microbatch: Microbatch,
     layer: int,
     streams: ResidualStreams,
     g: Float[Tensor, "batch pos d_model"],
@@ -172,10 +82,10 @@ def _through_heads(
     wrote: Wrote | None,
 ) -> Float[Tensor, "batch pos d_model"]:
     """What attention adds to the gradient of the stream that it reads; `g` is the gradient of what it writes."""
-    graph, block, x = part.model.graph, part.model.components.blocks[layer], streams.attention[layer]
+    graph, block, x = microbatch.model.graph, microbatch.model.components.blocks[layer], streams.resid_pre[layer]
     y, total = block.ln1(x), torch.zeros_like(x)
-    for first in range(0, graph.n_heads, part.heads_at_once):
-        heads = range(first, min(first + part.heads_at_once, graph.n_heads))
+    for first in range(0, graph.n_heads, microbatch.heads_at_once):
+        heads = range(first, min(first + microbatch.heads_at_once, graph.n_heads))
         at_z = pull_to_heads(block.attention, g, heads)
         if wrote is not None:
             wrote(graph.head_src(layer, first), at_z)
@@ -186,8 +96,8 @@ def _through_heads(
             if read is not None:
                 at_x = pull_back(
                     block.ln1,
-                    x.flatten(0, 1)[part.rows].expand(len(at_y), -1, -1),
-                    at_y if len(part.rows) == at_y.shape[1] else at_y[:, part.rows],
+                    x.flatten(0, 1)[microbatch.rows].expand(len(at_y), -1, -1),
+                    at_y if len(microbatch.rows) == at_y.shape[1] else at_y[:, microbatch.rows],
                 )
                 read(graph.head_dst(layer, kind, first), at_x)
     return pull_back(block.ln1, x, total)
@@ -205,20 +115,6 @@ def pull_back(
 def _mlp(block: Block, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
     """What a layer's MLP writes."""
     return block.mlp(block.ln2(x))
-
-
-# -- attention
-
-
-def _attention(
-    block: Block, x: Float[Tensor, "batch pos d_model"], layout: Layout
-) -> Float[Tensor, "batch pos d_model"]:
-    """What a layer's attention adds, what belongs to no head included."""
-    attention, y, tables = block.attention, block.ln1(x), layout.rotary(block.attention)
-    q, k, v = (project_layer(attention, kind, y, tables)[:, None] for kind in QKV)
-    out = attn_out(attention, attend_layer(attention, q, k, v, layout.bias_of(attention))[:, 0])
-    bias = constant(attention)
-    return out if bias is None else out + bias
 
 
 def _at_inputs(

@@ -1,0 +1,162 @@
+"""Some prompts of a problem, at once: what the gradient engine's runs on them need, and what ablation changes there.
+
+Prompts are taken in microbatches that fit into a given memory. Heads stay in head space, and what they would change is
+mapped through `W_O` for one microbatch alone: the product with a gradient is then taken in the residual stream, where
+it costs `d_head` times less than one through every pair of heads would.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from acdc.errors import RunError
+from acdc.metrics import Objective
+from acdc.models import PatchableModel
+from acdc.options.defaults import MEMORY
+from acdc.patching.activations import NodeOutputs
+from acdc.patching.attention import head_results
+from acdc.patching.gradient.streams import ResidualStreams
+from acdc.patching.layout import Layout
+from acdc.patching.problem import Problem
+from acdc.prompts.batch import PromptBatch
+
+__all__ = ["Microbatch", "microbatches", "n_microbatches"]
+
+
+@dataclass(frozen=True)
+class Microbatch:
+    """Some prompts of a problem.
+
+    Attributes:
+        rows: Flat `[batch pos]` indices of the tokens where destinations' gradients are wanted, which are those that
+            ablation can change; the last positions are among them.
+        clean: The clean run's streams.
+        clean_outputs: What every source writes in the clean run.
+        change: `ablated_s - clean_s` of every source at every token, heads in head space.
+        heads_at_once: How many heads' gradients are held together.
+        source_bytes: Memory for sources' changes in the residual stream.
+        group: The group of prompts that it belongs to.
+    """
+
+    model: PatchableModel
+    batch: PromptBatch
+    objective: Objective
+    rows: Int[Tensor, " rows"]
+    clean: ResidualStreams
+    clean_outputs: NodeOutputs
+    change: NodeOutputs
+    heads_at_once: int
+    source_bytes: int
+    group: int
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Who may see whom."""
+        return Layout(self.batch, self.model.dtype)
+
+    @property
+    def input(self) -> Float[Tensor, "batch pos d_model"]:
+        """What the source `input` writes in the clean run."""
+        return self.clean_outputs.input
+
+    def written(
+        self, first: int, stop: int, outputs: NodeOutputs | None = None, rows: Int[Tensor, " rows"] | None = None
+    ) -> Float[Tensor, "src rows d_model"]:
+        """Sources' outputs in the residual stream.
+
+        Args:
+            first, stop: The first source, and the one after the last.
+            outputs: `change` if None.
+            rows: Flat `[batch pos]` indices of tokens; `rows` if None.
+        """
+        graph, blocks = self.model.graph, self.model.components.blocks
+        what, where = self.change if outputs is None else outputs, self.rows if rows is None else rows
+        found = [what.input.flatten(0, 1)[None, where]] if first == 0 else []
+        for layer, block in enumerate(blocks):
+            start = graph.head_src(layer)
+            heads = slice(max(first - start, 0), min(max(stop - start, 0), graph.n_heads))
+            if heads.start < heads.stop:
+                z = what.z[layer][heads].flatten(1, 2)[:, where]
+                found.append(head_results(block.attention, z, range(graph.n_heads)[heads]))
+            if first <= graph.mlp_src(layer) < stop:
+                found.append(what.mlp[layer].flatten(0, 1)[None, where])
+        return torch.cat(found).to(self.accumulator)
+
+    @property
+    def source_block(self) -> int:
+        """How many sources' changes fit into the memory."""
+        row = self.model.graph.d_model * self.accumulator.itemsize
+        return max(1, self.source_bytes // (len(self.rows) * row))
+
+    @property
+    def accumulator(self) -> torch.dtype:
+        """Type in which effects are summed: float32, or float64 where the weights are."""
+        return torch.float64 if self.model.dtype == torch.float64 else torch.float32
+
+
+def microbatches(problem: Problem, *, memory: int = MEMORY, n_groups: int = 1) -> Iterator[Microbatch]:
+    """The problem's prompts, in microbatches for which gradients take about `memory` bytes.
+
+    Args:
+        n_groups: Into how many groups of prompts that follow each other to part them; no microbatch is in two.
+    """
+    rows = torch.arange(problem.batch.n, device=problem.batch.clean.device)
+    size, heads, source_bytes = _plan(problem, memory)
+    for group, members in enumerate(rows.tensor_split(n_groups)):
+        for chosen in members.split(size):
+            yield _microbatch(problem, chosen, heads, group, source_bytes)
+
+
+def n_microbatches(problem: Problem, memory: int, n_groups: int) -> int:
+    """How many microbatches `microbatches` gives."""
+    size, rows = _plan(problem, memory)[0], torch.arange(problem.batch.n)
+    return sum(math.ceil(len(members) / size) for members in rows.tensor_split(n_groups))
+
+
+def _plan(problem: Problem, memory: int) -> tuple[int, int, int]:
+    """Prompts in a microbatch, heads at once, and bytes for sources."""
+    if memory < 1:
+        raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
+    graph, width = problem.model.graph, problem.batch.n_pos
+    number = max(4, problem.model.dtype.itemsize)
+    per_head = 12 * graph.d_model + 8 * width  # per token: copies of the gradients of q, k, v, and attention's rows
+    base = (30 + 8 * graph.n_layers) * graph.d_model  # the MLP's graph, the streams, the changes in head space
+    per_prompt = width * number * (graph.n_src * graph.d_model + graph.n_heads * per_head + base)
+    if per_prompt <= memory:
+        return memory // per_prompt, graph.n_heads, memory
+    half = memory // 2
+    return 1, min(graph.n_heads, max(1, half // (width * number * per_head))), half
+
+
+def _microbatch(problem: Problem, rows: Tensor, heads: int, group: int, source_bytes: int) -> Microbatch:
+    batch = problem.batch.select(rows)
+    start = problem.batch.n_pos - batch.n_pos
+    clean, ablated = (_some(outputs, rows, start) for outputs in (problem.clean.outputs, problem.ablated.outputs))
+    change = NodeOutputs(
+        ablated.input - clean.input,
+        tuple(new - old for new, old in zip(ablated.z, clean.z, strict=True)),
+        tuple(new - old for new, old in zip(ablated.mlp, clean.mlp, strict=True)),
+    )
+    return Microbatch(
+        problem.model,
+        batch,
+        problem.objective.select(rows),
+        problem.ablated.active[rows, start:].flatten().nonzero()[:, 0],
+        ResidualStreams.of(problem.clean, rows, start),
+        clean,
+        change,
+        heads,
+        source_bytes,
+        group,
+    )
+
+
+def _some(outputs: NodeOutputs, rows: Tensor, start: int) -> NodeOutputs:
+    """Those of some prompts, from a column on."""
+    z, mlp = (tuple(x[..., rows, start:, :] for x in xs) for xs in (outputs.z, outputs.mlp))
+    return NodeOutputs(outputs.input[rows, start:], z, mlp)
