@@ -89,10 +89,10 @@ class _Contraction:
         self.weight, self.sources = point.weight, point.sources or slice(0, len(self.effects))
 
     def read(self, first: int, gradient: Float[Tensor, "n rows d_model"]) -> None:
-        """Take in the gradients of destinations that read the same sources."""
+        """Take in the gradients of destinations that follow each other, and read about the same sources."""
         gradient = gradient.to(self.effects.dtype).flatten(1)
         at_last = first == self.effects.shape[1] - 1
-        start, stop = self.sources.start, min(self.sources.stop, self.upstream[first])
+        start, stop = self.sources.start, min(self.sources.stop, self.upstream[first + len(gradient) - 1])
         block = stop if self.held is not None else self.microbatch.source_block
         for low in range(start, stop, block):
             high = min(low + block, stop)

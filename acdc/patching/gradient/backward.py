@@ -6,7 +6,7 @@ copy of the stream of its own, so that gradients of heads' q, k and v inputs com
 No gradient of a weight is computed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from acdc.circuits.graph import QKV
 from acdc.models.components import Attention, Block, index_of
 from acdc.patching.attention import attend_heads, finish, head_outputs, head_rows, pull_to_heads
+from acdc.patching.background import is_joint
 from acdc.patching.gradient.forward import summed_loss
 from acdc.patching.gradient.microbatch import Microbatch
 from acdc.patching.gradient.streams import ResidualStreams
@@ -47,27 +48,29 @@ def backward(
         wrote: Called with the first of some sources that follow each other and `∂ Σ loss / ∂out_s` everywhere: of heads
             in head space.
     """
-    components, graph, layout = microbatch.model.components, microbatch.model.graph, microbatch.layout
+    components, graph = microbatch.model.components, microbatch.model.graph
     at_last = loss_gradient(microbatch, streams)
     if read is not None:
         read(graph.n_dst - 1, at_last[None])
     g = torch.zeros_like(streams.final)
     g[:, -1] = at_last
     for layer in reversed(range(graph.n_layers)):
-        block, above = components.blocks[layer], g
+        block, above, at_mlp = components.blocks[layer], g, None
         if wrote is not None and layer in streams.resid_mid:
             wrote(graph.mlp_src(layer), g[None])
         if layer in streams.resid_mid and streams.cut != ("mlp", layer):
-            x = streams.resid_mid[layer]
-            change = pull_back(partial(_mlp, block), x, g)
-            if read is not None:
-                read(graph.mlp_dst(layer), change.flatten(0, 1)[None, microbatch.rows])
+            change = pull_back(partial(_mlp, block), streams.resid_mid[layer], g)
+            at_mlp = change.flatten(0, 1)[None, microbatch.rows]
             g = g + change
+        cut = layer not in streams.resid_pre or streams.cut == ("attention", layer)
+        if read is not None and at_mlp is not None and (cut or microbatch.heads_at_once < graph.n_heads):
+            read(graph.mlp_dst(layer), at_mlp)
+            at_mlp = None
         if layer not in streams.resid_pre:
             break
-        if streams.cut != ("attention", layer) or wrote is not None:
+        if not cut or wrote is not None:
             written = above if components.parallel else g
-            g = g + _through_heads(microbatch, layer, streams, written, layout, read, wrote)
+            g = g + _through_heads(microbatch, layer, streams, written, at_mlp, read, wrote)
     if wrote is not None and 0 in streams.resid_pre:
         wrote(0, g[None])
 
@@ -77,11 +80,16 @@ def _through_heads(
     layer: int,
     streams: ResidualStreams,
     g: Float[Tensor, "batch pos d_model"],
-    layout: Layout,
+    at_mlp: Float[Tensor, "1 rows d_model"] | None,
     read: Read | None,
     wrote: Wrote | None,
 ) -> Float[Tensor, "batch pos d_model"]:
-    """What attention adds to the gradient of the stream that it reads; `g` is the gradient of what it writes."""
+    """What attention adds to the gradient of the stream that it reads.
+
+    Args:
+        g: The gradient of what it writes.
+        at_mlp: That of the layer's MLP's input, if it is to be read with those of all heads, which it follows.
+    """
     graph, block, x = microbatch.model.graph, microbatch.model.components.blocks[layer], streams.resid_pre[layer]
     y, total = block.ln1(x), torch.zeros_like(x)
     for first in range(0, graph.n_heads, microbatch.heads_at_once):
@@ -91,15 +99,17 @@ def _through_heads(
             wrote(graph.head_src(layer, first), at_z)
         if streams.cut == ("attention", layer):
             continue
-        for kind, at_y in _at_inputs(block.attention, heads, y, at_z, layout):
-            total += at_y.sum(0).view_as(total)
-            if read is not None:
-                at_x = pull_back(
-                    block.ln1,
-                    x.flatten(0, 1)[microbatch.rows].expand(len(at_y), -1, -1),
-                    at_y if len(microbatch.rows) == at_y.shape[1] else at_y[:, microbatch.rows],
-                )
-                read(graph.head_dst(layer, kind, first), at_x)
+        at_y = torch.cat(_at_inputs(block.attention, heads, y, at_z, microbatch.layout))
+        total += at_y.sum(0).view_as(total)
+        if read is not None:
+            rows = microbatch.rows
+            at_y = at_y if len(rows) == at_y.shape[1] else at_y[:, rows]
+            at_x = pull_back(block.ln1, x.flatten(0, 1)[rows].expand_as(at_y), at_y)
+            if len(heads) == graph.n_heads:
+                read(graph.head_dst(layer, "q"), at_x if at_mlp is None else torch.cat([at_x, at_mlp]))
+            else:
+                for kind, of_kind in zip(QKV, at_x.chunk(3), strict=True):
+                    read(graph.head_dst(layer, kind, first), of_kind)
     return pull_back(block.ln1, x, total)
 
 
@@ -123,21 +133,19 @@ def _at_inputs(
     y: Float[Tensor, "batch pos d_model"],
     at_z: Float[Tensor, "n batch pos d_head"],
     layout: Layout,
-) -> Iterator[tuple[str, Float[Tensor, "n batch_pos d_model"]]]:
-    """The gradients of the heads' normed q, k and v inputs, which are all `y`, kind by kind."""
-    if attention.norm_over_heads or attention.post_norm_eps is not None:  # a head is a slice of the whole layer
+) -> list[Float[Tensor, "n batch_pos d_model"]]:
+    """The gradients of the heads' normed q, k and v inputs, which are all `y`."""
+    if is_joint(attention):  # a head is a slice of the whole layer
         with torch.enable_grad():
             leaves = {kind: y.detach().expand(len(heads), *y.shape).clone().requires_grad_() for kind in QKV}
             z = head_outputs(attention, heads, leaves, layout)
             grads = torch.autograd.grad(z, [leaves[kind] for kind in QKV], at_z)
-        yield from ((kind, grad.flatten(1, 2)) for kind, grad in zip(QKV, grads, strict=True))
-        return
+        return [grad.flatten(1, 2) for grad in grads]
     with torch.enable_grad():
         raw = {kind: _project(attention, kind, y, heads).detach().requires_grad_() for kind in QKV}
         grads = torch.autograd.grad(_z(attention, heads, raw, layout), [raw[kind] for kind in QKV], at_z)
-    for kind, grad in zip(QKV, grads, strict=True):
-        weight = _of_heads(head_rows(attention, kind)[0], heads, attention.n_heads)
-        yield kind, torch.bmm(grad.flatten(1, 2), weight.transpose(1, 2))
+    weights = (_of_heads(head_rows(attention, kind)[0], heads, attention.n_heads) for kind in QKV)
+    return [torch.bmm(g.flatten(1, 2), weight.mT) for g, weight in zip(grads, weights, strict=True)]
 
 
 def _project(
