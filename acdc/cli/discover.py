@@ -137,7 +137,7 @@ def _options(words: list[str] | None, named: dict[str, Any]) -> dict[str, Any]:
     """The method's options; those of the command's own have names that can't be given by --option too.
 
     Raises:
-        RunError: One is given twice, or is no option of a method but of the command.
+        RunError: One is given twice, or isn't an option of a method but of the command.
     """
     options = pairs(words, "--option")
     own = inspect.signature(discover).parameters
@@ -146,7 +146,7 @@ def _options(words: list[str] | None, named: dict[str, Any]) -> dict[str, Any]:
             raise RunError(f"{key} is given twice: as {FLAGS[key]} and as --option {key}=...")
         if key in OF_COMMAND or (key in own and key not in FLAGS):
             flag = OF_COMMAND.get(key, f"--{key.replace('_', '-')}")
-            raise RunError(f"{key} is no option of a method; give it as {flag}")
+            raise RunError(f"{key} is not an option of a method; give it as {flag}")
     return {key: Word(value) if isinstance(value, str) else value for key, value in (options | named).items()}
 
 

@@ -24,8 +24,8 @@ discover ioi --tau inf => tau must be
 discover ioi --sweeps -1 => sweeps must be a whole number of at least 0 and at most 10,000, not -1
 discover ioi --n-edges 0 --method eap => n_edges must be
 discover ioi --n-edges {HUGE} --method eap => n_edges must be
-discover ioi -o seed=4 => seed is no option of a method; give it as --seed
-discover ioi -o n=4 => n is no option of a method; give it as --n
+discover ioi -o seed=4 => seed is not an option of a method; give it as --seed
+discover ioi -o n=4 => n is not an option of a method; give it as --n
 discover ioi -o model=x => give it as --model
 discover ioi -o out=x => give it as --out
 discover ioi -o task=x => give it as the first argument

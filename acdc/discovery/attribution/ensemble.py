@@ -45,7 +45,7 @@ def ensemble(
         members: Names of scorers with their default options, joined by commas.
 
     Raises:
-        UnknownNameError: A member is no scorer.
+        UnknownNameError: A member isn't a scorer.
     """
     found = [get_scorer(name)(problem, progress=progress) for name in _names(members)]
     edges = problem.model.graph.edges_mask

@@ -78,10 +78,25 @@ class Curve(Protocol):
 
 
 def smallest(curve: Curve, n: int, wanted: float) -> int:
-    """The fewest edges found that keep at least `wanted`, given that `n` do and none don't."""
+    """The fewest edges found that keep at least `wanted`, given that `n` do and none don't.
+
+    Where neighbours can be told apart, measurements that are left look for smaller circuits, at halves of the size,
+    which there are if faithfulness falls somewhere.
+    """
+    exactly = n <= 2**curve.left
+    found = _crossing(curve, n, wanted, close=0.0 if exactly else NEAR)
+    half = found // 2
+    while exactly and 0 < half <= 2 ** (curve.left - 1):
+        if curve.at(half) >= wanted:
+            found = half = _crossing(curve, half, wanted, close=0.0)
+        half //= 2
+    return found
+
+
+def _crossing(curve: Curve, n: int, wanted: float, close: float) -> int:
+    """A number of edges that keeps enough, where one less doesn't, or one that is smaller by the share `close`."""
     below, above = _log_odds(wanted) - _log_odds(0.0), _log_odds(curve.at(n)) - _log_odds(wanted)
     low, high, most = 0, n, curve.left
-    close = 0.0 if n <= 2**most else NEAR
     stayed = 0  # the side that the last measurement left where it was: -1 low, 1 high
     while high - low > max(1, close * high) and curve.left > 0:
         size = _between(low, high, below, above, curve.left, 2 * math.log1p(n) / 2**most)

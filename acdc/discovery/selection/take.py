@@ -1,11 +1,11 @@
 """Exactly n edges of a ranking, every one of them on a path.
 
-The shortest start of the ranking is taken of which at least n edges lie on paths; the others go. If more than n are
-left, it is the last edge of the start that put several on paths at once. Of these, the weakest go first, each with what
-then lies on no path, as long as n stay; what was on paths before stays, for it is stronger (but for one edge, where a
-node that joins needs the room of two). Where every removal would
-take too many with it, the weakest goes all the same, and the best edges between the nodes that are left fill up, and
-then the best two edges that join one more node. No forward pass is needed.
+The shortest start of the ranking is taken of which at least n edges lie on paths; the rest is removed. If more than n
+are left, it is the last edge of the start that put several on paths at once. Of these, the weakest are removed first,
+each with what then lies on no path, as long as n stay; what was on paths before stays, for it is stronger (but for one
+edge, where a node that joins needs the room of two). Where every removal would take too many with it, the weakest is
+removed all the same, and the best edges between the nodes that are left fill up, and then the best two edges that join
+one more node. No forward pass is needed.
 """
 
 from typing import NamedTuple
@@ -114,7 +114,7 @@ class _Circuit:
             self.into[node].remove(edge)
 
     def trim(self, n: int, edges: set[int]) -> None:
-        """Let the weakest of some edges go, with what hangs on them, as long as at least n are left."""
+        """Remove the weakest of some edges, with what hangs on them, as long as at least n are left."""
         for edge in sorted(edges, key=self.rank.__getitem__, reverse=True):
             if len(self) == n:
                 return

@@ -10,7 +10,7 @@ import torch
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
-from acdc.discovery import METHODS, SCORERS, get_scorer
+from acdc.discovery import METHODS, SCORERS, attribution, get_scorer
 from acdc.discovery.attribution.degree_matched import shuffled
 from acdc.discovery.attribution.eap import eap
 from acdc.discovery.attribution.eap_ig_activations import eap_ig_activations
@@ -23,6 +23,7 @@ from acdc.discovery.attribution.nap_ig import nap_ig
 from acdc.discovery.attribution.nodes import lift
 from acdc.errors import ACDCError
 from acdc.patching.problem import Problem
+from acdc.registry import declared
 from acdc.runs.arguments import Arguments, resolve_arguments
 from tests.discovery.test_acdc import Memory
 from tests.oracle import ablated_sources
@@ -305,3 +306,32 @@ def test_every_option_of_a_method_is_documented(name: str) -> None:
 def test_options_out_of_range_are_refused(call, message: str) -> None:
     with pytest.raises(ACDCError, match=message):
         call(problem_of())
+
+
+SCORER = """
+from acdc.discovery.attribution.scores import EdgeScores
+from acdc.discovery.method import Method
+from acdc.discovery.scored import Scored
+
+
+def sizes(problem, *, power: float = 2.0, progress=None) -> EdgeScores:
+    \"\"\"Score by size.
+
+    Args:
+        power: Which power of it.
+    \"\"\"
+    raise NotImplementedError
+
+
+METHOD = Method("sizes", "by size", "nobody", Scored(sizes))
+"""
+
+
+def test_a_scorer_is_one_new_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found by being there, and has the options of the selection beside its own."""
+    (tmp_path / "sizes.py").write_text(SCORER)
+    monkeypatch.setattr(attribution, "__path__", [*attribution.__path__, str(tmp_path)])
+    (method,) = [one for one in declared("acdc.discovery.attribution", "METHOD") if one.name == "sizes"]
+    assert method.options["power"].summary == "Which power of it." and method.options["power"].default == 2.0
+    assert {"select", "n_edges", "faithfulness"} <= method.options.keys()
+    assert "resamples" not in method.options, "it can't part its scores by prompts"

@@ -298,3 +298,9 @@ def test_options_of_older_versions_are_taken() -> None:
     assert chosen(select="retention", faithfulness=0.5).diagnostics == chosen(faithfulness=0.5).diagnostics
     with pytest.raises(ACDCError, match="faithfulness is given twice: retention is an older name of it"):
         check_options(METHODS["eap"], {"retention": 0.5, "faithfulness": 0.5})
+
+
+def test_passes_that_are_left_look_for_a_smaller_circuit() -> None:
+    """Faithfulness that falls with size has more than one crossing, of which the smaller one is better."""
+    curve = Drawn(lambda n: 0.95 if 5 <= n <= 12 or n >= 17 else 0.3, 118)
+    assert smallest(curve, 118, 0.9) == 5 and curve.left >= 0
