@@ -12,7 +12,12 @@ from acdc.patching.problem import Problem
 from tests.tiny import tiny_batch, tiny_model
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-OPTIONS = {"acdc": {"tau": 0.05}, "edge-pruning": {"steps": 2}, "subnetwork-probing": {"steps": 2}}
+OPTIONS = {
+    "acdc": {"tau": 0.05},
+    "hap": {"tau": 1e-5, "faithfulness": 0.5},
+    "edge-pruning": {"steps": 2},
+    "subnetwork-probing": {"steps": 2},
+}
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from tests.tiny import tiny_batch, tiny_model
 
 KINDS = {
     "acdc": "effect",
+    "hap": "effect",
     "exact": "effect",
     "eap": "estimated effect",
     "eap-ig-inputs": "estimated effect",
@@ -34,7 +35,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "format.md"
 @functools.cache
 def found_by(name: str) -> DiscoveryResult:
     problem = Problem.make(tiny_model("gpt2"), tiny_batch(), metric="logit_diff", seed=3)
-    options = {"steps": 2} if KINDS[name] == "gate" else {} if name == "acdc" else {"n_edges": 9}
+    options = {"steps": 2} if KINDS[name] == "gate" else {} if name in ("acdc", "hap") else {"n_edges": 9}
     return METHODS[name].search(problem, **options)
 
 
