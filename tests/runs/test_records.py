@@ -203,3 +203,14 @@ def test_files_of_several_runs_are_not_read_as_one(run: RunResult, tmp_path: Pat
         circuit.save(tmp_path / name / "circuit.json")
         with pytest.raises(FileError, match="aren't of one run"):
             load_run(tmp_path / name)
+
+
+def test_a_run_with_older_names_of_options_is_read(run: RunResult, tmp_path: Path) -> None:
+    shutil.copytree(run.path, tmp_path / "old")
+    path = tmp_path / "old" / "run.json"
+    record = json.loads(path.read_text())
+    record["arguments"]["options"] |= {"retention": 0.7, "price": 0.1}
+    path.write_text(json.dumps(record))
+    options = load_run(path.parent).arguments["options"]
+    assert (options["faithfulness"], options["l0_penalty"]) == (0.7, 0.1)
+    assert not options.keys() & {"retention", "price"}
