@@ -1,5 +1,6 @@
 """PEFT adapters: a folder with what was trained beside a base model, merged into its weights when it is loaded."""
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,5 +59,7 @@ def merged(hf: Any, folder: Path) -> Any:
     """
     import peft
 
-    adapted = loaded(str(folder), lambda: peft.PeftModel.from_pretrained(hf, folder))
-    return loaded(str(folder), lambda: adapted.merge_and_unload(safe_merge=True)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of names in transformers that peft uses
+        adapted = loaded(str(folder), lambda: peft.PeftModel.from_pretrained(hf, folder))
+        return loaded(str(folder), lambda: adapted.merge_and_unload(safe_merge=True)).eval()

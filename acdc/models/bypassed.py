@@ -15,7 +15,6 @@ from acdc.errors import ModelError
 __all__ = ["check_bypassed", "modules_read"]
 
 PLAIN = ("transformers.models.", "transformers.pytorch_utils")  # whose own classes do what their weights say
-ADVICE = "merge the adapter (merge_and_unload()), or give the model as it was before"
 
 
 def check_bypassed(hf: Any, reads: tuple[str, ...]) -> None:
@@ -30,12 +29,12 @@ def check_bypassed(hf: Any, reads: tuple[str, ...]) -> None:
     called_not = {""}
     for name, module in modules_read(hf, reads):
         if why := _wrapped(module) or _meddled(module):
-            raise ModelError(f"{name!r} can't be read as a weight: {why}; {ADVICE}")
+            raise ModelError(f"{name!r} can't be read as a weight: {why}")
         parts = name.split(".")
         called_not |= {".".join(parts[:i]) for i in range(1, len(parts))}
     for name, module in hf.named_modules():
         if name in called_not and (why := _meddled(module)):
-            raise ModelError(f"{name or 'the model'!r} is taken apart, and so never called, but {why}; {ADVICE}")
+            raise ModelError(f"{name or 'the model'!r} is taken apart, and so never called, but {why}")
 
 
 def modules_read(hf: Any, reads: tuple[str, ...]) -> Iterator[tuple[str, nn.Module]]:
@@ -50,12 +49,12 @@ def _wrapped(module: nn.Module) -> str | None:
     """Why a projection isn't what its weight says."""
     kind = type(module)
     if kind is not nn.Linear and not kind.__module__.startswith(PLAIN):
-        return f"it is a {kind.__module__}.{kind.__qualname__}, no plain linear layer"
+        what = f"{kind.__module__}.{kind.__qualname__}"
+        return f"it is a {what}, no plain linear layer; merge the adapter (merge_and_unload()), or take the wrapper off"
     weight = getattr(module, "weight", None)
     if type(weight) is not nn.Parameter or not weight.is_floating_point():
-        return (
-            f"its weight is a {type(weight).__name__} of {getattr(weight, 'dtype', 'no numbers')}, no plain parameter"
-        )
+        numbers = getattr(weight, "dtype", "no numbers")
+        return f"its weight is a {type(weight).__name__} of {numbers}, no parameter of floating-point numbers"
     return None
 
 
@@ -63,5 +62,5 @@ def _meddled(module: nn.Module) -> str | None:
     """What is called whenever the module is; transformers' own hooks only record."""
     for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
         if not (getattr(hook, "__module__", None) or "").startswith("transformers."):
-            return f"it has a hook ({getattr(hook, '__qualname__', type(hook).__name__)})"
-    return "its forward was replaced" if "forward" in vars(module) else None
+            return f"it has a hook ({getattr(hook, '__qualname__', type(hook).__name__)}); remove the hook"
+    return "its forward was replaced; load the model anew" if "forward" in vars(module) else None

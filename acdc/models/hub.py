@@ -15,7 +15,7 @@ def check_reachable(name: str, revision: str | None = None) -> None:
         ModelError: It can't be a name on the hub, or no copy is here and there is no way to the hub.
     """
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
         if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
@@ -25,8 +25,9 @@ def check_reachable(name: str, revision: str | None = None) -> None:
         raise ModelError(f"{name!r} is no name of a model: {str(error).splitlines()[0]}") from None
     except HfHubHTTPError:
         return  # the hub answers: what it has against the name is told when the model is loaded
-    except Exception as error:  # no address, no connection, no answer in time, offline mode
+    except Exception as error:  # no address, no connection, no answer in time
+        why = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else str(error).splitlines()[0]
         raise ModelError(
             f"model {name!r}: there is no such folder here, no downloaded copy, and no way to {constants.ENDPOINT} "
-            f"({str(error).splitlines()[0]})"
+            f"({why})"
         ) from None

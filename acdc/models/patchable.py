@@ -91,13 +91,8 @@ class PatchableModel:
         source = given if isinstance(given, ModelSource) else available_model(str(given), revision)
         name = source.name
         if source.path is not None and is_adapter(source.path):
-            base = cls.from_pretrained(
-                base_of(source.path),
-                dtype=dtype,
-                device=device,
-                device_map=device_map,
-                trust_remote_code=trust_remote_code,
-            )
+            where: dict[str, Any] = {"dtype": dtype, "device": device, "device_map": device_map}
+            base = cls.from_pretrained(base_of(source.path), trust_remote_code=trust_remote_code, **where)
             return cls(merged(base.hf, source.path), tokenizer_of(source.path) or base.tokenizer, name=name)
         with suggesting(name):
             origin = Origin(source.place(), revision, trust_remote_code)
@@ -105,9 +100,8 @@ class PatchableModel:
         loaded(origin.place, lambda: family_of(config))
         tokenizer = load_tokenizer(origin)
         if device_map is None:  # accelerate plans by itself what goes where
-            passed = {torch.device("cpu"), torch_device}
             needed = loaded(origin.place, lambda: weight_bytes(config, torch_dtype, trust_remote_code))
-            check_weights(name, needed, torch_dtype, passed)
+            check_weights(name, needed, torch_dtype, {torch.device("cpu"), torch_device})
         hf = load_model(origin, config, torch_dtype, torch_device, device_map)
         check_one_device(hf, name)
         return loaded(origin.place, lambda: cls(hf, tokenizer, name=name))
@@ -133,10 +127,10 @@ class PatchableModel:
         rope = getattr(config, "rope_parameters", None) or {}
         if rope.get("rope_type") == "longrope":
             return int(rope["original_max_position_embeddings"])
-        if self.components.n_context is not None:
-            return self.components.n_context
-        limit = getattr(config, "max_position_embeddings", None)
-        return None if limit is None or self.components.blocks[0].attention.alibi is not None else int(limit)
+        if self.components.blocks[0].attention.alibi is not None:
+            return None
+        limits = (getattr(config, "max_position_embeddings", None), self.components.n_context)
+        return min((int(limit) for limit in limits if limit is not None), default=None)
 
     def check_batch(self, batch: PromptBatch) -> None:
         """Raise `TaskError` unless every prompt fits into the model's context and vocabulary."""

@@ -68,8 +68,11 @@ def test_prompts_beyond_the_original_context_of_longrope_are_refused() -> None:
 
 
 def test_llama_4_s_prompts_end_where_attention_comes_in_chunks() -> None:
-    assert tiny_model("llama4").n_context == 8191, "one less than where scores begin to grow"
-    assert tiny_model("smollm3").n_context == 32
+    config = CONFIGS["llama4"]()
+    config.max_position_embeddings = 10**6
+    hf = transformers.AutoModelForCausalLM.from_config(config).eval()
+    assert PatchableModel(hf, NumberTokenizer()).n_context == 8191, "one less than where scores begin to grow"
+    assert tiny_model("llama4").n_context == 32
 
 
 def test_a_rotation_that_stretches_before_llama_4_s_norm_is_refused() -> None:
