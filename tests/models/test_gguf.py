@@ -25,6 +25,8 @@ NAMES = {  # of a layer's tensors, in llama.cpp and in transformers
     "attn_k": "self_attn.k_proj",
     "attn_v": "self_attn.v_proj",
     "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
     "ffn_gate": "mlp.gate_proj",
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
@@ -42,10 +44,10 @@ def permuted(weight: np.ndarray, n_heads: int) -> np.ndarray:
     return weight.reshape(n_heads, 2, -1, weight.shape[-1]).swapaxes(1, 2).reshape(weight.shape)
 
 
-def write(path: Path, hf: transformers.LlamaForCausalLM, kind: gguf.GGMLQuantizationType) -> None:
+def write(path: Path, hf: transformers.PreTrainedModel, kind: gguf.GGMLQuantizationType) -> None:
     """The model as a GGUF file; matrices are packed as `kind`."""
     config, tensors = hf.config, {name: tensor.detach().numpy() for name, tensor in hf.state_dict().items()}
-    file = gguf.GGUFWriter(path, "llama")
+    file = gguf.GGUFWriter(path, config.model_type)
     file.add_block_count(config.num_hidden_layers)
     file.add_context_length(config.max_position_embeddings)
     file.add_embedding_length(config.hidden_size)
@@ -53,7 +55,10 @@ def write(path: Path, hf: transformers.LlamaForCausalLM, kind: gguf.GGMLQuantiza
     file.add_head_count(config.num_attention_heads)
     file.add_head_count_kv(config.num_key_value_heads)
     file.add_layer_norm_rms_eps(config.rms_norm_eps)
-    file.add_rope_dimension_count(config.head_dim)
+    d_head = len(tensors["model.layers.0.self_attn.q_proj.weight"]) // config.num_attention_heads
+    file.add_rope_dimension_count(d_head)
+    file.add_key_length(d_head)
+    file.add_value_length(d_head)
     file.add_rope_freq_base(config.rope_parameters["rope_theta"])
     file.add_vocab_size(config.vocab_size)
     file.add_tokenizer_model("gpt2")
@@ -73,8 +78,12 @@ def write(path: Path, hf: transformers.LlamaForCausalLM, kind: gguf.GGMLQuantiza
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     for layer in range(config.num_hidden_layers):
         for theirs, ours in NAMES.items():
-            tensor = tensors[f"model.layers.{layer}.{ours}.weight"]
-            add(f"blk.{layer}.{theirs}.weight", permuted(tensor, heads[theirs]) if theirs in heads else tensor)
+            for part in ("weight", "bias"):
+                tensor = tensors.get(f"model.layers.{layer}.{ours}.{part}")
+                if tensor is not None and theirs in heads and config.model_type == "llama":
+                    tensor = permuted(tensor, heads[theirs])
+                if tensor is not None:
+                    add(f"blk.{layer}.{theirs}.{part}", tensor)
     file.write_header_to_file()
     file.write_kv_data_to_file()
     file.write_tensors_to_file()
@@ -114,6 +123,25 @@ def test_a_file_holds_the_model_that_was_packed(tmp_path: Path, name: str) -> No
     config = model.hf.config
     assert not hasattr(config, "quantization_config") and not getattr(model.hf, "is_quantized", False)
     assert model.name == str(tmp_path / "tiny.gguf") and len(model.tokenizer) == VOCAB
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3"])
+@torch.no_grad()
+def test_files_of_other_families_hold_the_model_too(tmp_path: Path, family: str) -> None:
+    torch.manual_seed(0)
+    config = CONFIGS[family]()
+    config.use_sliding_window, config.sliding_window, config.layer_types = False, None, None
+    if family == "qwen3":
+        config.head_dim = 128  # whatever the file says, transformers takes that of all of them
+    hf = transformers.AutoModelForCausalLM.from_config(type(config).from_dict(config.to_dict())).eval()
+    for name, parameter in hf.named_parameters():
+        if name.endswith("bias"):
+            parameter.normal_(std=0.2)
+    write(tmp_path / "tiny.gguf", hf, gguf.GGMLQuantizationType.F32)
+    model = PatchableModel.from_pretrained(tmp_path / "tiny.gguf")
+    assert model.family.name == PatchableModel(hf, model.tokenizer).family.name
+    expected = hf(torch.tensor([[1, 2, 3, 4]])).logits[:, -1]
+    torch.testing.assert_close(logits(model), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_it_is_unpacked_once_and_found_by_its_content(
