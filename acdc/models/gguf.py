@@ -88,7 +88,7 @@ def _unpack(path: Path, folder: Path) -> None:
             lambda: transformers.AutoModelForCausalLM.from_pretrained(
                 **place,
                 dtype=torch.float32,
-                quantization_config=transformers.GgufConfig(dequantize=True),
+                **_dense(),
                 output_loading_info=True,
             ),
         )
@@ -96,6 +96,14 @@ def _unpack(path: Path, folder: Path) -> None:
         _call_it_plain(hf)
         hf.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _dense() -> dict[str, Any]:
+    """What asks transformers for plain weights; versions that don't know of it know no others."""
+    import transformers
+
+    known = hasattr(transformers, "GgufConfig")
+    return {"quantization_config": transformers.GgufConfig(dequantize=True)} if known else {}
 
 
 def _call_it_plain(hf: Any) -> None:
