@@ -13,14 +13,9 @@ from acdc.circuits.graph import Graph
 from acdc.circuits.overlap import edge_groups
 from acdc.circuits.recovery import roc_auc
 from acdc.errors import CircuitError, UnknownNameError
-from tests.circuits.test_circuit import GRAPHS, IDS, circuit_of
+from tests.circuits.examples import GRAPHS, IDS, circuit_of
 
 SMALL = Graph(2, 2, 8)
-
-
-@pytest.fixture(params=GRAPHS, ids=IDS)
-def graph(request: pytest.FixtureRequest) -> Graph:
-    return request.param
 
 
 def scored(graph: Graph, seed: int, *, share: float = 0.4) -> Circuit:

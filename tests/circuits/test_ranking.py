@@ -7,7 +7,7 @@ import torch
 
 from acdc.circuits.graph import Graph
 from acdc.circuits.ranking import first_edges, n_tied, ranked_edges, strongest, strongest_nodes, top_edges
-from tests.circuits.test_circuit import circuit_of
+from tests.circuits.examples import circuit_of
 
 GRAPH = Graph(2, 2, 8)
 

@@ -16,7 +16,7 @@ from acdc.drawing import to_dot
 from acdc.drawing.scene import scene_of
 from acdc.drawing.svg import svg_of
 from acdc.errors import CircuitError
-from tests.circuits.test_circuit import GRAPHS, IDS, circuit_of
+from tests.circuits.examples import GRAPHS, IDS, circuit_of
 
 FEATURES = WeightedGraph(
     nodes=(

@@ -16,7 +16,7 @@ from acdc.cli import main
 from acdc.cli.compare import _tell
 from acdc.evaluation import measure
 from acdc.runs.result import load_run
-from tests.circuits.test_circuit import circuit_of
+from tests.circuits.examples import circuit_of
 from tests.evaluation.ground import problem_of, random_circuit
 
 

@@ -20,7 +20,7 @@ from acdc.drawing import draw, html_circuit, picture, to_dot
 from acdc.drawing.scene import scene_of
 from acdc.drawing.svg import svg_of
 from acdc.errors import CircuitError, FileError
-from tests.circuits.test_circuit import GRAPHS, IDS, circuit_of
+from tests.circuits.examples import GRAPHS, IDS, circuit_of
 
 EVIL = '<script>alert("x")</script> & \\G "quoted" \'\\\' \n\x00 ]]> -- {brace} é'
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz's dot is not installed")

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.formats import FORMATS, read_circuit, write_circuit
-from acdc.circuits.graph import Graph
 from acdc.errors import ACDCError
-from tests.circuits.test_circuit import circuit_of
+from tests.circuits.examples import circuit_of
+from tests.circuits.formats.exchange import SMALL
 
-SMALL = Graph(2, 2, 8)
 READERS = ("compact", *FORMATS)
 NEST = "@nested@"  # replaced in the text, since Python's own writer can't nest so deeply
 NASTY: list[Any] = [

@@ -12,12 +12,11 @@ import pytest
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.formats import FORMATS, read_circuit, write_circuit
 from acdc.circuits.formats.kinds import kind_of
-from acdc.circuits.graph import Graph
 from acdc.cli import main
 from acdc.errors import CircuitError
-from tests.circuits.test_circuit import circuit_of
+from tests.circuits.examples import circuit_of
+from tests.circuits.formats.exchange import SMALL
 
-SMALL = Graph(2, 2, 8)
 NEURONPEDIA = {
     "metadata": {"slug": "x", "scan": "gemma-2-2b", "prompt_tokens": ["a"], "prompt": "a"},
     "qParams": {},
