@@ -19,8 +19,9 @@ from acdc.models import PatchableModel
 from acdc.patching.ablation import ABLATIONS
 from acdc.patching.problem import Problem
 from acdc.task import load_task
+from tests.configs import ONE_EACH
 from tests.oracle import naive_acdc, naive_logits
-from tests.tiny import ONE_EACH, tiny_batch, tiny_model
+from tests.tiny import tiny_batch, tiny_model
 
 
 @functools.cache

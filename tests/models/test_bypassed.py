@@ -14,7 +14,8 @@ from acdc.errors import ModelError
 from acdc.models import PatchableModel
 from acdc.models.bypassed import modules_read
 from acdc.patching.activations import run
-from tests.tiny import CONFIGS, NumberTokenizer, tiny_batch, tiny_model
+from tests.configs import CONFIGS
+from tests.tiny import NumberTokenizer, tiny_batch, tiny_model
 
 
 def live(family: str = "llama-gqa") -> Any:

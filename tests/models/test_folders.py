@@ -19,7 +19,7 @@ from acdc.errors import ACDCError, ModelError
 from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptBatch, PromptPair
-from tests.tiny import CONFIGS, VOCAB
+from tests.configs import CONFIGS, VOCAB
 
 
 @pytest.fixture(scope="session", params=["gpt2", "llama-gqa"])

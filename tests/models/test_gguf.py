@@ -16,7 +16,7 @@ from acdc.models.packaged import PACKAGED
 from acdc.models.source import find_model, recorded_name
 from acdc.patching.activations import run
 from acdc.prompts.batch import PromptBatch, PromptPair
-from tests.tiny import CONFIGS, VOCAB
+from tests.configs import CONFIGS, VOCAB
 
 NAMES = {  # of a layer's tensors, in llama.cpp and in transformers
     "attn_norm": "input_layernorm",

@@ -10,7 +10,8 @@ from acdc.models.devices import check_one_device
 from acdc.options.defaults import MEMORY
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
-from tests.tiny import ONE_EACH, tiny_batch, tiny_model
+from tests.configs import ONE_EACH
+from tests.tiny import tiny_batch, tiny_model
 
 
 @pytest.mark.parametrize("family", ONE_EACH)

@@ -12,7 +12,8 @@ from acdc.models import PatchableModel
 from acdc.patching.activations import run
 from acdc.patching.attention import attn_out, constant
 from acdc.prompts.batch import PromptBatch
-from tests.tiny import CONFIGS, EXPERT_FAMILIES, ONE_EACH, KeepDouble, tiny_batch, tiny_model
+from tests.configs import CONFIGS, EXPERT_FAMILIES, ONE_EACH
+from tests.tiny import KeepDouble, tiny_batch, tiny_model
 
 IN_FLOAT32 = ("cohere", "cohere-norms", "cohere2", "llama4", "dots1")
 BOUNDS = {torch.float32: 1e-5, torch.bfloat16: 0.05}

@@ -11,7 +11,8 @@ import transformers
 from acdc.errors import ModelError, TaskError
 from acdc.models import FAMILIES, PatchableModel
 from acdc.models.families import family_of
-from tests.tiny import CONFIGS, NumberTokenizer, tiny_batch, tiny_model
+from tests.configs import CONFIGS
+from tests.tiny import NumberTokenizer, tiny_batch, tiny_model
 
 POST_NORM = "normalises the residual stream itself"
 ENCODER_DECODER = "an encoder and a decoder joined by cross-attention"

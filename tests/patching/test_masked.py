@@ -6,8 +6,9 @@ import torch
 from acdc.patching.ablation import ABLATIONS, ablate
 from acdc.patching.activations import run
 from acdc.patching.masked import masked_logits
+from tests.configs import CONFIGS
 from tests.oracle import naive_logits
-from tests.tiny import CONFIGS, KeepDouble, kept_double, tiny_batch, tiny_model
+from tests.tiny import KeepDouble, kept_double, tiny_batch, tiny_model
 
 
 def random_mask(model, share: float, seed: int = 0) -> torch.Tensor:

@@ -8,9 +8,10 @@ from acdc.errors import CircuitError
 from acdc.patching.masked import masked_logits
 from acdc.patching.problem import Problem
 from acdc.patching.weighted import prompts_that_fit, weighted_logits
+from tests.configs import ONE_EACH
 from tests.oracle import ablated_sources, naive_head
 from tests.patching.test_masked import random_mask
-from tests.tiny import ONE_EACH, KeepDouble, tiny_batch, tiny_model
+from tests.tiny import KeepDouble, tiny_batch, tiny_model
 
 
 def random_weights(model, seed: int = 0) -> Tensor:

@@ -24,7 +24,8 @@ from acdc.prompts.batch import PromptBatch
 from acdc.runs.prompt_file import read_prompts, write_prompts
 from acdc.runs.reload import reload
 from tests.circuits.formats.test_fuzz import changed_bytes, changed_value
-from tests.tiny import CONFIGS, NumberTokenizer, tiny_model
+from tests.configs import CONFIGS
+from tests.tiny import NumberTokenizer, tiny_model
 
 
 def number_tokenizer() -> transformers.PreTrainedTokenizerFast:

@@ -10,7 +10,8 @@ from acdc.circuits.graph import Graph
 from acdc.patching.exact.reachability import reading
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
-from tests.tiny import ONE_EACH, KeepDouble, kept_double, tiny_batch, tiny_model
+from tests.configs import ONE_EACH
+from tests.tiny import KeepDouble, kept_double, tiny_batch, tiny_model
 
 
 def loss_of(problem: Problem, mask: torch.Tensor) -> float:

@@ -9,8 +9,9 @@ from acdc.discovery.attribution.eap import at_clean
 from acdc.errors import RunError
 from acdc.patching.gradient.attribution import edge_effects, node_effects
 from acdc.patching.problem import Problem
+from tests.configs import ONE_EACH
 from tests.soft import mask_gradient
-from tests.tiny import ONE_EACH, tiny_batch, tiny_model
+from tests.tiny import tiny_batch, tiny_model
 
 TINY_MEMORY = 1  # one prompt, one head and one source at a time
 
