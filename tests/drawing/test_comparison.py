@@ -18,7 +18,7 @@ from acdc.drawing.scene import CELL_COLOR, scene_of
 from acdc.drawing.svg import CELL_HEIGHT, svg_of
 from tests.circuits.examples import GRAPHS, IDS, circuit_of
 from tests.circuits.test_comparison import group_of_each_edge
-from tests.drawing.test_drawing import EVIL, dot_edges, needs_dot, svg_paths, svg_text
+from tests.drawing.pictures import EVIL, dot_edges, needs_dot, svg_paths, svg_text
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["acdc", "eap", "third"]

@@ -1,12 +1,9 @@
-"""Diagrams: what the DOT and the SVG say, in which formats, with and without the Graphviz program."""
+"""Diagrams: what the DOT and the SVG say."""
 
 import dataclasses
 import itertools
-import logging
 import math
 import re
-import shutil
-import stat
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,51 +13,16 @@ import torch
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
 from acdc.circuits.views import html_table
-from acdc.drawing import draw, html_circuit, picture, to_dot
+from acdc.drawing import draw, to_dot
 from acdc.drawing.scene import scene_of
 from acdc.drawing.svg import svg_of
-from acdc.errors import CircuitError, FileError
 from tests.circuits.examples import GRAPHS, IDS, circuit_of
-
-EVIL = '<script>alert("x")</script> & \\G "quoted" \'\\\' \n\x00 ]]> -- {brace} é'
-needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz's dot is not installed")
+from tests.drawing.pictures import EVIL, dot_edges, needs_dot, own_svg, svg_paths, svg_text
 
 
 @pytest.fixture(params=GRAPHS, ids=IDS)
 def circuit(request: pytest.FixtureRequest) -> Circuit:
     return circuit_of(request.param)
-
-
-@pytest.fixture
-def no_dot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda program: None)
-
-
-def dot_edges(circuit: Circuit, **options: object) -> list[tuple[str, str, str, dict[str, str]]]:
-    """(source, destination node, input, attributes) of the drawn edges of the DOT."""
-    edges = []
-    for src, dst, attributes in re.findall(
-        r'^\t"?([\w.]+)"? -> (\S+) \[(.*)\]$', to_dot(circuit, **options).source, re.M
-    ):
-        if not src.startswith("rank"):
-            node, _, port = dst.replace('"', "").partition(":")
-            pairs = re.findall(r'(\w+)=("[^"]*"|\S+)', attributes)
-            edges.append((src, node, port.removesuffix(":n"), {key: value.strip('"') for key, value in pairs}))
-    return edges
-
-
-def svg_paths(svg: str) -> list[ElementTree.Element]:
-    return [path for path in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}path") if path.get("stroke")]
-
-
-def svg_text(svg: str) -> list[str]:
-    return [
-        "".join(element.itertext()) for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
-    ]
-
-
-def own_svg(circuit: Circuit, title: str | None = None) -> str:
-    return svg_of(scene_of(circuit, title=title, max_edges=None))
 
 
 # content
@@ -175,6 +137,24 @@ def test_nodes_of_a_row_do_not_overlap() -> None:
         assert 0 <= x <= float(ElementTree.fromstring(svg).get("width")) - width
 
 
+@pytest.mark.parametrize(
+    ("kind", "width", "dashed"),
+    [
+        ("effect", "width: size of effect", "dashed: removing it helps"),
+        ("estimated effect", "width: size of estimated effect", "dashed: removing it is estimated to help"),
+        ("importance", "width: size of importance", "dashed: its score is negative"),
+        (None, "width: size of score", "dashed: its score is negative"),
+    ],
+)
+def test_the_legend_says_what_a_score_is(kind: str | None, width: str, dashed: str) -> None:
+    circuit = dataclasses.replace(circuit_of(GRAPHS[0]), score_kind=kind)
+    scene = scene_of(circuit, title=None, max_edges=None)
+    assert scene.notes == (width, dashed)
+    assert {width, dashed} <= set(svg_text(svg_of(scene)))
+    assert width in to_dot(circuit).source and dashed in to_dot(circuit).source
+    assert width.removeprefix("width: size of ") in html_table(circuit)
+
+
 # escaping
 
 
@@ -194,113 +174,3 @@ def test_graphviz_draws_every_title(title: str, tmp_path: Path) -> None:
     text = "".join(svg_text(path.read_text()))
     shown = " ".join("".join(c if c.isprintable() else " " for c in title).split())
     assert shown[:100] in text and "<script" not in path.read_text()
-
-
-# files
-
-
-@needs_dot
-@pytest.mark.parametrize(
-    ("name", "start"), [("c.svg", b"<?xml"), ("c.png", b"\x89PNG"), ("c.pdf", b"%PDF"), ("C.SVG", b"<?xml")]
-)
-def test_formats_of_graphviz(name: str, start: bytes, tmp_path: Path) -> None:
-    assert draw(circuit_of(GRAPHS[0]), tmp_path / name) == [tmp_path / name]
-    assert (tmp_path / name).read_bytes().startswith(start)
-    assert [file.name for file in tmp_path.iterdir()] == [name]
-
-
-@pytest.mark.usefixtures("no_dot")
-@pytest.mark.parametrize("name", ["c.dot", "c.gv"])
-def test_dot_needs_no_program(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    circuit = circuit_of(GRAPHS[0])
-    assert draw(circuit, tmp_path / name) == [tmp_path / name]
-    assert (tmp_path / name).read_text() == to_dot(circuit).source and not caplog.records
-
-
-@pytest.mark.usefixtures("no_dot")
-@pytest.mark.parametrize(
-    ("name", "expected"), [("c.svg", ["c.svg", "c.dot"]), ("c.png", ["c.dot"]), ("c.pdf", ["c.dot"])]
-)
-def test_without_graphviz_the_dot_is_written_and_help_given(
-    name: str, expected: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    circuit = circuit_of(GRAPHS[0])
-    with caplog.at_level(logging.WARNING):
-        written = draw(circuit, tmp_path / name)
-    assert [path.name for path in written] == expected and all(path.is_file() for path in written)
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(expected)
-    assert (tmp_path / "c.dot").read_text() == to_dot(circuit).source
-    for word in ("'dot' was not found", "c.dot", "apt install", "brew install", "conda install"):
-        assert word in caplog.text
-    if name == "c.svg":
-        assert written[0].read_text() == own_svg(circuit)
-
-
-@pytest.mark.parametrize(
-    ("script", "word"), [("exit 3", "failed"), ("echo oh no >&2; exit 1", "oh no"), ("sleep 9", "took longer")]
-)
-def test_a_broken_dot_is_as_good_as_none(
-    script: str, word: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "dot"
-    program.write_text(f"#!/bin/sh\n{script.replace('sleep', 'exec sleep')}\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(shutil, "which", lambda name: str(program))
-    monkeypatch.setattr("acdc.drawing.render.TIMEOUT", 0.5)
-    assert [path.name for path in draw(circuit_of(GRAPHS[0]), tmp_path / "c.svg")] == ["c.svg", "c.dot"]
-    assert word in caplog.text
-
-
-@pytest.mark.parametrize("name", ["c.jpg", "c", "svg", "c.svg.bak"])
-def test_an_unknown_ending_lists_the_formats(name: str, tmp_path: Path) -> None:
-    with pytest.raises(CircuitError, match=r"must be one of \.svg, \.png, \.pdf, \.dot, \.gv"):
-        draw(circuit_of(GRAPHS[0]), tmp_path / name)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("name", ["c.svg", "c.dot"])
-def test_a_missing_folder_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="can't write"):
-        draw(circuit_of(GRAPHS[0]), tmp_path / "missing" / name)
-
-
-# notebooks
-
-
-@pytest.mark.parametrize("with_dot", [pytest.param(True, marks=needs_dot), False])
-def test_a_notebook_shows_the_picture(with_dot: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not with_dot:
-        monkeypatch.setattr(shutil, "which", lambda program: None)
-    circuit = circuit_of(GRAPHS[0])
-    page = html_circuit(circuit)
-    assert {"input", "logits"} <= set(svg_text(page[page.index("<svg") : page.rindex("</div>")]))
-    shown = draw(circuit, title="mine")
-    assert shown == picture(circuit, title="mine") and "mine" in svg_text(shown._repr_svg_())
-
-
-def test_a_notebook_shows_a_large_circuit_as_a_table() -> None:
-    graph = Graph(6, 8, 64)
-    scores = torch.linspace(-1, 1, graph.n_src * graph.n_dst).view(graph.n_src, graph.n_dst)
-    circuit = Circuit(graph, graph.edges_mask, scores, {"task": "<script>"})
-    page = html_circuit(circuit)
-    assert "<svg" not in page and "<script" not in page and page == circuit._repr_html_()
-    assert page.count("<tr>") == 31 and f"and {graph.n_edges - 30:,} more" in page
-    assert "input-&gt;a0.h0&lt;q&gt;" in page
-
-
-@pytest.mark.parametrize(
-    ("kind", "width", "dashed"),
-    [
-        ("effect", "width: size of effect", "dashed: removing it helps"),
-        ("estimated effect", "width: size of estimated effect", "dashed: removing it is estimated to help"),
-        ("importance", "width: size of importance", "dashed: its score is negative"),
-        (None, "width: size of score", "dashed: its score is negative"),
-    ],
-)
-def test_the_legend_says_what_a_score_is(kind: str | None, width: str, dashed: str) -> None:
-    circuit = dataclasses.replace(circuit_of(GRAPHS[0]), score_kind=kind)
-    scene = scene_of(circuit, title=None, max_edges=None)
-    assert scene.notes == (width, dashed)
-    assert {width, dashed} <= set(svg_text(svg_of(scene)))
-    assert width in to_dot(circuit).source and dashed in to_dot(circuit).source
-    assert width.removeprefix("width: size of ") in html_table(circuit)
