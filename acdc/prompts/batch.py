@@ -117,11 +117,6 @@ class PromptBatch:
         return self.attention.sum(1)
 
     @cached_property
-    def first_difference(self) -> int:
-        """The first column in which any clean prompt differs from its corrupted twin."""
-        return int((self.clean != self.corrupt).any(0).nonzero()[0])
-
-    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all that the batch holds: equal for equal prompts and answers."""
         digest = hashlib.sha256()

@@ -32,7 +32,7 @@ def test_the_target_is_the_last_column_of_every_row() -> None:
     assert batch.position_ids.tolist() == [[0, 1, 2, 3], [0, 0, 0, 1], [0, 0, 0, 1]]
     assert batch.correct.tolist() == [[6, -1], [6, 5], [6, -1]]
     assert batch.wrong.tolist() == [[7, 8], [-1, -1], [-1, -1]]
-    assert (batch.n, batch.n_pos, batch.first_difference) == (3, 4, 2)
+    assert (batch.n, batch.n_pos) == (3, 4)
     assert batch.lengths.tolist() == [4, 2, 2]
 
 
