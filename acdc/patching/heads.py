@@ -114,19 +114,19 @@ class Heads:
     def _at_all(self, kind: str, heads: list[int], projected: Tensor) -> Float[Tensor, "n batch pos d_head"]:
         """q, k or v of these heads at all positions."""
         background, reading = self.background, self.reading[kind]
-        kept = getattr(background, kind)[self.layer]
-        stored = [h * len(kept) // self.attention.n_heads for h in heads]
-        kept = kept[index_of(stored)]
+        ablated = getattr(background, kind)[self.layer]  # of the heads that are stored
+        of_heads = ablated[index_of([h * len(ablated) // self.attention.n_heads for h in heads])]
         if not reading:
-            return kept
-        own = [h * len(background.__dict__[kind][self.layer]) // self.attention.n_heads for h in reading]
-        new = finish(self.attention, kind, projected, own, background.tables(self.attention))
-        shape = kept.shape
-        kept = kept.flatten(1, 2)
+            return of_heads
+        stored = [h * len(ablated) // self.attention.n_heads for h in reading]
+        rows = finish(self.attention, kind, projected, stored, background.tables(self.attention))
+        flat = of_heads.flatten(1, 2)
         if reading == heads:
-            return new.view(shape) if new.shape == kept.shape else kept.index_copy(1, background.rows, new).view(shape)
-        where = torch.tensor([heads.index(h) for h in reading], device=kept.device)
-        return kept.index_copy(0, where, kept[where].index_copy(1, background.rows, new)).view(shape)
+            made = rows if rows.shape == flat.shape else flat.index_copy(1, background.rows, rows)
+        else:
+            where = torch.tensor([heads.index(h) for h in reading], device=flat.device)
+            made = flat.index_copy(0, where, flat[where].index_copy(1, background.rows, rows))
+        return made.view(of_heads.shape)
 
     def _at_last(self, projected: Tensor) -> Float[Tensor, "n_last 1 batch 1 d_head"]:
         """Queries of the heads that are read at the last position, there."""
