@@ -30,12 +30,20 @@ def evaluate(
         typer.Option(help=f"Measure just this part; may be repeated. Parts: {', '.join(PARTS)}."),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave this part out; may be repeated.")] = None,
+    thorough: Annotated[
+        bool,
+        typer.Option("--thorough", help="Measure all parts, however long they take, and shorten none."),
+    ] = False,
     prompts: Annotated[
         str, typer.Option(help="held-out (to judge a circuit) or discovery (those that it was found on).")
     ] = "held-out",
     n: Annotated[
         int | None,
-        typer.Option("--n", "-n", help=f"Number of prompt pairs. [default: {N_HELD_OUT} held-out, or the run's]"),
+        typer.Option(
+            "--n",
+            "-n",
+            help=f"Number of prompt pairs. [default: {N_HELD_OUT} held-out, as many as the run's in large models]",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the held-out prompts and of all that is drawn.")] = SEED,
     stability: Annotated[int, typer.Option(metavar="K", help="Find the circuit again on K other sets of prompts.")] = 0,
@@ -89,7 +97,9 @@ def evaluate(
 ) -> None:
     """Gather the evidence that RUN's circuit is real: on held-out prompts, with intervals and tests.
 
-    The circuit and the run's files stay as they are. docs/evaluation.md says what each number means.
+    Parts that take too long for about a minute (in large models: for 60 forward and backward passes) are left out, and
+    named with what they cost; --only NAME or --thorough measures them. The circuit and the run's files stay as they
+    are. docs/evaluation.md says what each number means.
     """
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()
@@ -99,6 +109,7 @@ def evaluate(
     asked: dict[str, Any] = {
         "only": only or (),
         "skip": skip or (),
+        "thorough": thorough,
         "prompts": prompts,
         "n": n,
         "seed": seed,
@@ -142,14 +153,16 @@ def _tell_costs(parts: "Sequence[PartForecast]", as_json: bool) -> None:
     if as_json:
         dump([asdict(part) for part in parts])
         return
+    from acdc.runs.evaluation_forecast import total_of
+
     rows = [
-        [part.name, part.summary, "left out" if part.left_out else _most(part.forward_passes), _most(part.seconds)]
+        [part.name, part.summary, "left out" if part.left_out else "", _most(part.forward_passes), _most(part.seconds)]
         for part in parts
     ]
-    unknown = ", ".join(part.name for part in parts if part.forward_passes is None and not part.left_out)
-    told = f"at most, without {unknown}" if unknown else "at most"
-    total = [sum(cost for part in parts if (cost := getattr(part, key))) for key in ("forward_passes", "seconds")]
-    table(["part", "what it says", "passes", "seconds"], [*rows, ["all", told, *map(_most, total)]])
+    missing = [part.name for part in parts if part.forward_passes is None or part.left_out]
+    told = f"at most, without {', '.join(missing)}" if missing else "at most"
+    rows.append(["all", told, "", *map(_most, total_of(parts))])
+    table(["part", "what it says", "", "passes", "seconds"], rows)
     for part in parts:
         if part.left_out:
             say(f"{part.name}: left out: {part.left_out}")

@@ -118,9 +118,9 @@ def curve(
     )
 
 
-def curve_sizes(graph: Graph) -> list[int]:
-    """The sizes that are measured by default: MIB's, and logarithmically spaced ones from none to all edges."""
-    return sorted({*mib_sizes(graph.n_edges), *log_sizes(graph.n_edges)})
+def curve_sizes(graph: Graph, *, thorough: bool = True) -> list[int]:
+    """MIB's sizes and none; if thorough, logarithmically spaced ones from none to all edges too."""
+    return sorted({0, *mib_sizes(graph.n_edges), *(log_sizes(graph.n_edges) if thorough else ())})
 
 
 Area = float | None | tuple[float | None, float | None]  # an area, or the least and the greatest over orders
@@ -192,6 +192,7 @@ class _Measure:
     def __init__(self, problem: Problem, recorder: Recorder) -> None:
         self.problem, self.recorder, self.known, self.passes = problem, recorder, dict[bytes, dict[str, Values]](), 0
         self.model = prompt_values(problem, problem.clean.logits)
+        self.known[_key(problem.model.graph.edges_mask)] = self.model  # with all edges kept the clean run is run again
         self.corrupted = self.values(torch.zeros_like(problem.model.graph.edges_mask))
         rounding = ROUNDING[problem.model.dtype]
         reasons = {
@@ -202,7 +203,7 @@ class _Measure:
         self.no_meaning = {name: reason for name, reason in reasons.items() if reason is not None}
 
     def values(self, mask: Tensor) -> dict[str, Values]:
-        key = np.packbits(mask.numpy()).tobytes()
+        key = _key(mask)
         if key not in self.known:
             self.known[key] = circuit_values(self.problem, mask, self.recorder)
             self.passes += 1
@@ -244,6 +245,10 @@ class _Measure:
             for name, value in self.faithfulness(values).items()
         }
         return {**{name + suffix: float(each.mean()) for name, each in values.items()}, **ratios}
+
+
+def _key(mask: Tensor) -> bytes:
+    return np.packbits(mask.numpy()).tobytes()
 
 
 def _mean(numbers: Iterable[Any]) -> int:

@@ -10,10 +10,24 @@ from torch import Tensor
 
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.options.defaults import MEMORY
+from acdc.patching.exact.cost import Cost, cost_of
+from acdc.patching.exact.reachability import reach, reading
+from acdc.patching.exact.rows import Rows
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 
-__all__ = ["Knockouts", "Step", "edges_of_node", "inner_nodes", "knock_out_edges", "knock_out_nodes"]
+__all__ = [
+    "STARTING",
+    "Knockouts",
+    "Step",
+    "edges_of_node",
+    "inner_nodes",
+    "knock_out_edges",
+    "knock_out_nodes",
+    "work_of_knock_outs",
+]
+
+STARTING = 2  # masked forwards that it takes, at most, to make the exact engine's state
 
 Step = Callable[[int, int], None]  # told (done, total) as the work proceeds
 
@@ -59,7 +73,7 @@ def knock_out_edges(
         effects[edge] = 0.0
     done = 0
     while done < len(asked):
-        chunk = asked[done : done + _fitting(state, asked[done:])]
+        chunk = asked[done : done + _fitting(state.cost, memory, asked[done:])]
         for edge, loss in zip(chunk, _losses(state, chunk, None, recorder), strict=True):
             effects[edge] = loss - state.loss
         done += len(chunk)
@@ -90,6 +104,36 @@ def knock_out_nodes(
     return effects, state.forward_passes
 
 
+def work_of_knock_outs(
+    problem: Problem,
+    mask: Bool[Tensor, "src dst"],
+    *,
+    of: Bool[Tensor, "src dst"] | None = None,
+    memory: int = MEMORY,
+) -> float:
+    """What `knock_out_edges` comes to in masked forwards of the circuit `of`, by default `mask` itself.
+
+    A question takes as long as what lies behind the destinations that are asked about together: the engine's own count
+    of operations says which share of a forward that is.
+    """
+    cost = _costs(problem, mask)
+    asked = [(src, dst) for dst, src in mask.T.nonzero().tolist()][::-1]
+    whole = _costs(problem, mask if of is None else of)(set(range(mask.shape[1]))).flops
+    done, operations = 0, 0
+    while done < len(asked):
+        n = _fitting(cost, memory, asked[done:])
+        operations += n * cost({dst for _, dst in asked[done : done + n]}).flops
+        done += n
+    return STARTING + operations / whole
+
+
+def _costs(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Callable[[set[int]], Cost]:
+    """What a question about edges into some destinations takes, as `CircuitState.cost` says it of its circuit."""
+    graph, kept, n_rows = problem.model.graph, mask.cpu().numpy(), len(Rows.of(problem.ablated.active))
+    read = reading(graph, kept)
+    return lambda dsts: cost_of(problem, reach(graph, kept, read, sorted(dsts)), n_rows)
+
+
 def _losses(
     state: CircuitState, edges: Sequence[Edge], removed: Bool[np.ndarray, "copies edges"] | None, recorder: Recorder
 ) -> list[float]:
@@ -116,13 +160,13 @@ def edges_of_node(problem: Problem, node: str) -> Bool[Tensor, "src dst"]:
     return graph.edges_mask & (rows[:, None] | columns[None, :])
 
 
-def _fitting(state: CircuitState, edges: Sequence[Edge]) -> int:
-    """How many of these questions, from the first on, fit into the state's memory at once."""
+def _fitting(cost: Callable[[set[int]], Cost], memory: int, edges: Sequence[Edge]) -> int:
+    """How many of these questions, from the first on, fit into so many bytes at once."""
     room, dsts = 1, set[int]()
     for n, (_, dst) in enumerate(edges[:256]):
         if dst not in dsts:
             dsts.add(dst)
-            room = max(1, state.memory // state.cost(dsts).memory)
+            room = max(1, memory // cost(dsts).memory)
         if n >= room:
             return n
     return min(len(edges), 256)

@@ -11,12 +11,20 @@ from dataclasses import dataclass
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.evaluation.knockouts import Step, edges_of_node, inner_nodes, knock_out_edges, knock_out_nodes
+from acdc.evaluation.knockouts import (
+    STARTING,
+    Step,
+    edges_of_node,
+    inner_nodes,
+    knock_out_edges,
+    knock_out_nodes,
+    work_of_knock_outs,
+)
 from acdc.evaluation.numbers import Number
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.patching.problem import Problem
 
-__all__ = ["N_SETS", "Need", "Needs", "minimality", "n_knock_outs"]
+__all__ = ["N_SETS", "Need", "Needs", "minimality", "n_knock_outs", "work_of_needs"]
 
 
 N_SETS = 4  # sets of nodes, besides the empty one, without which everything is knocked out
@@ -88,6 +96,12 @@ def minimality(
 def n_knock_outs(problem: Problem, mask: Bool[Tensor, "src dst"], *, n_sets: int = N_SETS, seed: int = 0) -> int:
     """How many edges and nodes `minimality` knocks out, all sets together."""
     return sum(int(left.sum()) + len(nodes) for _, left, nodes in _damaged(problem, mask, n_sets, seed))
+
+
+def work_of_needs(problem: Problem, mask: Bool[Tensor, "src dst"], *, n_sets: int = N_SETS, seed: int = 0) -> float:
+    """What these come to in masked forwards of the circuit, at most."""
+    damaged = _damaged(problem, mask, n_sets, seed)
+    return sum(work_of_knock_outs(problem, left, of=mask) + STARTING + len(nodes) for _, left, nodes in damaged)
 
 
 def _damaged(problem: Problem, mask: Tensor, n_sets: int, seed: int) -> list[tuple[tuple[str, ...], Tensor, list[str]]]:

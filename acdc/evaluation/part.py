@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.work import Work
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ class Part(ABC):
     Class attributes:
         name: By which it is asked for; its module is called so too.
         summary: What it says, in a line.
-        order: Where it stands in a report, the lowest first.
+        order: Where it stands in a report, the lowest first; that one is also the first to be afforded.
         unit: Of what `Work.step` counts, like `edges`.
-        by_default: Whether it is measured unless something else is asked for.
+        by_default: Whether it is measured unless something else is asked for, as far as its `cost` allows.
         kinds: Endings of the files that it is written to, like `csv` and `svg`: see `frame` and `draw`.
         shares_outcomes: Its forward passes are those of `Work.outcomes`, which several parts read.
     """
@@ -55,8 +56,10 @@ class Part(ABC):
         """
 
     @classmethod
-    def passes(cls, work: Work) -> int | None:
-        """At most how many forward passes of all prompts it will take; None where that isn't known before.
+    def cost(cls, work: Work) -> Cost | None:
+        """What it will take at most; None where that isn't known before.
+
+        By it an evaluation that isn't thorough decides whether the part is among those that it measures.
 
         Raises:
             ACDCError: It can't be measured for this circuit.

@@ -1,7 +1,7 @@
 """What graphs do on each prompt: the values that means, intervals, quantiles and tests are made of."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from acdc.evaluation.cost import Stopwatch
 from acdc.evaluation.predictions import Prediction, top_predictions
 from acdc.evaluation.recording import AFRESH, Recorder, mask_bytes
 from acdc.metrics import METRICS, Metric, accuracy, answer_probability, get_metric, top1_accuracy
@@ -48,6 +49,7 @@ class Outcomes:
         performance: By what one run beats another: see `performance_metric`.
         rounding: How far off values about 1 can be in the model's dtype.
         forward_passes: Masked forwards of the whole batch that it took.
+        seconds: How long each of them took, by who; what all share is made in that of `corrupted`, the first.
     """
 
     values: Mapping[str, Mapping[str, Values]]
@@ -57,6 +59,7 @@ class Outcomes:
     rounding: float
     n_prompts: int
     forward_passes: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def outcomes_of(
@@ -71,7 +74,11 @@ def outcomes_of(
     masks = {"circuit": mask, "corrupted": torch.zeros_like(mask)}
     if complement:
         masks["complement"] = problem.model.graph.edges_mask & ~mask
-    logits = {"model": problem.clean.logits, **{who: problem.logits(kept) for who, kept in masks.items()}}
+    logits, seconds = {"model": problem.clean.logits}, dict[str, float]()
+    for who in sorted(masks, key="corrupted".__ne__):
+        watch = Stopwatch(problem.model.device)
+        logits[who] = problem.logits(masks[who])
+        seconds[who] = watch.seconds()
     each = {"model": prompt_values(problem, problem.clean.logits)}
     for who, kept in masks.items():
         each[who] = recorded_values(problem, mask_bytes(kept), partial(logits.__getitem__, who), recorder)
@@ -83,6 +90,7 @@ def outcomes_of(
         rounding=ROUNDING[problem.model.dtype],
         n_prompts=problem.batch.n,
         forward_passes=len(masks),
+        seconds=seconds,
     )
 
 

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from acdc.circuits.circuit import Circuit
 from acdc.errors import unknown_name
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.recording import Recorder, SharedRuns
 from acdc.evaluation.statistics import check_correction
 from acdc.evaluation.values import Outcomes, outcomes_of
-from acdc.options.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
+from acdc.options.defaults import ALPHA, CORRECTION, EPSILON, LARGE, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
 from acdc.options.ranges import Checked, Range, Seed, checked
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import MAX_PAIRS
@@ -49,6 +50,8 @@ class Settings:
         q: The share of random circuits, or edges, that the circuit, or an edge, must be beyond.
         correction: Of p-values for the number of edges: holm, bh or by.
         tau: The least effect that a kept edge must have, in the metric's unit; None only measures.
+        thorough: Whether nothing is shortened, which is always so in models of at most 20,000 edges. In larger ones an
+            evaluation that isn't thorough takes as few held-out prompts as the run had, and `curve` fewer sizes.
     """
 
     prompts: Annotated[str, Checked(_known_prompts)] = PROMPTS[0]
@@ -61,17 +64,21 @@ class Settings:
     q: Inside = QUANTILE
     correction: Annotated[str, Checked(check_correction)] = CORRECTION
     tau: Annotated[float, Range(0)] | None = None
+    thorough: bool = True
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], *, n: int, tau: float | None) -> "Settings":
+    def of(cls, given: Mapping[str, Any], *, n: int, tau: float | None, n_edges: int) -> "Settings":
         """The settings of which some are given.
 
         Args:
             given: By name; None for `n` and `tau` stands for the next two.
             n, tau: The run's own.
+            n_edges: Of the model.
         """
-        own = {"tau": tau} | ({} if given.get("prompts", cls.prompts) == PROMPTS[0] else {"n": n})
-        return cls(**(own | {name: value for name, value in given.items() if value is not None}))
+        thorough = given.get("thorough", False) or n_edges <= LARGE
+        held_out = N_HELD_OUT if thorough else max(2, min(N_HELD_OUT, n))
+        own = {"tau": tau, "n": held_out if given.get("prompts", cls.prompts) == PROMPTS[0] else n}
+        return cls(**(own | {key: value for key, value in given.items() if value is not None} | {"thorough": thorough}))
 
     @classmethod
     def check(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,9 +146,9 @@ class Work:
         return outcomes_of(self.problem, self.mask, recorder=Recorder(shared=self.shared))
 
     @property
-    def outcome_passes(self) -> int:
-        """Forward passes that `outcomes` takes: circuit, complement and corrupted run; the model's is made already."""
-        return 3
+    def outcomes_cost(self) -> Cost:
+        """What `outcomes` takes: circuit, complement and corrupted run; the model's is made already."""
+        return Cost(3, sparse=self.problem.batch.n, dense=2 * self.problem.batch.n)
 
     @property
     def prompts(self) -> dict[str, Any]:

@@ -79,9 +79,12 @@ class Bar:
         self.clear()
 
     def note(self, progress: Progress) -> None:
-        """Take in how far the work is; it is drawn later, so this costs next to nothing."""
+        """Take in how far the work is; it is drawn later, so this costs next to nothing. What it notes stays."""
         with self._lock:
             self.pace.note(progress, self.clock())
+            if progress.note:
+                self._erase()
+                self._write(f"acdc: {printable(f'{progress.label}: {progress.note}')}\n")
 
     def draw(self) -> None:
         """Write the line, or write it anew."""
@@ -100,9 +103,12 @@ class Bar:
     def clear(self) -> None:
         """Take the line away."""
         with self._lock:
-            if self._drawn:
-                self._write(f"\r{' ' * self._drawn}\r")
-            self._drawn = 0
+            self._erase()
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self._write(f"\r{' ' * self._drawn}\r")
+        self._drawn = 0
 
     def _run(self) -> None:
         if self._done.wait(REDRAW if self.live else FIRST_LINE):

@@ -19,6 +19,7 @@ class Progress:
             a forward pass. 0 where all do.
         unit: What is counted, like "edges", "prompts", "steps".
         part: Which part of `n_parts` this is, from 1; 0 where the work has no parts.
+        note: What is to be said once and stay said, like what a part will cost.
     """
 
     done: int
@@ -29,6 +30,7 @@ class Progress:
     unit: str = ""
     part: int = 0
     n_parts: int = 0
+    note: str = ""
 
     @property
     def label(self) -> str:

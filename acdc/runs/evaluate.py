@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acdc.circuits.circuit import Circuit
-from acdc.errors import ACDCError, FileError
+from acdc.errors import ACDCError, FileError, counted
 from acdc.evaluation.parts import PARTS
 from acdc.evaluation.recording import Recorder
 from acdc.evaluation.work import Settings, Work
@@ -17,7 +17,8 @@ from acdc.files import plain
 from acdc.options.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_RANDOM, QUANTILE, SEED
 from acdc.progress import Progress, Tell, announce
 from acdc.progress.bars import Progressing, shown
-from acdc.runs.evaluation_folder import EvaluationFolder
+from acdc.runs.evaluation_folder import EvaluationFolder, Parts
+from acdc.runs.evaluation_forecast import PartForecast, cost_words, forecasts, measured_speed, total_of
 from acdc.runs.evaluation_report import Evaluation
 from acdc.runs.evaluation_setup import chosen_parts, shared_work
 from acdc.runs.fingerprint import fingerprint, versions
@@ -37,6 +38,7 @@ def evaluate(
     prompts: str = "held-out",
     n: int | None = None,
     seed: int = SEED,
+    thorough: bool = False,
     stability: int = 0,
     n_random: int = N_RANDOM,
     level: float = LEVEL,
@@ -55,10 +57,13 @@ def evaluate(
 
     Args:
         run: A run's folder, a folder with runs (the newest), a circuit file, a `RunResult` or a `Circuit`.
-        only, skip: Which parts of `acdc.evaluation.PARTS` to measure; by default all but `stability`.
+        only, skip: Which parts of `acdc.evaluation.PARTS` to measure; by default all but `stability` that take no more
+            than a minute together, or 60 times forward and backward where that is longer. What is left out is told.
         prompts: `held-out` (the task's prompts for judging) or `discovery` (those that the circuit was found on).
-        n: How many prompts; by default 100 held-out ones, or as many as the run had.
+        n: How many prompts; by default 100 held-out ones (in models of more than 20,000 edges, unless `thorough`, no
+            more than the run had), or as many discovery prompts as the run had.
         seed: Seed of the held-out prompts and of all that is drawn.
+        thorough: Measure all parts, however long they take, and shorten none.
         stability: How many times to find the circuit again on other prompts; 0 for not at all.
         n_random: Random circuits of each kind in `sufficiency`; `minimality` draws twice as many random edges.
         level: Coverage of the intervals.
@@ -95,6 +100,7 @@ def evaluate(
             "q": q,
             "correction": correction,
             "tau": tau,
+            "thorough": thorough,
         }
     )
     with shown(progress) as tell:
@@ -107,29 +113,70 @@ def evaluate(
         report = _opening(work, reloaded, warnings)
         folder = None if place is None else EvaluationFolder(place, report["fingerprint"], resume=resume)
         work.searcher = lambda: search_again(reloaded, folder)
-        report["parts"] = _all_measured(chosen, work, report, folder, tell)
+        plan = _planned(chosen, work, folder, tell, all_of_them=thorough or bool(only))
+        report["parts"] = _all_measured(plan, work, report, folder, tell)
         found = Evaluation(reloaded.circuit, report)
         return found if folder is None else folder.finish(found)
 
 
+def _planned(
+    chosen: Sequence[str], work: Work, folder: EvaluationFolder | None, tell: Tell | None, *, all_of_them: bool
+) -> Sequence[PartForecast]:
+    """What the chosen parts will cost, and which of them are too costly; nothing is timed where all lie in the folder.
+
+    Parts that were asked for aren't timed beforehand unless they make the runs anyway by which that is done: what lies
+    in the folder may answer all of their questions.
+    """
+    parts = {} if folder is None else folder.parts()
+    is_new = not all(_is_measured(name, parts, work) for name in chosen)
+    is_timed = is_new and (not all_of_them or any(PARTS[name].shares_outcomes for name in chosen))
+    if is_timed:
+        announce(tell, "timing a forward pass")
+    plan = forecasts(
+        chosen, work, speed=measured_speed(work) if is_timed else None, all_of_them=all_of_them or not is_new
+    )
+    if tell is not None and is_new:
+        n = sum(part.left_out is None for part in plan)
+        tell(Progress(0, 0, stage=counted(n, "part"), note=cost_words(*total_of(plan))))
+    return plan
+
+
+def _is_measured(name: str, parts: Parts, work: Work) -> bool:
+    """Whether what is known of a part already answers this evaluation."""
+    known = parts.get(name, {"left_out": "nothing is known"})
+    return "left_out" not in known and PARTS[name].is_done(known, work)
+
+
 def _all_measured(
-    chosen: Sequence[str], work: Work, report: Mapping[str, Any], folder: EvaluationFolder | None, tell: Tell | None
-) -> dict[str, dict[str, Any]]:
-    """The chosen parts, and those that lie in the folder, in the order of a report; each is kept as soon as it is
+    plan: Sequence[PartForecast],
+    work: Work,
+    report: Mapping[str, Any],
+    folder: EvaluationFolder | None,
+    tell: Tell | None,
+) -> Parts:
+    """The parts of the plan, and those that lie in the folder, in the order of a report; each is kept as soon as it is
     measured."""
-    parts: dict[str, dict[str, Any]] = {}
-    for i, name in enumerate(chosen, 1):
+    parts: Parts = {}
+    measured = [part for part in plan if part.left_out is None]
+    for i, part in enumerate(measured, 1):
+        name = part.name
         if folder is not None:  # another process may have finished it meanwhile
             parts = folder.parts() | parts
-        known = parts.get(name)
-        if known and "left_out" not in known and PARTS[name].is_done(known, work):
+        if _is_measured(name, parts, work):
             continue
-        work.step = _telling(tell, name, i, len(chosen))
+        work.step = _telling(tell, name, i, len(measured))
+        if tell is not None:
+            costs = cost_words(part.forward_passes, part.seconds)
+            tell(Progress(0, 0, stage=name, part=i, n_parts=len(measured), note=costs))
         with _checkpoint(folder, name) as checkpoint:
             work.recorder = Recorder(checkpoint, work.shared)
             parts[name] = _measured(work, name)
             if folder is not None:
                 parts = folder.keep({**report, "parts": parts})
+    if folder is not None:
+        parts = folder.parts() | parts
+    left_out = {part.name: {"left_out": part.left_out, "seconds": 0.0} for part in plan if part.left_out is not None}
+    parts = left_out | parts
     return {name: parts[name] for name in PARTS if name in parts}
 
 

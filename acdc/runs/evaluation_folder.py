@@ -16,7 +16,7 @@ from acdc.files import write_json
 from acdc.runs.checkpoint import FileCheckpoint
 from acdc.runs.evaluation_report import WRITTEN, Evaluation, write_evaluation
 
-__all__ = ["REPORT", "EvaluationFolder"]
+__all__ = ["REPORT", "EvaluationFolder", "Parts"]
 
 logger = logging.getLogger(__name__)
 

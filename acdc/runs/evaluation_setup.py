@@ -46,7 +46,8 @@ def shared_work(reloaded: ReloadedRun, given: Mapping[str, Any], k: int) -> tupl
         given: Settings by name; None for `n` and `tau` stands for the run's own.
         k: How many times to find the circuit again.
     """
-    settings = Settings.of(given, n=reloaded.arguments.n, tau=reloaded.threshold)
+    n_edges = reloaded.circuit.graph.n_edges
+    settings = Settings.of(given, n=reloaded.arguments.n, tau=reloaded.threshold, n_edges=n_edges)
     discovery, warning = reloaded.discovery_problem()
     same = settings.prompts == "discovery" and settings.n == discovery.batch.n
     problem = discovery if same else _problem(reloaded, settings)

@@ -7,7 +7,8 @@ from typing import Any
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.evaluation.knockouts import Step, knock_out_edges
+from acdc.evaluation.cost import Cost
+from acdc.evaluation.knockouts import Step, knock_out_edges, work_of_knock_outs
 from acdc.evaluation.numbers import Number, number
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.recording import AFRESH, Recorder
@@ -68,8 +69,9 @@ class Certificate(Part):
         )
 
     @classmethod
-    def passes(cls, work: Work) -> int:
-        return 1 + work.circuit.n_edges
+    def cost(cls, work: Work) -> Cost:
+        runs = work_of_knock_outs(work.discovery, work.mask)
+        return Cost(1 + work.circuit.n_edges, sparse=runs * work.discovery.batch.n)
 
     def lines(self) -> Iterator[Line]:
         where = f"{self.n_prompts} discovery prompts, {self.metric}"

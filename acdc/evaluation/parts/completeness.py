@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.knockouts import Step, edges_of_node, inner_nodes
 from acdc.evaluation.numbers import Number, number
 from acdc.evaluation.part import Line, Part
@@ -81,8 +82,10 @@ class Completeness(Part):
         )
 
     @classmethod
-    def passes(cls, work: Work) -> int:
-        return 2 + 2 * n_damages(work.problem, work.mask)
+    def cost(cls, work: Work) -> Cost:
+        n_runs = 1 + n_damages(work.problem, work.mask)  # of the damaged circuit, and as many of the damaged model
+        n = n_runs * work.problem.batch.n
+        return Cost(2 * n_runs, sparse=n, dense=n)
 
     def lines(self) -> Iterator[Line]:
         worst = self.damages[0]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from acdc.errors import RunError
 from acdc.evaluation.areas import mib_sizes
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.curves import Area, Curve, areas, curve, curve_sizes, mib_cpr, n_circuits
 from acdc.evaluation.figures import draw_curve
 from acdc.evaluation.meaning import no_meaning
@@ -60,6 +61,7 @@ class Curves(Part):
         metric: The run's.
         circuit: The circuit itself.
         warning: Said where the reversed ranking does better: some tools' scores have the other sign.
+        thorough: Whether there are sizes besides MIB's, complements and the reversed ranking.
     """
 
     name = "curve"
@@ -78,6 +80,7 @@ class Curves(Part):
     n_prompts: int
     forward_passes: int
     warning: str | None = None
+    thorough: bool = True
 
     def __post_init__(self) -> None:
         for each in (self.signed, self.absolute):
@@ -90,8 +93,8 @@ class Curves(Part):
 
     @classmethod
     def measure(cls, work: Work) -> "Curves":
-        graph, scores = work.circuit.graph, _scores(work)
-        sizes, few = curve_sizes(graph), sorted({*mib_sizes(graph.n_edges)})
+        scores, thorough = _scores(work), work.settings.thorough
+        sizes, few = _sizes(work)
         total = 2 * len(sizes) + len(few)
 
         def measured(before: int, scores: Tensor, sizes: Sequence[int], ranking: str, complement: bool) -> Curve:
@@ -106,10 +109,11 @@ class Curves(Part):
                 progress=work.along(before, total),
             )
 
-        signed = measured(0, scores, sizes, "signed", True)
-        absolute = measured(len(sizes), scores, sizes, "absolute", False)
-        reversed = measured(2 * len(sizes), -scores, few, "signed", False)
-        own, other = mib_cpr(signed), mib_cpr(reversed)
+        signed = measured(0, scores, sizes, "signed", thorough)
+        found = [signed, measured(len(sizes), scores, sizes, "absolute", False)]
+        if few:
+            found.append(measured(2 * len(sizes), -scores, few, "signed", False))
+        absolute, own, other = found[1], mib_cpr(signed), mib_cpr(found[2]) if few else {}
         return cls(
             signed=signed,
             absolute=absolute,
@@ -119,25 +123,34 @@ class Curves(Part):
             metric=signed.metric,
             circuit=_mark(work),
             n_prompts=signed.n_prompts,
-            forward_passes=signed.forward_passes + absolute.forward_passes + reversed.forward_passes,
+            forward_passes=sum(each.forward_passes for each in found),
             warning=_warning(signed.metric, own, other),
+            thorough=thorough,
         )
 
     def values(self) -> dict[str, Any]:
         return {key: value for key, value in super().values().items() if key != "warning" or value is not None}
 
     @classmethod
-    def passes(cls, work: Work) -> int:
-        scores = _scores(work)
-        sizes, few = curve_sizes(work.circuit.graph), mib_sizes(work.circuit.graph.n_edges)
-        signed = n_circuits(work.circuit.graph, scores, sizes, signed=True) + len(sizes)
-        absolute = n_circuits(work.circuit.graph, scores, sizes, signed=False)
+    def cost(cls, work: Work) -> Cost:
+        scores, (sizes, few) = _scores(work), _sizes(work)
+
+        def n_runs(sizes: Sequence[int]) -> int:
+            signed, absolute = (n_circuits(work.circuit.graph, scores, sizes, signed=way) for way in (True, False))
+            return signed + absolute
+
         reversed = n_circuits(work.circuit.graph, -scores, few, signed=True)
-        return 3 + signed + absolute + reversed
+        complements = len(sizes) if work.settings.thorough else 0
+        small = n_runs([size for size in sizes if size <= work.circuit.n_edges])
+        large = n_runs([size for size in sizes if work.circuit.n_edges < size < work.circuit.graph.n_edges])
+        n, others = work.problem.batch.n, complements + reversed
+        return Cost(small + large + others, sparse=small * n, dense=(large + others) * n)
 
     def lines(self) -> Iterator[Line]:
         if self.warning:
             yield "warning", self.warning
+        if not self.thorough:
+            yield "curve", "at MIB's sizes alone; --thorough adds others, complements and the reversed ranking"
         for mode, by_metric in self.areas.items():
             texts = (
                 f"{name} {_shown(found, 'cpr')} / {_shown(found, 'cmd')}"
@@ -171,6 +184,12 @@ def _scores(work: Work) -> Tensor:
     if work.circuit.scores is None:
         raise RunError("the circuit has no scores, so its edges can't be ranked")
     return work.circuit.scores
+
+
+def _sizes(work: Work) -> tuple[list[int], list[int]]:
+    """The sizes that both rankings are measured at, and those for the reversed one."""
+    graph, thorough = work.circuit.graph, work.settings.thorough
+    return curve_sizes(graph, thorough=thorough), sorted({*mib_sizes(graph.n_edges)}) if thorough else []
 
 
 def _check_points(found: Curve, metric: str) -> None:
@@ -214,7 +233,7 @@ def _mark(work: Work) -> Mark:
 
 def _warning(metric: str, own: Mapping[str, float], other: Mapping[str, float]) -> str | None:
     """What is to be said where the opposite ranking does better."""
-    if metric not in own or not other[metric] > own[metric]:
+    if metric not in own or metric not in other or not other[metric] > own[metric]:
         return None
     return (
         f"the reversed ranking does better (CPR {other[metric]:.3f} against {own[metric]:.3f} by {metric}): the scores "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.numbers import p_value
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.statistics import SignTest, sign_test
@@ -14,6 +15,8 @@ from acdc.options.defaults import EPSILON
 from acdc.patching.problem import Problem
 
 __all__ = ["PART", "Equivalence", "equivalence_test"]
+
+FEW = "; so few prompts can't show that they are equivalent, even if each won half of them"
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,21 @@ class Equivalence(SignTest, Part):
         )
 
     @classmethod
-    def passes(cls, work: Work) -> int:
-        return work.outcome_passes
+    def cost(cls, work: Work) -> Cost:
+        return work.outcomes_cost
 
     def lines(self) -> Iterator[Line]:
         word = "they differ" if self.differs else "equivalent" if self.equivalent else "undecided"
         ties = f", {self.ties} ties" if self.ties else ""
         shares = f"the circuit beats the model on {self.share:.0%} of prompts by {self.metric}{ties}"
         p = f"p differ {p_value(self.p_differs)}, p same {p_value(self.p_equivalent)}"
-        yield self.name, f"{word}: {shares} ({p})"
+        few = "" if self.differs or _enough(self.n_prompts, self.epsilon, self.alpha) else FEW
+        yield self.name, f"{word}: {shares} ({p}){few}"
+
+
+def _enough(n: int, epsilon: float, alpha: float) -> bool:
+    """Whether so many prompts could show that the two are equivalent, if each won half of them."""
+    return sign_test(np.resize([1.0, -1.0], n), epsilon=epsilon).p_equivalent <= alpha
 
 
 def equivalence_test(problem: Problem, outcomes: Outcomes, *, epsilon: float = EPSILON) -> SignTest:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from acdc.evaluation.confidence import FEW, Interval, headline
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.meaning import cautions
 from acdc.evaluation.numbers import number
 from acdc.evaluation.part import Line, Part
@@ -69,8 +70,8 @@ class Faithfulness(Part):
         return self.warnings
 
     @classmethod
-    def passes(cls, work: Work) -> int:
-        return work.outcome_passes
+    def cost(cls, work: Work) -> Cost:
+        return work.outcomes_cost
 
     def lines(self) -> Iterator[Line]:
         own, ratios = self.intervals[self.metric], self.intervals["faithfulness"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.numbers import p_value
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.statistics import HSICTest, hsic_test
@@ -46,8 +47,8 @@ class Independence(HSICTest, Part):
         )
 
     @classmethod
-    def passes(cls, work: Work) -> int:
-        return work.outcome_passes
+    def cost(cls, work: Work) -> Cost:
+        return work.outcomes_cost
 
     def lines(self) -> Iterator[Line]:
         shown = "the complement's performance depends on the model's"

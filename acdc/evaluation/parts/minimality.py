@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.knockouts import Step
-from acdc.evaluation.needs import N_SETS, Needs, minimality, n_knock_outs
+from acdc.evaluation.needs import N_SETS, Needs, minimality, n_knock_outs, work_of_needs
 from acdc.evaluation.numbers import Number, number
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.random_circuits import inflated
@@ -105,9 +106,12 @@ class Minimality(Part):
         return cls(needs, test, work.problem.batch.n, needs.forward_passes + test.forward_passes)
 
     @classmethod
-    def passes(cls, work: Work) -> int:
-        needs = n_knock_outs(work.problem, work.mask, seed=work.settings.seed)
-        return needs + 2 * (1 + N_SETS) + 2 * 2 * work.settings.n_random
+    def cost(cls, work: Work) -> Cost:
+        s, tests = work.settings, 2 * 2 * work.settings.n_random
+        states = 2 * (1 + N_SETS)  # of the exact engine
+        passes = n_knock_outs(work.problem, work.mask, seed=s.seed) + states + tests
+        runs = work_of_needs(work.problem, work.mask, seed=s.seed) + tests
+        return Cost(passes, sparse=runs * work.problem.batch.n)
 
     def lines(self) -> Iterator[Line]:
         counts = ", ".join(f"{len(self.test.named(verdict))} {verdict}" for verdict in VERDICTS)

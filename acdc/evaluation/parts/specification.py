@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.figures import draw_specification
 from acdc.evaluation.numbers import number
 from acdc.evaluation.part import Line, Part
@@ -51,9 +52,10 @@ class SpecificationCurve(Specifications, Part):
         return cls(**vars(found), own=own, n_prompts={name: problem.batch.n for name, problem in problems.items()})
 
     @classmethod
-    def passes(cls, work: Work) -> int:
-        n_sets = 1 if work.problem is work.discovery else 2
-        return n_sets * passes_of_a_set()
+    def cost(cls, work: Work) -> Cost:
+        sets = [work.problem] if work.problem is work.discovery else [work.discovery, work.problem]
+        passes = passes_of_a_set()
+        return Cost(len(sets) * passes, dense=sum(passes * problem.batch.n for problem in sets))
 
     def lines(self) -> Iterator[Line]:
         measured = [row for row in self.rows if row.faithfulness is not None]

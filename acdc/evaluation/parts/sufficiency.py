@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.errors import CircuitError
+from acdc.evaluation.cost import Cost
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.numbers import Number, p_value
 from acdc.evaluation.part import Line, Part
@@ -86,8 +87,9 @@ class Sufficiency(Part):
         return cls(size, degree, settings.alpha, work.problem.batch.n, passes)
 
     @classmethod
-    def passes(cls, work: Work) -> int:
-        return 2 * (1 + work.settings.n_random)
+    def cost(cls, work: Work) -> Cost:
+        n_random, n = 2 * work.settings.n_random, work.problem.batch.n
+        return Cost(2 + n_random, sparse=2 * n, dense=n_random * n)  # random circuits have many nodes of few edges
 
     def lines(self) -> Iterator[Line]:
         for found in (self.size, self.degree):
