@@ -10,7 +10,7 @@ from acdc.errors import ACDCError, counted
 from acdc.evaluation.cost import Cost, Speed
 from acdc.evaluation.parts import PARTS
 from acdc.evaluation.work import Settings, Work
-from acdc.progress import announce, roughly
+from acdc.progress import announce, duration, roughly
 from acdc.progress.bars import Progressing, shown
 from acdc.runs.evaluation_setup import chosen_parts, shared_work
 from acdc.runs.reload import reload
@@ -101,13 +101,19 @@ def total_of(parts: Sequence[PartForecast]) -> tuple[int, float | None]:
 def cost_words(forward_passes: int | None, seconds: float | None) -> str:
     """What something costs, in words.
 
-    >>> cost_words(102, 150.0), cost_words(3, None), cost_words(None, None)
-    ('at most 102 forward passes, 3 min', 'at most 3 forward passes', 'nobody knows how long')
+    >>> cost_words(102, 150.0), cost_words(3, 0.2)
+    ('at most 102 forward passes, 3 min', 'at most 3 forward passes, 1 s')
+    >>> cost_words(0, 0.0), cost_words(None, None)
+    ('no more forward passes', 'nobody knows how long')
     """
     if forward_passes is None:
         return "nobody knows how long"
+    if not forward_passes:
+        return "no more forward passes"
     passes = f"at most {counted(forward_passes, 'forward pass')}"
-    return passes if seconds is None else f"{passes}, {roughly(seconds)}"
+    return (
+        passes if seconds is None else f"{passes}, {roughly(seconds) if seconds > 5 else duration(max(1.0, seconds))}"
+    )
 
 
 def _forecast(name: str, work: Work, speed: Speed | None, *, made: bool) -> PartForecast:
