@@ -1,9 +1,11 @@
 """HAP: scores first, exact after (hybrid attribution and pruning, taken to its end).
 
     C = the fewest edges of largest score that keep `faithfulness` of the metric
-    for blocks of C's edges, those of smallest score first:
+    for blocks of C's edges, those of the smallest slope first:
         remove a block if the loss rises by less than tau, else try a smaller one
     ACDC from C on, sweep after sweep, until none of its edges can be removed
+
+An edge's slope is the rise of the loss when it is removed, to first order in the circuit as it is then (`blocks`).
 
 Scores cost a few passes for all edges together, and the blocks a few dozen; so ACDC, which measures edge by edge,
 starts with hundreds of edges and not with all of a large model's. What is returned carries ACDC's own guarantee: every
@@ -26,8 +28,9 @@ from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
 from acdc.discovery.acdc import sweep
 from acdc.discovery.attribution.scorers import get_scorer
+from acdc.discovery.blocks import Blocks
 from acdc.discovery.cautions import cautions
-from acdc.discovery.checkpoint import Checkpoint, recorded
+from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.measured import MeasuredLosses
 from acdc.discovery.method import Method
 from acdc.discovery.order import Order, edge_order
@@ -44,10 +47,6 @@ from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
 __all__ = ["METHOD", "hap"]
-
-Removes = Callable[[float], bool]
-SMALLEST = 16  # edges of a block; below, ACDC's own propagation of a single edge is cheaper than a masked pass
-PATIENCE = 3  # blocks of the smallest size that fail one after another, after which blocks are no use
 
 
 def hap(
@@ -98,8 +97,8 @@ def hap(
         return (abs(rise) if absolute else rise) < least.tau
 
     first = _start(problem, scorer, faithfulness, start, checkpoint, progress)
-    blocks = _Blocks(problem, removes, checkpoint, progress)
-    mask = blocks.remove(first.weakest_first)
+    blocks = Blocks(problem, removes, checkpoint, progress)
+    mask = blocks.remove(first.edges)
 
     state = CircuitState(problem, mask, memory=memory)
     speculate = Speculation(state, removes, MeasuredLosses(state, checkpoint))
@@ -115,15 +114,15 @@ def hap(
         cost={
             "candidates": speculate.measured,
             "blocks": blocks.measured,
-            "forward_passes": first.forward_passes + blocks.measured + state.forward_passes + 1,
-            "backward_passes": first.backward_passes,
+            "forward_passes": first.forward_passes + blocks.measured + blocks.surveys + state.forward_passes + 1,
+            "backward_passes": first.backward_passes + blocks.surveys,
             "propagations": state.propagations,
             "sweeps": swept.n,
         },
         guarantees={"minimal_at_tau": swept.settled},
         diagnostics={
             "whole_effect": least.whole_effect,
-            "started_from": len(first.weakest_first),
+            "started_from": len(first.edges),
             "left_by_blocks": blocks.left,
         },
         warnings=(*least.warnings, *sized),
@@ -133,9 +132,9 @@ def hap(
 
 @dataclass(frozen=True)
 class _Start:
-    """The edges that exact removal starts from, as flat places in `[src, dst]`, those of the smallest score first."""
+    """The edges that exact removal starts from, as flat places in `[src, dst]`."""
 
-    weakest_first: Sequence[int]
+    edges: Sequence[int]
     forward_passes: int = 0
     backward_passes: int = 0
 
@@ -153,11 +152,11 @@ def _start(
     if known is not None:
         return known
     if place is not None:
-        found = _given(Circuit.load(place, problem.model.graph), problem.model.graph)
+        found = _given(Circuit.load(place, problem.model.graph))
     else:
         found = _scored(problem, scorer, faithfulness, progress)
     if checkpoint is not None:
-        checkpoint.append([float(x) for x in (found.forward_passes, found.backward_passes, *found.weakest_first)])
+        checkpoint.append([float(x) for x in (found.forward_passes, found.backward_passes, *found.edges)])
     return found
 
 
@@ -182,85 +181,20 @@ def _scored(problem: Problem, scorer: str, faithfulness: float, progress: Callab
         Candidates(problem, found.scores, graph.edges_mask, progress=progress), faithfulness=faithfulness
     )
     return _Start(
-        _weakest_first(chosen.mask, found.scores),
+        _places(chosen.mask),
         int(found.cost.get("forward_passes", 0)) + chosen.forward_passes,
         int(found.cost.get("backward_passes", 0)),
     )
 
 
-def _given(circuit: Circuit, graph: Graph) -> _Start:
+def _given(circuit: Circuit) -> _Start:
     if circuit.n_edges == 0:
         raise RunError("the circuit to start from has no edges, so none can be removed; give another, or no start")
-    scores = torch.ones(graph.n_src, graph.n_dst) if circuit.scores is None else circuit.scores
-    return _Start(_weakest_first(circuit.mask, scores))
+    return _Start(_places(circuit.mask))
 
 
-def _weakest_first(mask: Mask, scores: torch.Tensor) -> list[int]:
-    """The kept edges by the size of their scores; where it isn't known, last."""
-    places = mask.flatten().nonzero()[:, 0]
-    sizes = scores.flatten()[places].abs().nan_to_num(nan=torch.inf)
-    return places[sizes.argsort(stable=True)].tolist()
-
-
-@dataclass
-class _Blocks:
-    """Removal of many edges at a time, by masked passes.
-
-    Attributes:
-        measured: How many blocks were tried.
-        left: How many edges are left.
-    """
-
-    problem: Problem
-    removes: Removes
-    checkpoint: Checkpoint | None
-    progress: Callable[[Progress], None] | None
-    measured: int = 0
-    left: int = 0
-
-    def remove(self, weakest_first: Sequence[int]) -> Mask:
-        """Remove blocks of `weakest_first`, in this order, as long as blocks can be removed; what is left."""
-        mask = self._mask(weakest_first)
-        loss, size, failures, grows = self._loss(mask), len(weakest_first) // 4, 0, True
-        pending = [edge for edge in weakest_first if mask.view(-1)[edge]]
-        while pending and failures < PATIENCE and size >= SMALLEST:
-            self._tell(len(weakest_first) - len(pending), len(weakest_first), mask)
-            without = mask.clone()
-            without.view(-1)[pending[:size]] = False
-            without = self.problem.prune(without)
-            new = self._loss(without)
-            if self.removes(new - loss):
-                mask, loss, failures = without, new, 0
-                pending = [edge for edge in pending[size:] if mask.view(-1)[edge]]
-                size, grows = (2 * size if grows else size), True
-            elif size // 2 >= SMALLEST:
-                size, grows = size // 2, False
-            else:  # these are left to be tried one by one
-                pending, failures, grows = pending[size:], failures + 1, False
-        self.left = int(mask.sum())
-        return mask
-
-    def _mask(self, edges: Sequence[int]) -> Mask:
-        mask = torch.zeros_like(self.problem.model.graph.edges_mask)
-        mask.view(-1)[torch.tensor(edges, dtype=torch.long)] = True
-        return self.problem.prune(mask)
-
-    def _loss(self, mask: Mask) -> float:
-        """The circuit's loss, measured now or by the search that was stopped."""
-        self.measured += 1
-        known = recorded(self.checkpoint, 1)
-        if known is not None:
-            return known[0]
-        loss = self.problem.loss(self.problem.logits(mask))
-        if loss != loss:
-            raise RunError("the loss of a circuit becomes NaN; use a wider dtype (float32 or float64)")
-        if self.checkpoint is not None:
-            self.checkpoint.append([loss])
-        return loss
-
-    def _tell(self, done: int, total: int, mask: Mask) -> None:
-        if self.progress is not None:
-            self.progress(Progress(done, total, int(mask.sum()), "blocks of edges", self.measured, "edges"))
+def _places(mask: Mask) -> list[int]:
+    return mask.flatten().nonzero()[:, 0].tolist()
 
 
 METHOD = Method(

@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from acdc.circuits.circuit import Circuit
+from acdc.discovery import blocks
 from acdc.discovery import hap as module
 from acdc.discovery.acdc import acdc
 from acdc.discovery.hap import hap
 from acdc.discovery.method import check_options
 from acdc.errors import ACDCError
 from acdc.patching.ablation import ABLATIONS
+from acdc.patching.weighted import weighted_logits
 from tests.discovery.test_acdc import Memory, problem_of
 from tests.oracle import naive_logits
 
@@ -20,7 +22,7 @@ from tests.oracle import naive_logits
 @pytest.fixture(autouse=True)
 def blocks_of_few_edges(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that tiny models have several."""
-    monkeypatch.setattr(module, "SMALLEST", 2)
+    monkeypatch.setattr(blocks, "SMALLEST", 2)
 
 
 def loss_of(problem, mask: torch.Tensor) -> float:
@@ -49,7 +51,7 @@ def test_the_circuit_is_minimal_by_the_oracle(family: str, ablation: str) -> Non
 
 @pytest.mark.parametrize("family", ["gpt2", "llama-gqa"])
 def test_without_a_choice_and_without_blocks_it_is_acdc(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SMALLEST", 10**9)
+    monkeypatch.setattr(blocks, "SMALLEST", 10**9)
     problem = problem_of(family)
     found, expected = hap(problem, tau=0.05, faithfulness=1.0), acdc(problem, tau=0.05, sweeps=0)
     assert found.diagnostics["started_from"] == problem.model.graph.n_edges, "else the test tests nothing"
@@ -59,11 +61,10 @@ def test_without_a_choice_and_without_blocks_it_is_acdc(family: str, monkeypatch
 
 def test_every_block_that_is_removed_costs_less_than_tau(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the oracle: the circuits of the blocks, one after another."""
-    problem, masks = problem_of("gpt2"), list[torch.Tensor]()
-    prune = type(problem).prune
-    monkeypatch.setattr(type(problem), "prune", lambda self, mask: masks.append(prune(self, mask)) or masks[-1])
+    problem, tried, measure = problem_of("gpt2"), list[torch.Tensor](), blocks.Blocks._loss
+    monkeypatch.setattr(blocks.Blocks, "_loss", lambda self, mask: tried.append(mask) or measure(self, mask))
     found = hap(problem, tau=0.02, faithfulness=1.0, sweeps=1)
-    tried = masks[: found.cost["blocks"]]
+    assert len(tried) == found.cost["blocks"]
     kept = [tried[0]]
     for mask in tried[1:]:
         if loss_of(problem, mask) - loss_of(problem, kept[-1]) < 0.02:
@@ -131,3 +132,20 @@ def test_bad_options_are_refused(tmp_path: Path) -> None:
 def test_options_out_of_range_are_refused(option: str, value: object, message: str) -> None:
     with pytest.raises(ACDCError, match=message):
         check_options(module.METHOD, {option: value})
+
+
+def test_slopes_are_what_removing_an_edge_does_to_first_order() -> None:
+    """In a circuit, by a millionth of the edge."""
+    problem = problem_of("gpt2", "logit_diff")
+    mask = acdc(problem, tau=0.02).mask
+    slopes, step = blocks.Blocks(problem, lambda rise: False, None, None)._slopes(mask), 1e-6
+    for edge in mask.nonzero().tolist()[::5]:
+        less, more = mask.double(), mask.double()
+        less[tuple(edge)], more[tuple(edge)] = 1 - step, 1 + step
+        rise = problem.objective.loss(loss_logits(problem, less)) - problem.objective.loss(loss_logits(problem, more))
+        assert slopes[tuple(edge)].item() == pytest.approx(rise.item() / (2 * step), abs=1e-6)
+
+
+def loss_logits(problem, weights: torch.Tensor) -> torch.Tensor:
+    logits = weighted_logits(problem.masked, weights)
+    return logits if problem.objective.tokens is None else logits[:, problem.objective.tokens]
