@@ -18,7 +18,7 @@ from acdc.evaluation.numbers import Number
 from acdc.evaluation.report import load_report, part_of
 from acdc.registry import declared
 from acdc.runs.evaluation_report import Evaluation
-from tests.runs.test_evaluate import FEW, Random
+from tests.runs.evaluated import FEW, Random
 from tests.tiny import tiny_model
 
 

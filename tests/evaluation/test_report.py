@@ -19,7 +19,7 @@ from acdc.errors import ACDCError
 from acdc.evaluation.report import load_report
 from acdc.runs.evaluation_report import Evaluation, write_evaluation
 from tests.circuits.formats.test_fuzz import changed_bytes, changed_value
-from tests.runs.test_evaluate import FEW, Random
+from tests.runs.evaluated import FEW, Random
 from tests.tiny import tiny_model
 
 KINDS = ("evaluation", "benchmark")
