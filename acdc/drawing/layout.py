@@ -4,7 +4,7 @@ Every edge that passes a row gets a narrow place in it, so that lines go around 
 sweeps; places then move towards their neighbours as far as the order and the gaps allow.
 
 No library was found that does this as well where Graphviz is missing. igraph 1.0 gives a passing line a whole node's
-room, so that pictures become twice as wide, and of 60 edges in GPT-2 small it gave NaN once and crashed once; grandalf
+room, so that pictures become twice as wide, and at GPT-2's shape it gave NaN once and crashed once; grandalf
 puts nodes on rows of its own choice, where ours are the model's layers, and is under the GPL.
 """
 
