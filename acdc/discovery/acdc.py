@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from acdc.discovery.cautions import cautions
@@ -22,7 +22,7 @@ from acdc.discovery.measured import MeasuredLosses
 from acdc.discovery.method import Method
 from acdc.discovery.order import Order, check_order, edge_order
 from acdc.discovery.result import DiscoveryResult
-from acdc.discovery.tau import Tau, threshold
+from acdc.discovery.tau import Tau, Threshold, threshold
 from acdc.errors import RunError
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes, Range, checked
@@ -31,7 +31,7 @@ from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
-__all__ = ["METHOD", "Swept", "acdc", "sweep"]
+__all__ = ["METHOD", "acdc", "acdc_from"]
 
 
 def acdc(
@@ -75,18 +75,48 @@ def acdc(
     _check(tau, sweeps, speculation, memory)
     check_order(senders, of="senders")
     check_order(heads, of="heads")
-    least = threshold(problem, tau)
+    return acdc_from(
+        None,
+        problem,
+        threshold(problem, tau, absolute=absolute),
+        senders=senders,
+        heads=heads,
+        sweeps=sweeps,
+        prune=prune,
+        speculation=speculation,
+        memory=memory,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
 
-    def removes(rise: float) -> bool:
-        return (abs(rise) if absolute else rise) < least.tau
 
-    state = CircuitState(problem, memory=memory)
-    speculate = Speculation(state, removes, MeasuredLosses(state, checkpoint), speculation)
+def acdc_from(
+    start: Bool[Tensor, "src dst"] | None,
+    problem: Problem,
+    least: Threshold,
+    *,
+    senders: str,
+    heads: str,
+    sweeps: int,
+    memory: int,
+    prune: bool = True,
+    speculation: int | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> DiscoveryResult:
+    """What `acdc` does, from any circuit on.
+
+    Args:
+        start: The circuit; the whole model if None.
+        least: From which rise of the loss on an edge stays.
+    """
+    state = CircuitState(problem, start, memory=memory)
+    speculate = Speculation(state, least.removes, MeasuredLosses(state, checkpoint), speculation)
     order = edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed)
-    swept = sweep(speculate, order, sweeps=sweeps, prune=prune, progress=progress)
+    swept = _sweep(speculate, order, sweeps=sweeps, prune=prune, progress=progress)
 
-    mask = torch.from_numpy(state.mask.copy())
-    sized = cautions(problem, mask, more=f"take a tau below {least.tau:.3g}", less=f"take a tau above {least.tau:.3g}")
+    mask, tau = torch.from_numpy(state.mask.copy()), least.tau
+    sized = cautions(problem, mask, more=f"take a tau below {tau:.3g}", less=f"take a tau above {tau:.3g}")
     return DiscoveryResult(
         mask=mask,
         scores=swept.scores,
@@ -101,11 +131,11 @@ def acdc(
         guarantees={"minimal_at_tau": swept.settled},
         diagnostics={"whole_effect": least.whole_effect},
         warnings=(*least.warnings, *sized),
-        resolved={"tau": least.tau} if isinstance(tau, str) else {},
+        resolved={"tau": tau} if least.is_share else {},
     )
 
 
-class Swept(NamedTuple):
+class _Swept(NamedTuple):
     """What sweeps did: each edge's rise of the loss when it was last tried, how many there were, and whether the last
     one removed nothing."""
 
@@ -114,18 +144,18 @@ class Swept(NamedTuple):
     settled: bool
 
 
-def sweep(
+def _sweep(
     speculate: Speculation,
     order: Sequence[Edge],
     *,
     sweeps: int,
     prune: bool = True,
     progress: Callable[[Progress], None] | None = None,
-) -> Swept:
+) -> _Swept:
     """Go through the kept edges of a circuit, and remove each by the search's rule, as often as asked for.
 
     Args:
-        speculate: Measures the rises in the circuit's state, and knows the rule.
+        speculate: Measures the rises in the circuit's state, and knows the least.
         order: The order in which edges are tried.
         sweeps: How often; 0 for until none can be removed.
         prune: After each sweep, remove the edges that change nothing.
@@ -142,7 +172,7 @@ def sweep(
         if prune:
             _prune(state)
         done, settled = done + 1, state.n_edges == before
-    return Swept(torch.from_numpy(scores), done, settled)
+    return _Swept(torch.from_numpy(scores), done, settled)
 
 
 def _prune(state: CircuitState) -> None:

@@ -19,21 +19,17 @@ over the chosen edges.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
-
-import torch
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
-from acdc.discovery.acdc import sweep
+from acdc.discovery.acdc import acdc_from
 from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.blocks import Blocks
-from acdc.discovery.cautions import cautions
 from acdc.discovery.checkpoint import Checkpoint
-from acdc.discovery.measured import MeasuredLosses
 from acdc.discovery.method import Method
-from acdc.discovery.order import Order, edge_order
+from acdc.discovery.order import Order
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.selection.by_faithfulness import by_faithfulness
 from acdc.discovery.selection.candidates import Candidates, Mask
@@ -41,8 +37,6 @@ from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes, Checked, Range
-from acdc.patching.exact.speculation import Speculation
-from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -84,49 +78,37 @@ def hap(
         The kept edges. Scores are the measured rise of the loss when the edge alone was last tried, in the metric's
         unit; NaN for edges that were removed in blocks or not started from. Guarantees: `minimal_at_tau`, that every
         kept edge was measured in the very circuit that is returned, and stays by the rule above. Diagnostics:
-        `started_from` and `left_by_blocks`, numbers of edges; `faithfulness_at_start`.
+        `started_from` and `left_by_blocks`, numbers of edges.
 
     Raises:
         RunError: An option is out of range, no edges keep enough, or a loss is NaN.
         UnknownNameError: There is no such order or scorer.
         FileError: There is no circuit of this model at `start`.
     """
-    least = threshold(problem, tau)
-
-    def removes(rise: float) -> bool:
-        return (abs(rise) if absolute else rise) < least.tau
-
+    least = threshold(problem, tau, absolute=absolute)
     first = _start(problem, scorer, faithfulness, start, checkpoint, progress)
-    blocks = Blocks(problem, removes, checkpoint, progress)
-    mask = blocks.remove(first.edges)
-
-    state = CircuitState(problem, mask, memory=memory)
-    speculate = Speculation(state, removes, MeasuredLosses(state, checkpoint))
-    order = edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed)
-    swept = sweep(speculate, order, sweeps=sweeps, progress=progress)
-
-    mask = torch.from_numpy(state.mask.copy())
-    sized = cautions(problem, mask, more=f"take a tau below {least.tau:.3g}", less=f"take a tau above {least.tau:.3g}")
-    return DiscoveryResult(
-        mask=mask,
-        scores=swept.scores,
-        score_kind="effect",
+    blocks = Blocks(problem, least.removes, checkpoint, progress)
+    found = acdc_from(
+        blocks.remove(first.edges),
+        problem,
+        least,
+        senders=senders,
+        heads=heads,
+        sweeps=sweeps,
+        memory=memory,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    passes = first.forward_passes + blocks.measured + blocks.surveys + found.cost["forward_passes"]
+    return replace(
+        found,
         cost={
-            "candidates": speculate.measured,
+            **found.cost,
             "blocks": blocks.measured,
-            "forward_passes": first.forward_passes + blocks.measured + blocks.surveys + state.forward_passes + 1,
+            "forward_passes": passes,
             "backward_passes": first.backward_passes + blocks.surveys,
-            "propagations": state.propagations,
-            "sweeps": swept.n,
         },
-        guarantees={"minimal_at_tau": swept.settled},
-        diagnostics={
-            "whole_effect": least.whole_effect,
-            "started_from": len(first.edges),
-            "left_by_blocks": blocks.left,
-        },
-        warnings=(*least.warnings, *sized),
-        resolved={"tau": least.tau} if isinstance(tau, str) else {},
+        diagnostics={**found.diagnostics, "started_from": len(first.edges), "left_by_blocks": blocks.left},
     )
 
 

@@ -38,14 +38,27 @@ Tau = Annotated[float, Range(0, why="an edge is removed if the loss rises by les
 
 
 class Threshold(NamedTuple):
-    """Tau in the metric's unit, the whole effect in it too, and warnings about the two."""
+    """Tau in the metric's unit, and ACDC's rule with it.
+
+    Attributes:
+        whole_effect: In the metric's unit too.
+        warnings: What to know of the two.
+        is_share: Tau was given as a share of the whole effect.
+        absolute: The change's size is compared, not the rise.
+    """
 
     tau: float
     whole_effect: float
     warnings: list[str]
+    is_share: bool = False
+    absolute: bool = False
+
+    def removes(self, rise: float) -> bool:
+        """Whether an edge is removed, or a block of them, at this rise of the loss."""
+        return (abs(rise) if self.absolute else rise) < self.tau
 
 
-def threshold(problem: Problem, tau: float | str) -> Threshold:
+def threshold(problem: Problem, tau: float | str, *, absolute: bool = False) -> Threshold:
     """Tau as a number. It takes a forward pass, and warns at once where there is nothing to find.
 
     Raises:
@@ -60,7 +73,7 @@ def threshold(problem: Problem, tau: float | str) -> Threshold:
                 f"tau {tau} is a share of the whole effect, but {metric} gets no worse with every edge removed (its "
                 f"loss changes by {effect:.3g}); give tau as a number, or take another metric or ablation"
             )
-        return Threshold(share_of(tau) * effect, effect, [])
+        return Threshold(share_of(tau) * effect, effect, [], is_share=True, absolute=absolute)
     warnings = list[str]()
     if effect <= 0:
         warnings.append(
@@ -74,4 +87,4 @@ def threshold(problem: Problem, tau: float | str) -> Threshold:
         )
     for warning in warnings:
         logger.warning("%s", warning)
-    return Threshold(float(tau), effect, warnings)
+    return Threshold(float(tau), effect, warnings, absolute=absolute)
