@@ -9,14 +9,15 @@ A slope is the rise of the loss when the edge alone is removed, to first order. 
 gives those of all edges, and one masked pass decides a block; so a large model's edges become few in some dozen passes.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from acdc.discovery.checkpoint import Checkpoint, recorded
+from acdc.discovery.checkpoint import Checkpoint, remembered
 from acdc.discovery.selection.candidates import Mask
 from acdc.errors import RunError
 from acdc.options.defaults import MASKED_MEMORY
@@ -27,6 +28,7 @@ from acdc.progress import Progress
 __all__ = ["Blocks"]
 
 Removes = Callable[[float], bool]
+Places = Int[Tensor, " edges"]  # flat, in [src, dst]
 SMALLEST = 16  # edges of a block; below, ACDC's own propagation of a single edge is cheaper than a masked pass
 SURVEYED = 2 / 3  # of the edges whose slopes were taken: when fewer are left, slopes are taken anew
 PATIENCE = 3  # blocks of the smallest size that fail one after another, after which blocks are no use
@@ -61,7 +63,7 @@ class Blocks:
         mask = self._mask(edges)
         loss, size, failures, grows = self._loss(mask), len(edges) // 4, 0, True
         pending, surveyed = self._by_slope(mask), int(mask.sum())
-        while pending and failures < PATIENCE and size >= SMALLEST:
+        while len(pending) and failures < PATIENCE and size >= SMALLEST:
             self._tell(len(edges) - len(pending), len(edges), mask)
             without = mask.clone()
             without.view(-1)[pending[:size]] = False
@@ -69,7 +71,8 @@ class Blocks:
             new = self._loss(without)
             if self.removes(new - loss):
                 mask, loss, failures = without, new, 0
-                pending = [edge for edge in pending[size:] if mask.view(-1)[edge]]
+                pending = pending[size:]
+                pending = pending[mask.view(-1)[pending]]
                 size, grows = (2 * size if grows else size), True
             elif size // 2 >= SMALLEST:
                 size, grows = size // 2, False
@@ -81,19 +84,16 @@ class Blocks:
         self.left = int(mask.sum())
         return mask
 
-    def _by_slope(self, mask: Mask) -> list[int]:
+    def _by_slope(self, mask: Mask) -> Places:
         """The kept edges by the size of their slope, the smallest first; a stopped search's order where it is known."""
-        edges = set(mask.flatten().nonzero()[:, 0].tolist())
+        edges = mask.flatten().nonzero()[:, 0]
         self.surveys += 1
-        known = recorded(self.checkpoint, len(edges))
-        if self.checkpoint is not None and known is not None:
-            if set(known) == edges:
-                return list(map(int, known))
-            self.checkpoint.reject()
-        order = _weakest_first(mask, self._slopes(mask))
-        if self.checkpoint is not None:
-            self.checkpoint.append(list(map(float, order)))
-        return order
+        order = remembered(
+            self.checkpoint,
+            lambda values: sorted(values) == edges.tolist(),
+            lambda: _weakest_first(edges, self._slopes(mask)).double().tolist(),
+        )
+        return torch.tensor(order, dtype=torch.long)
 
     def _slopes(self, mask: Mask) -> Float[Tensor, "src dst"]:
         """`-∂loss/∂w` of every kept edge's weight, at weights of 1."""
@@ -113,14 +113,12 @@ class Blocks:
     def _loss(self, mask: Mask) -> float:
         """The circuit's loss, measured now or by the search that was stopped."""
         self.measured += 1
-        known = recorded(self.checkpoint, 1)
-        if known is not None:
-            return known[0]
+        return remembered(self.checkpoint, lambda values: len(values) == 1, lambda: [self._measured(mask)])[0]
+
+    def _measured(self, mask: Mask) -> float:
         loss = self.problem.loss(self.problem.logits(mask))
-        if loss != loss:
+        if math.isnan(loss):
             raise RunError("the loss of a circuit becomes NaN; use a wider dtype (float32 or float64)")
-        if self.checkpoint is not None:
-            self.checkpoint.append([loss])
         return loss
 
     def _tell(self, done: int, total: int, mask: Mask) -> None:
@@ -128,8 +126,7 @@ class Blocks:
             self.progress(Progress(done, total, int(mask.sum()), "blocks of edges", self.measured, "edges"))
 
 
-def _weakest_first(mask: Mask, slopes: Float[Tensor, "src dst"]) -> list[int]:
-    """The kept edges by the size of their slopes; where one is NaN, last."""
-    places = mask.flatten().nonzero()[:, 0]
-    sizes = slopes.flatten()[places].abs().nan_to_num(nan=torch.inf)
-    return places[sizes.argsort(stable=True)].tolist()
+def _weakest_first(edges: Places, slopes: Float[Tensor, "src dst"]) -> Places:
+    """Edges by the size of their slopes; where one is NaN, last."""
+    sizes = slopes.flatten()[edges].abs().nan_to_num(nan=torch.inf)
+    return edges[sizes.argsort(stable=True)]

@@ -1,11 +1,11 @@
 """What a search asks of the place that keeps its measurements, so that it can be stopped and go on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Checkpoint", "recorded"]
+__all__ = ["Checkpoint", "recorded", "remembered"]
 
 
 @runtime_checkable
@@ -33,10 +33,22 @@ class Checkpoint(Protocol):
         ...
 
 
-def recorded(checkpoint: Checkpoint | None, n: int) -> list[float] | None:
-    """The next recorded values, if there are any and they are `n`; others are forgotten, and measured again."""
+def recorded(checkpoint: Checkpoint | None, fits: Callable[[list[float]], bool]) -> list[float] | None:
+    """The next recorded values, if there are any and they fit; others are forgotten, and measured again."""
     values = None if checkpoint is None else checkpoint.next()
-    if checkpoint is None or values is None or len(values) == n:
+    if checkpoint is None or values is None or fits(values):
         return values
     checkpoint.reject()
     return None
+
+
+def remembered(
+    checkpoint: Checkpoint | None, fits: Callable[[list[float]], bool], measure: Callable[[], list[float]]
+) -> list[float]:
+    """The next recorded values, if there are any and they fit; else what is measured now, which is recorded."""
+    values = recorded(checkpoint, fits)
+    if values is None:
+        values = measure()
+        if checkpoint is not None:
+            checkpoint.append(values)
+    return values

@@ -22,12 +22,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+from jaxtyping import Bool
+from torch import Tensor
+
 from acdc.circuits.circuit import Circuit
-from acdc.circuits.graph import Graph
 from acdc.discovery.acdc import acdc_from
 from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.blocks import Blocks
-from acdc.discovery.checkpoint import Checkpoint
+from acdc.discovery.checkpoint import Checkpoint, remembered
 from acdc.discovery.method import Method
 from acdc.discovery.order import Order
 from acdc.discovery.result import DiscoveryResult
@@ -130,30 +132,26 @@ def _start(
     progress: Callable[[Progress], None] | None,
 ) -> _Start:
     """The edges to start from: those that a stopped search started from, a given circuit's, or those of best scores."""
-    known = _recorded_start(problem.model.graph, checkpoint)
-    if known is not None:
-        return known
-    if place is not None:
-        found = _given(Circuit.load(place, problem.model.graph))
-    else:
-        found = _scored(problem, scorer, faithfulness, progress)
-    if checkpoint is not None:
-        checkpoint.append([float(x) for x in (found.forward_passes, found.backward_passes, *found.edges)])
-    return found
+    whole = problem.model.graph.edges_mask.flatten()
+
+    def found() -> list[float]:
+        first = _scored(problem, scorer, faithfulness, progress) if place is None else _given(problem, place)
+        return [float(x) for x in (first.forward_passes, first.backward_passes, *first.edges)]
+
+    values = remembered(checkpoint, lambda values: _can_be_a_start(values, whole), found)
+    forward_passes, backward_passes, *edges = map(int, values)
+    return _Start(edges, forward_passes, backward_passes)
 
 
-def _recorded_start(graph: Graph, checkpoint: Checkpoint | None) -> _Start | None:
-    """What a stopped search started from; what is recorded there and can't be that is forgotten."""
-    values = None if checkpoint is None else checkpoint.next()
-    if checkpoint is None or values is None:
-        return None
-    whole = graph.edges_mask.flatten()
-    if len(values) > 2 and all(x.is_integer() for x in values):
-        forward_passes, backward_passes, *edges = map(int, values)
-        if all(0 <= edge < len(whole) and whole[edge] for edge in edges) and len(set(edges)) == len(edges):
-            return _Start(edges, forward_passes, backward_passes)
-    checkpoint.reject()
-    return None
+def _can_be_a_start(values: Sequence[float], whole: Bool[Tensor, " pairs"]) -> bool:
+    """Whether recorded numbers are two counts and different edges."""
+    edges = values[2:]
+    return (
+        len(edges) == len(set(edges)) > 0
+        and all(x.is_integer() for x in values)
+        and all(0 <= edge < len(whole) for edge in edges)
+        and bool(whole[[int(edge) for edge in edges]].all())
+    )
 
 
 def _scored(problem: Problem, scorer: str, faithfulness: float, progress: Callable[[Progress], None] | None) -> _Start:
@@ -169,7 +167,8 @@ def _scored(problem: Problem, scorer: str, faithfulness: float, progress: Callab
     )
 
 
-def _given(circuit: Circuit) -> _Start:
+def _given(problem: Problem, place: str) -> _Start:
+    circuit = Circuit.load(place, problem.model.graph)
     if circuit.n_edges == 0:
         raise RunError("the circuit to start from has no edges, so none can be removed; give another, or no start")
     return _Start(_places(circuit.mask))

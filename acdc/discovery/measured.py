@@ -33,7 +33,7 @@ class MeasuredLosses:
             RunError: A loss is NaN.
         """
         copies = len(edges) if removed is None else len(removed)
-        losses = recorded(self.checkpoint, copies)
+        losses = recorded(self.checkpoint, lambda values: len(values) == copies)
         if losses is not None:
             self.state.prepare(edges, copies)
         else:

@@ -64,8 +64,7 @@ def threshold(problem: Problem, tau: float | str, *, absolute: bool = False) -> 
     Raises:
         RunError: A share is asked for and there is no effect to take it of.
     """
-    nothing = problem.model.graph.edges_mask & False
-    effect = problem.loss(problem.logits(nothing)) - problem.loss(problem.clean.logits)
+    effect = problem.empty_loss - problem.model_loss
     metric = problem.objective.metric.name
     if isinstance(tau, str):
         if not effect > 0:

@@ -89,3 +89,13 @@ class Problem:
         """The mean loss of a batch whose last positions have these logits, in the metric's unit; lower is better."""
         tokens = self.objective.tokens
         return float(self.objective.loss(logits if tokens is None else logits[:, tokens]))
+
+    @cached_property
+    def model_loss(self) -> float:
+        """The loss of the whole model."""
+        return self.loss(self.clean.logits)
+
+    @cached_property
+    def empty_loss(self) -> float:
+        """The loss with every edge removed."""
+        return self.loss(self.logits(self.model.graph.edges_mask & False))

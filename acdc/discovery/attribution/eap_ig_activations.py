@@ -122,7 +122,7 @@ class _Paths:
 
     def completeness(self, problem: Problem, scores: Float[Tensor, "src dst"]) -> dict[str, float | str]:
         """The largest miss of a component's sum."""
-        clean = problem.loss(problem.clean.logits)
+        clean = problem.model_loss
         misses = {
             c.name: abs(float(scores[c.sources].nansum()) - (self.ablated_losses[c.name] / problem.batch.n - clean))
             for c in components(problem.model.graph)

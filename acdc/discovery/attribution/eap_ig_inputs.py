@@ -55,7 +55,7 @@ def eap_ig_inputs(
     path = InputPath(quadrature_points(quadrature, steps))
     groups = edge_effects(problem, path, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
     scores = groups.sum(0)
-    effect = path.ablated_loss / problem.batch.n - problem.loss(problem.clean.logits)
+    effect = path.ablated_loss / problem.batch.n - problem.model_loss
     diagnostics = _off(float(scores[0].nansum()), effect)
     cost = {"forward_passes": steps + 3, "backward_passes": steps}
     return EdgeScores(scores, "estimated effect", cost, diagnostics, groups)

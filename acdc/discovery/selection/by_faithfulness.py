@@ -156,7 +156,7 @@ class _Measured:
         """
         problem = candidates.problem
         graph = problem.model.graph
-        full, empty = problem.loss(problem.clean.logits), problem.loss(problem.logits(graph.edges_mask & False))
+        full, empty = problem.model_loss, problem.empty_loss
         if not abs(empty - full) > 1e-12:
             raise RunError(
                 f"{problem.objective.metric.name} is the same for the model and with every edge removed, so no share "

@@ -47,8 +47,8 @@ def test_the_masked_forwards_are_counted_and_few() -> None:
             calls += 1
             return super().logits(mask)
 
-    counted = Counted(**{name: getattr(problem, name) for name in problem.__dataclass_fields__})
     for share in (0.2, 0.9, 0.999):
+        counted = Counted(**{name: getattr(problem, name) for name in problem.__dataclass_fields__})
         calls = 0
         kept = select(counted, found(), faithfulness=share)
         measured = [point for point in kept.diagnostics["curve"] if 0 < point["n_edges"] < problem.model.graph.n_edges]
