@@ -22,7 +22,7 @@ from acdc.patching.gradient.microbatch import Microbatch
 from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.layout import Layout
 
-__all__ = ["backward", "loss_gradient"]
+__all__ = ["backward", "loss_gradient", "through_block"]
 
 Read = Callable[[int, Tensor], None]  # first destination, [n rows d_model]
 Wrote = Callable[[int, Tensor], None]  # first source, [n batch pos d_head] of heads, [1 batch pos d_model] of others
@@ -48,31 +48,50 @@ def backward(
         wrote: Called with the first of some sources that follow each other and `∂ Σ loss / ∂out_s` everywhere: of heads
             in head space.
     """
-    components, graph = microbatch.model.components, microbatch.model.graph
+    graph = microbatch.model.graph
     at_last = loss_gradient(microbatch, streams)
     if read is not None:
         read(graph.n_dst - 1, at_last[None])
     g = torch.zeros_like(streams.final)
     g[:, -1] = at_last
     for layer in reversed(range(graph.n_layers)):
-        block, above, at_mlp = components.blocks[layer], g, None
-        if wrote is not None and layer in streams.resid_mid:
-            wrote(graph.mlp_src(layer), g[None])
-        if layer in streams.resid_mid and streams.cut != ("mlp", layer):
-            change = pull_back(partial(_mlp, block), streams.resid_mid[layer], g)
-            at_mlp = change.flatten(0, 1)[None, microbatch.rows]
-            g = g + change
-        cut = layer not in streams.resid_pre or streams.cut == ("attention", layer)
-        if read is not None and at_mlp is not None and (cut or microbatch.heads_at_once < graph.n_heads):
-            read(graph.mlp_dst(layer), at_mlp)
-            at_mlp = None
+        g = through_block(microbatch, layer, streams, g, read=read, wrote=wrote)
         if layer not in streams.resid_pre:
             break
-        if not cut or wrote is not None:
-            written = above if components.parallel else g
-            g = g + _through_heads(microbatch, layer, streams, written, at_mlp, read, wrote)
     if wrote is not None and 0 in streams.resid_pre:
         wrote(0, g[None])
+
+
+def through_block(
+    microbatch: Microbatch,
+    layer: int,
+    streams: ResidualStreams,
+    g: Float[Tensor, "batch pos d_model"],
+    *,
+    read: Read | None = None,
+    wrote: Wrote | None = None,
+) -> Float[Tensor, "batch pos d_model"]:
+    """The gradient of the stream that a block reads, from `g`, that of the stream that leaves it.
+
+    Args:
+        read, wrote: As in `backward`.
+    """
+    components, graph = microbatch.model.components, microbatch.model.graph
+    block, above, at_mlp = components.blocks[layer], g, None
+    if wrote is not None and layer in streams.resid_mid:
+        wrote(graph.mlp_src(layer), g[None])
+    if layer in streams.resid_mid and streams.cut != ("mlp", layer):
+        change = pull_back(partial(_mlp, block), streams.resid_mid[layer], g)
+        at_mlp = change.flatten(0, 1)[None, microbatch.rows]
+        g = g + change
+    cut = layer not in streams.resid_pre or streams.cut == ("attention", layer)
+    if read is not None and at_mlp is not None and (cut or microbatch.heads_at_once < graph.n_heads):
+        read(graph.mlp_dst(layer), at_mlp)
+        at_mlp = None
+    if layer in streams.resid_pre and (not cut or wrote is not None):
+        written = above if components.parallel else g
+        g = g + _through_heads(microbatch, layer, streams, written, at_mlp, read, wrote)
+    return g
 
 
 def _through_heads(
