@@ -1,4 +1,7 @@
-"""What the declarations of families share: weights seen per head, modules seen as functions of tokens, and Llama."""
+"""What the declarations of families share: weights seen per head, modules seen as functions of tokens, and Llama.
+
+An MLP and what follows it (a norm, a multiplier) are modules, so that others can see what is inside.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,13 +14,13 @@ from acdc.models.components import Attention, Block, Embed, ModelComponents, Nor
 __all__ = [
     "QKV_NAMES",
     "Fields",
+    "PerToken",
+    "Scaled",
     "decoder",
     "head_norms",
     "in_full_precision",
     "llama",
-    "normed",
     "per_head_qkv",
-    "per_token",
     "read_out",
     "separate",
     "whole_tables",
@@ -77,7 +80,7 @@ def decoder(
 
 
 def llama(
-    hf: Any, fields: Fields = lambda attn: {}, mlp: Callable[[Any], Any] = lambda module: module
+    hf: Any, fields: Fields = lambda attn: {}, mlp: Callable[[Any], nn.Module] = lambda module: module
 ) -> ModelComponents:
     """Llama, Mistral, Qwen2 and Gemma: grouped-query attention, perhaps a window and biases."""
     rotary = hf.model.rotary_emb
@@ -91,14 +94,27 @@ def llama(
     return decoder(hf, map(block, hf.model.layers), ln_final=hf.model.norm)
 
 
-def per_token(module: Callable[[Tensor], Any]) -> Callable[[Tensor], Tensor]:
+class PerToken(nn.Module):
     """A mixture of experts as a function of tokens `[*tokens d_model]`: it wants a batch and may return more."""
 
-    def of_tokens(x: Tensor) -> Tensor:
-        out = module(x.reshape(1, -1, x.shape[-1]))
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.module(x.reshape(1, -1, x.shape[-1]))
         return (out[0] if isinstance(out, tuple) else out).view(x.shape)
 
-    return of_tokens
+
+class Scaled(nn.Module):
+    """A residual multiplier."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
 
 
 def window_of(config: Any, layer: int) -> int | None:
@@ -129,11 +145,6 @@ def per_head_qkv(fused: nn.Linear, n_heads: int) -> dict[str, Any]:
 def head_norms(attn: Any) -> dict[str, Any]:
     """The one norm of every head's q, and that of every head's k."""
     return {"q_norm": (attn.q_norm,), "k_norm": (attn.k_norm,)}
-
-
-def normed(norm: nn.Module, module: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A component whose output is normalised before it is added."""
-    return lambda x: norm(module(x))
 
 
 def in_full_precision(weight: Tensor) -> Tensor:

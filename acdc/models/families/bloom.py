@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from acdc.models.components import Attention, Block, ModelComponents
 from acdc.models.family import Family
@@ -14,7 +14,7 @@ __all__ = ["FAMILIES"]
 
 
 def bloom(hf: Any) -> ModelComponents:
-    """BLOOM: ALiBi, normed embeddings, fused q, k and v; its MLP adds the residual stream, here zero, itself."""
+    """BLOOM: ALiBi, normed embeddings, fused q, k and v; an MLP whose module would add the residual stream itself."""
     body, n_heads = hf.transformer, hf.config.n_head
 
     def alibi(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -29,12 +29,8 @@ def bloom(hf: Any) -> ModelComponents:
             scale=attn.inv_norm_factor,
             alibi=alibi,
         )
-        return Block(
-            attention,
-            layer.input_layernorm,
-            layer.post_attention_layernorm,
-            lambda x: layer.mlp(x, torch.zeros_like(x)),
-        )
+        mlp = nn.Sequential(layer.mlp.dense_h_to_4h, layer.mlp.gelu_impl, layer.mlp.dense_4h_to_h)
+        return Block(attention, layer.input_layernorm, layer.post_attention_layernorm, mlp)
 
     return decoder(
         hf,

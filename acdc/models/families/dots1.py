@@ -4,14 +4,14 @@ from typing import Any
 
 from acdc.models.components import ModelComponents
 from acdc.models.family import Family
-from acdc.models.views import head_norms, llama, per_token
+from acdc.models.views import PerToken, head_norms, llama
 
 __all__ = ["FAMILIES"]
 
 
 def dots1(hf: Any) -> ModelComponents:
     """dots.llm1: a norm of each head's q and k, shared and routed experts but in the first layers."""
-    return llama(hf, head_norms, per_token)
+    return llama(hf, head_norms, PerToken)
 
 
 FAMILIES = {

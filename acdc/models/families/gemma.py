@@ -3,10 +3,12 @@
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from acdc.models.components import Block, ModelComponents
 from acdc.models.family import NORMED, Family
 from acdc.models.refusals import biased_post_norm
-from acdc.models.views import decoder, head_norms, in_full_precision, normed, separate, window_of
+from acdc.models.views import decoder, head_norms, in_full_precision, separate, window_of
 
 __all__ = ["FAMILIES"]
 
@@ -22,7 +24,7 @@ def _gemma_block(layer: Any, config: Any, **fields: Any) -> Block:
         post_norm_eps=after.eps,
         **fields,
     )
-    mlp = normed(layer.post_feedforward_layernorm, layer.mlp)
+    mlp = nn.Sequential(layer.mlp, layer.post_feedforward_layernorm)
     return Block(attention, layer.input_layernorm, layer.pre_feedforward_layernorm, mlp)
 
 

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+from torch import nn
+
 from acdc.models.components import ModelComponents
 from acdc.models.family import Family
-from acdc.models.views import llama
+from acdc.models.views import Scaled, llama
 
 __all__ = ["FAMILIES"]
 
@@ -15,7 +17,7 @@ def granite(hf: Any) -> ModelComponents:
     config, body = hf.config, hf.model
     factor = float(config.residual_multiplier)
     return replace(
-        llama(hf, lambda attn: {"gain": factor}, lambda module: lambda x: module(x) * factor),
+        llama(hf, lambda attn: {"gain": factor}, lambda module: nn.Sequential(module, Scaled(factor))),
         embed=lambda ids, positions: body.embed_tokens(ids) * config.embedding_multiplier,
         logit_divisor=float(config.logits_scaling),
     )

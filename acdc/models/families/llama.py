@@ -5,14 +5,14 @@ from typing import Any
 from acdc.models.components import ModelComponents
 from acdc.models.family import Family
 from acdc.models.refusals import bidirectional
-from acdc.models.views import llama, per_token
+from acdc.models.views import PerToken, llama
 
 __all__ = ["FAMILIES"]
 
 
 def mixture(hf: Any) -> ModelComponents:
     """Mixtral and Qwen2-MoE: Llama with a mixture of experts as its MLP."""
-    return llama(hf, mlp=per_token)
+    return llama(hf, mlp=PerToken)
 
 
 FAMILIES = {

@@ -8,7 +8,7 @@ from torch import Tensor
 from acdc.errors import ModelError
 from acdc.models.components import Block, ModelComponents, Rotary
 from acdc.models.family import Family
-from acdc.models.views import decoder, per_token, separate
+from acdc.models.views import PerToken, decoder, separate
 
 __all__ = ["FAMILIES"]
 
@@ -31,7 +31,7 @@ def llama4(hf: Any) -> ModelComponents:
             attn, attn.o_proj, config, rotary=tables if attn.use_rope else None, interleaved=True, **norms
         )
         if layer.is_moe_layer:
-            mlp = per_token(mlp)
+            mlp = PerToken(mlp)
         return Block(attention, layer.input_layernorm, layer.post_attention_layernorm, mlp)
 
     bounds = [config.attention_chunk_size, config.floor_scale - 1 if config.attn_temperature_tuning else None]

@@ -10,12 +10,11 @@ from acdc.models.family import NORMED, Family
 from acdc.models.refusals import biased_post_norm
 from acdc.models.views import (
     Fields,
+    PerToken,
     decoder,
     head_norms,
     in_full_precision,
     llama,
-    normed,
-    per_token,
     separate,
     window_of,
 )
@@ -30,7 +29,7 @@ def olmo(hf: Any) -> ModelComponents:
 
 def olmoe(hf: Any) -> ModelComponents:
     """OLMoE: Llama with a norm of all heads' q and k side by side, and a mixture of experts as its MLP."""
-    return llama(hf, lambda attn: {"norm_over_heads": True, **head_norms(attn)}, per_token)
+    return llama(hf, lambda attn: {"norm_over_heads": True, **head_norms(attn)}, PerToken)
 
 
 def _clipped(config: Any) -> str | None:
@@ -67,7 +66,8 @@ def _normed_after(hf: Any, fields: Fields) -> ModelComponents:
             **head_norms(attn),
             **fields(attn),
         )
-        return Block(attention, nn.Identity(), nn.Identity(), normed(layer.post_feedforward_layernorm, layer.mlp))
+        mlp = nn.Sequential(layer.mlp, layer.post_feedforward_layernorm)
+        return Block(attention, nn.Identity(), nn.Identity(), mlp)
 
     return decoder(hf, map(block, hf.model.layers), ln_final=hf.model.norm)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from acdc.models.components import Block, ModelComponents
 from acdc.models.family import Family
@@ -19,9 +19,7 @@ def opt(hf: Any) -> ModelComponents:
     body, config = hf.model.decoder, hf.config
 
     def block(layer: Any) -> Block:
-        def mlp(x: Tensor) -> Tensor:
-            return layer.fc2(layer.activation_fn(layer.fc1(x)))
-
+        mlp = nn.Sequential(layer.fc1, layer.activation_fn, layer.fc2)
         attention = separate(layer.self_attn, layer.self_attn.out_proj, config)
         return Block(attention, layer.self_attn_layer_norm, layer.final_layer_norm, mlp)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from acdc.models.components import ModelComponents
 from acdc.models.family import Family
-from acdc.models.views import head_norms, llama, per_token
+from acdc.models.views import PerToken, head_norms, llama
 
 __all__ = ["FAMILIES"]
 
@@ -16,7 +16,7 @@ def qwen3(hf: Any) -> ModelComponents:
 
 def qwen3_moe(hf: Any) -> ModelComponents:
     """Qwen3-MoE: Qwen3 with a mixture of experts as its MLP."""
-    return llama(hf, head_norms, per_token)
+    return llama(hf, head_norms, PerToken)
 
 
 FAMILIES = {
