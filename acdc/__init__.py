@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from acdc.runs.discover import RunResult, discover, load_run
     from acdc.runs.evaluate import evaluate
     from acdc.runs.evaluation_report import Evaluation
+    from acdc.runs.sweeps.sweep import sweep
     from acdc.task import PromptList, Task, Words, WordTask, single_tokens, spellable, split_words
 
 _HOME = {  # name: module; imported when first used, so that `import acdc` stays light
@@ -34,6 +35,7 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "draw": "drawing",
     "evaluate": "runs.evaluate",
     "load_run": "runs.discover",
+    "sweep": "runs.sweeps.sweep",
     **dict.fromkeys(("PromptList", "Task", "WordTask", "Words", "single_tokens", "spellable", "split_words"), "task"),
 }
 
@@ -66,6 +68,7 @@ __all__ = [
     "single_tokens",
     "spellable",
     "split_words",
+    "sweep",
 ]
 
 

@@ -13,13 +13,13 @@ import traceback
 import typer
 
 # importing a module registers its commands
-from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, runs, show  # noqa: F401
+from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, runs, show, sweep  # noqa: F401
 from acdc.cli.app import app
 from acdc.errors import ACDCError, EndRequested, RunError, printable
 
 __all__ = ["app", "main", "run_main"]
 
-RESUMABLE = ("discover", "evaluate", "benchmark")
+RESUMABLE = ("discover", "evaluate", "benchmark", "sweep")
 STOPPED, UNREAD = 130, 141
 LONGEST = 1500  # letters of a message
 LONGEST_WORD = 4096  # letters of an argument: as many as a path may have

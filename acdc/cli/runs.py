@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, dump, say, show_warnings
+from acdc.cli.terminal import Debug, Json, aligned, dump, say, show_warnings
 from acdc.errors import counted
 from acdc.options.defaults import OUT
 
@@ -36,10 +36,7 @@ def runs(
     if not found:
         say(f"there is no run in {str(out)!r}")
         return
-    rows = [HEADS, *(_row(each, out) for each in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:  # a path that is cut or wrapped can't be given to the next command
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    aligned([HEADS, *(_row(each, out) for each in found)])
     for each in found:
         if each.why is not None:
             say(f"  {each.why}")

@@ -3,11 +3,13 @@
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from acdc.errors import RunError, printable
+from acdc.options.words import guessed
 
 __all__ = [
     "Bos",
@@ -19,6 +21,7 @@ __all__ = [
     "Revision",
     "TaskOption",
     "TrustRemoteCode",
+    "aligned",
     "dump",
     "guessed",
     "hush",
@@ -58,6 +61,13 @@ def table(headers: list[str], rows: list[list[str]]) -> None:
     Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> None:
+    """Rows in columns as wide as they need; nothing is cut or wrapped, so that what is named can be given again."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
 def plain(text: str) -> str:
     """Lines of text without other control characters, so that no name can move a terminal's cursor."""
     return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
@@ -93,19 +103,6 @@ def pairs(words: list[str] | None, option: str) -> dict[str, str]:
             raise RunError(f"{option} {printable(key, 60)} is given twice")
         found[key] = value.strip()
     return found
-
-
-def guessed(text: str) -> Any:
-    """What a word stands for where nothing says which type is wanted: a number, true, false, none, or text."""
-    named = {"true": True, "false": False, "none": None}
-    if text.lower() in named:
-        return named[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def hush() -> None:

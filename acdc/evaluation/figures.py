@@ -16,7 +16,7 @@ from acdc.files import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "draw_curve", "draw_specification"]
+__all__ = ["FORMATS", "draw_curve", "draw_specification", "new_figure", "save_figure"]
 
 FORMATS = ("svg", "png", "pdf")
 BLUE, ORANGE, GREY, DARK = "#2563a8", "#d97706", "#9aa3ad", "#1f2937"
@@ -40,7 +40,7 @@ def draw_curve(
     Raises:
         RunError: The path's ending is not one of `FORMATS`.
     """
-    figure = _figure(path, (10.5, 4.2))
+    figure = new_figure(path, (10.5, 4.2))
     left, right = figure.subplots(1, 2)
     for ranking, colour, style in (("signed", BLUE, "o-"), ("absolute", ORANGE, "s:")):
         rows = frame[frame["ranking"] == ranking].sort_values("n_edges", kind="stable")
@@ -76,7 +76,7 @@ def draw_curve(
         axes.spines[["top", "right"]].set_visible(False)
     _tall(left, [value for line in left.lines for value in np.asarray(line.get_ydata(), float)])
     figure.suptitle(title, fontsize=11, parse_math=False)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_specification(
@@ -97,7 +97,7 @@ def draw_specification(
     """
     rows = frame[frame["faithfulness"].notna()].sort_values("faithfulness", kind="stable").reset_index(drop=True)
     choices = [(choice, value) for choice in CHOICES for value in dict.fromkeys(frame[choice])]
-    figure = _figure(path, (10.5, 3.6 + 0.19 * len(choices)))
+    figure = new_figure(path, (10.5, 3.6 + 0.19 * len(choices)))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, 0.19 * len(choices)])
     x = np.arange(len(rows))
     values = _column(rows, "faithfulness")
@@ -126,7 +126,7 @@ def draw_specification(
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=11, parse_math=False)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _column(frame: "pd.DataFrame", name: str) -> Any:
@@ -140,8 +140,12 @@ def _tall(axes: Any, values: list[float]) -> None:
         axes.set_yscale("symlog", linthresh=2)
 
 
-def _figure(path: str | os.PathLike[str], size: tuple[float, float]) -> Any:
-    """A figure without pyplot, so that nothing of the caller's changes."""
+def new_figure(path: str | os.PathLike[str], size: tuple[float, float]) -> Any:
+    """A figure of so many inches without pyplot, so that nothing of the caller's changes.
+
+    Raises:
+        RunError: The path's ending is not one of `FORMATS`.
+    """
     from matplotlib.figure import Figure
 
     if (ending := Path(path).suffix.lstrip(".").lower()) not in FORMATS:
@@ -149,7 +153,7 @@ def _figure(path: str | os.PathLike[str], size: tuple[float, float]) -> Any:
     return Figure(figsize=size, layout="constrained")
 
 
-def _save(figure: Any, path: str | os.PathLike[str]) -> Path:
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:
     """Write it atomically; equal figures give equal files."""
     from matplotlib import rc_context
 

@@ -51,7 +51,8 @@ class ModelSpec:
         """The model that is meant, after the checks that need no loading.
 
         Args:
-            model: A bundled model's name, a hub name, a local folder, a `PatchableModel`, or a live Hugging Face model.
+            model: A bundled model's name, a hub name, a local folder, a `PatchableModel`, a live Hugging Face model, or
+                a `ModelSpec`, which is what it is.
             tokenizer: The tokenizer of a live Hugging Face model.
 
         Raises:
@@ -63,9 +64,11 @@ class ModelSpec:
         dtype = str(as_dtype(dtype)).removeprefix("torch.")
         loading: dict[str, Any] = {"dtype": dtype, "device": device, "device_map": device_map}
         loading |= {"revision": revision, "trust_remote_code": trust_remote_code}
-        if isinstance(model, PatchableModel):
+        if isinstance(model, PatchableModel | ModelSpec):
             if others := [name for name, value in loading.items() if value != getattr(cls, name)]:
                 raise RunError(f"{', '.join(others)} can't be given with a model that is loaded already")
+            if isinstance(model, ModelSpec):
+                return model
             return cls(model.name, recorded_name(model.name), model).as_loaded(model)
         if not isinstance(model, str | Path):
             raise RunError(

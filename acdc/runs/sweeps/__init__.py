@@ -1,0 +1,1 @@
+"""Sweeps: many runs from one grid, each an ordinary run in its own folder."""
