@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from acdc.discovery.cautions import cautions
@@ -26,7 +26,7 @@ from acdc.discovery.tau import Tau, Threshold, threshold
 from acdc.errors import RunError
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes, Range, checked
-from acdc.patching.exact.speculation import Speculation
+from acdc.patching.exact.speculation import Losses, Speculation
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
@@ -75,44 +75,40 @@ def acdc(
     _check(tau, sweeps, speculation, memory)
     check_order(senders, of="senders")
     check_order(heads, of="heads")
+    least = threshold(problem, tau, absolute=absolute)
+    state = CircuitState(problem, memory=memory)
     return acdc_from(
-        None,
-        problem,
-        threshold(problem, tau, absolute=absolute),
-        senders=senders,
-        heads=heads,
+        state,
+        MeasuredLosses(state, checkpoint),
+        least,
+        edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed),
         sweeps=sweeps,
         prune=prune,
         speculation=speculation,
-        memory=memory,
-        checkpoint=checkpoint,
         progress=progress,
     )
 
 
 def acdc_from(
-    start: Bool[Tensor, "src dst"] | None,
-    problem: Problem,
+    state: CircuitState,
+    losses: Losses,
     least: Threshold,
+    order: Sequence[Edge],
     *,
-    senders: str,
-    heads: str,
     sweeps: int,
-    memory: int,
     prune: bool = True,
     speculation: int | None = None,
-    checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> DiscoveryResult:
     """What `acdc` does, from any circuit on.
 
     Args:
-        start: The circuit; the whole model if None.
+        state: The circuit.
+        losses: Measures the loss without some of its edges, like `state.losses`.
         least: From which rise of the loss on an edge stays.
+        order: The order in which edges are tried; those that the circuit doesn't keep are passed over.
     """
-    state = CircuitState(problem, start, memory=memory)
-    speculate = Speculation(state, least.removes, MeasuredLosses(state, checkpoint), speculation)
-    order = edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed)
+    problem, speculate = state.problem, Speculation(state, least.removes, losses, speculation)
     swept = _sweep(speculate, order, sweeps=sweeps, prune=prune, progress=progress)
 
     mask, tau = torch.from_numpy(state.mask.copy()), least.tau

@@ -1,37 +1,28 @@
-"""Removal of edges in blocks, those of the smallest slope first.
+"""Removal of edges in blocks: of each destination's edges, the weakest at once.
 
-    while blocks can be removed:
-        order the circuit's edges by |slope|, slope[s, d] = -∂loss/∂w[s, d] at the circuit, where w = 1
-        until a third of them is gone:
-            remove the next block if the loss rises by less than tau, else try a smaller one
+    for each destination, from the logits to the input:
+        for blocks of its edges, those of the smallest score first:
+            remove a block if the loss rises by less than tau, else try a smaller one
 
-A slope is the rise of the loss when the edge alone is removed, to first order. One weighted forward and backward pass
-gives those of all edges, and one masked pass decides a block; so a large model's edges become few in some dozen passes.
+Scores only say which edges go together; whether a block can be removed is measured, in the circuit that all earlier
+removals left. Several sizes are measured at once, and the largest that can be removed is. The sizes that are tried next
+follow from it, so a destination's long tail takes a question or two, and the edges around tau are tried by ones and
+twos.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+import numpy as np
 
-from acdc.discovery.checkpoint import Checkpoint, remembered
-from acdc.discovery.selection.candidates import Mask
-from acdc.errors import RunError
-from acdc.options.defaults import MASKED_MEMORY
-from acdc.patching.problem import Problem
-from acdc.patching.weighted import weighted_logits
+from acdc.patching.exact.speculation import Losses
+from acdc.patching.exact.state import CircuitState
 from acdc.progress import Progress
 
 __all__ = ["Blocks"]
 
-Removes = Callable[[float], bool]
-Places = Int[Tensor, " edges"]  # flat, in [src, dst]
-SMALLEST = 16  # edges of a block; below, ACDC's own propagation of a single edge is cheaper than a masked pass
-SURVEYED = 2 / 3  # of the edges whose slopes were taken: when fewer are left, slopes are taken anew
-PATIENCE = 3  # blocks of the smallest size that fail one after another, after which blocks are no use
+Sizes = set[int]
+FIRST = (1, 2, 4, 16, 64)  # parts of a destination's edges that are tried first: all, a half...
 
 
 @dataclass
@@ -39,94 +30,69 @@ class Blocks:
     """Removal of many edges at a time.
 
     Args:
-        problem: Model, batch, clean and ablated runs, metric.
+        state: The circuit, from which they are removed.
         removes: Whether a block is removed at this rise of the loss.
-        checkpoint: Where losses and orders are recorded, and those of a stopped search read.
+        losses: Measures the loss without the edges of each copy, like `state.losses`.
         progress: Told of how many edges are decided.
 
     Attributes:
-        measured: How many blocks were tried.
-        surveys: How often slopes were taken.
-        left: How many edges are left.
+        tried: How many blocks were measured.
+        removed: How many of them were removed.
     """
 
-    problem: Problem
-    removes: Removes
-    checkpoint: Checkpoint | None
-    progress: Callable[[Progress], None] | None
-    measured: int = 0
-    surveys: int = 0
-    left: int = 0
+    state: CircuitState
+    removes: Callable[[float], bool]
+    losses: Losses
+    progress: Callable[[Progress], None] | None = None
+    tried: int = field(default=0, init=False)
+    removed: int = field(default=0, init=False)
 
-    def remove(self, edges: Sequence[int]) -> Mask:
-        """Remove blocks, as long as blocks can be removed; what is left of `edges`."""
-        mask = self._mask(edges)
-        loss, size, failures, grows = self._loss(mask), len(edges) // 4, 0, True
-        pending, surveyed = self._by_slope(mask), int(mask.sum())
-        while len(pending) and failures < PATIENCE and size >= SMALLEST:
-            self._tell(len(edges) - len(pending), len(edges), mask)
-            without = mask.clone()
-            without.view(-1)[pending[:size]] = False
-            without = self.problem.prune(without)
-            new = self._loss(without)
-            if self.removes(new - loss):
-                mask, loss, failures = without, new, 0
-                pending = pending[size:]
-                pending = pending[mask.view(-1)[pending]]
-                size, grows = (2 * size if grows else size), True
-            elif size // 2 >= SMALLEST:
-                size, grows = size // 2, False
-            else:  # these are left to be tried one by one
-                pending, failures, grows = pending[size:], failures + 1, False
-            kept = int(mask.sum())
-            if kept < SURVEYED * surveyed or (failures == PATIENCE and kept < surveyed):
-                pending, surveyed, failures = self._by_slope(mask), kept, 0
-        self.left = int(mask.sum())
-        return mask
+    def remove(self, weakest_first: Mapping[int, Sequence[int]]) -> None:
+        """Remove what can be removed in blocks.
 
-    def _by_slope(self, mask: Mask) -> Places:
-        """The kept edges by the size of their slope, the smallest first; a stopped search's order where it is known."""
-        edges = mask.flatten().nonzero()[:, 0]
-        self.surveys += 1
-        order = remembered(
-            self.checkpoint,
-            lambda values: sorted(values) == edges.tolist(),
-            lambda: _weakest_first(edges, self._slopes(mask)).double().tolist(),
-        )
-        return torch.tensor(order, dtype=torch.long)
+        Args:
+            weakest_first: Each destination's sources by the size of their scores, destinations in the order in which
+                they are gone through.
+        """
+        done, total = 0, sum(map(len, weakest_first.values()))
+        for dst, sources in weakest_first.items():
+            self._tell(done, total)
+            if self.state.is_useful(dst):
+                self._go_through(dst, sources)
+            else:
+                self.state.remove([(src, dst) for src in sources])
+            done += len(sources)
 
-    def _slopes(self, mask: Mask) -> Float[Tensor, "src dst"]:
-        """`-∂loss/∂w` of every kept edge's weight, at weights of 1."""
-        problem = self.problem
-        weights = mask.to(torch.float64).requires_grad_()
-        with torch.enable_grad():
-            logits = weighted_logits(problem.masked, weights, live=mask.any(1), memory=MASKED_MEMORY)
-            tokens = problem.objective.tokens
-            loss = problem.objective.loss(logits if tokens is None else logits[:, tokens]).sum()
-        return -torch.autograd.grad(loss, weights)[0]
+    def _go_through(self, dst: int, sources: Sequence[int]) -> None:
+        """Try blocks of one destination's edges until each edge is removed or was tried alone."""
+        sizes = {len(sources) // part for part in FIRST}
+        while sources:
+            tried = self._that_fit(dst, sizes, len(sources))
+            size = self._largest(dst, sources, tried)
+            if size:
+                sources, sizes = sources[size:], {4 * size, 2 * size, size, size // 2}
+            elif tried[-1] == 1:  # the weakest is needed, as things are
+                sources, sizes = sources[1:], {1, 2, 4}
+            else:
+                sizes = {tried[-1] // 2, tried[-1] // 4, tried[-1] // 16, 1}
 
-    def _mask(self, edges: Sequence[int]) -> Mask:
-        mask = torch.zeros_like(self.problem.model.graph.edges_mask)
-        mask.view(-1)[torch.tensor(edges, dtype=torch.long)] = True
-        return self.problem.prune(mask)
+    def _that_fit(self, dst: int, sizes: Sizes, n: int) -> list[int]:
+        """Sizes of blocks of `n` edges, the largest first, as many as can be measured at once."""
+        room = max(1, self.state.memory // self.state.cost([dst]).memory)
+        return sorted({min(size, n) for size in sizes if size}, reverse=True)[:room]
 
-    def _loss(self, mask: Mask) -> float:
-        """The circuit's loss, measured now or by the search that was stopped."""
-        self.measured += 1
-        return remembered(self.checkpoint, lambda values: len(values) == 1, lambda: [self._measured(mask)])[0]
+    def _largest(self, dst: int, sources: Sequence[int], sizes: Sequence[int]) -> int:
+        """Remove the largest of these blocks that can be; its size, 0 if there is none."""
+        edges = [(src, dst) for src in sources[: sizes[0]]]
+        losses = self.losses(edges, np.arange(len(edges)) < np.array(sizes)[:, None])
+        self.tried += len(sizes)
+        for size, loss in zip(sizes, losses, strict=True):
+            if self.removes(loss - self.state.loss):
+                self.state.remove(edges[:size], loss)
+                self.removed += 1
+                return size
+        return 0
 
-    def _measured(self, mask: Mask) -> float:
-        loss = self.problem.loss(self.problem.logits(mask))
-        if math.isnan(loss):
-            raise RunError("the loss of a circuit becomes NaN; use a wider dtype (float32 or float64)")
-        return loss
-
-    def _tell(self, done: int, total: int, mask: Mask) -> None:
+    def _tell(self, done: int, total: int) -> None:
         if self.progress is not None:
-            self.progress(Progress(done, total, int(mask.sum()), "blocks of edges", self.measured, "edges"))
-
-
-def _weakest_first(edges: Places, slopes: Float[Tensor, "src dst"]) -> Places:
-    """Edges by the size of their slopes; where one is NaN, last."""
-    sizes = slopes.flatten()[edges].abs().nan_to_num(nan=torch.inf)
-    return edges[sizes.argsort(stable=True)]
+            self.progress(Progress(done, total, self.state.n_edges, "blocks of edges", self.tried, "edges"))

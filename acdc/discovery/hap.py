@@ -1,28 +1,28 @@
 """HAP: scores first, exact after (hybrid attribution and pruning, taken to its end).
 
-    C = the fewest edges of largest score that keep `faithfulness` of the metric
-    for blocks of C's edges, those of the smallest slope first:
-        remove a block if the loss rises by less than tau, else try a smaller one
-    ACDC from C on, sweep after sweep, until none of its edges can be removed
+    score every edge
+    for each destination, from the logits to the input:
+        remove its edges in blocks, the weakest scores first, each block if the loss rises by less than tau
+    ACDC from what is left on, sweep after sweep, until no edge can be removed
 
-An edge's slope is the rise of the loss when it is removed, to first order in the circuit as it is then (`blocks`).
+ACDC measures every edge by itself. Most of a large model's edges matter so little that many can be removed at once, and
+scores say which: they cost a few passes for all edges together. Every removal is measured, as in ACDC; and what is
+returned carries ACDC's own guarantee: every kept edge was measured in it, and is needed at tau.
 
-Scores cost a few passes for all edges together, and the blocks a few dozen; so ACDC, which measures edge by edge,
-starts with hundreds of edges and not with all of a large model's. What is returned carries ACDC's own guarantee: every
-kept edge was measured in it, and is needed at tau.
+It fails where a block hides what it holds: an edge that is needed can be removed beside one that harms, if scores put
+them into one block. With `faithfulness` below 1 it also fails where scores do; see `docs/methods.md`.
 
-It fails where scores do: an edge that the first step leaves out is never tried. Such are edges whose gradient is flat,
-and those that back up others and count only without these; see `docs/methods.md`.
-
-Reference: Yang, Kwon, Kim 2025, Hybrid Attribution and Pruning (arXiv 2510.03282), which stops after one pass of ACDC
-over the chosen edges.
+Reference: Yang, Kwon, Kim 2025, Hybrid Attribution and Pruning (arXiv 2510.03282), which keeps the edges of largest
+score and stops after one pass of ACDC over them.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Annotated
 
-from jaxtyping import Bool
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from acdc.circuits.circuit import Circuit
@@ -30,8 +30,9 @@ from acdc.discovery.acdc import acdc_from
 from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.blocks import Blocks
 from acdc.discovery.checkpoint import Checkpoint, remembered
+from acdc.discovery.measured import MeasuredLosses
 from acdc.discovery.method import Method
-from acdc.discovery.order import Order
+from acdc.discovery.order import Order, edge_order
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.selection.by_faithfulness import by_faithfulness
 from acdc.discovery.selection.candidates import Candidates, Mask
@@ -39,6 +40,7 @@ from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes, Checked, Range
+from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -51,7 +53,7 @@ def hap(
     tau: Tau = 0.01,
     absolute: bool = False,
     scorer: Annotated[str, Checked(get_scorer)] = "eap-ig-inputs",
-    faithfulness: Annotated[float, Range(0, 1, open_below=True)] = 0.98,
+    faithfulness: Annotated[float, Range(0, 1, open_below=True)] = 1.0,
     start: str | None = None,
     senders: Order = "late-first",
     heads: Order = "late-first",
@@ -66,10 +68,10 @@ def hap(
         tau: An edge, or a block of them, is removed if the loss rises by less than this: a number in the metric's unit,
             or a share like 5% of the whole effect, which is the loss with every edge removed minus the model's.
         absolute: Compare the change's size, so that an edge whose removal helps by `tau` or more stays too.
-        scorer: The scorer that chooses the edges to start from.
-        faithfulness: The share of the metric that these must keep; the more, the fewer needed edges are missed, and the
-            longer it takes.
-        start: A circuit's file, or a run's folder, whose circuit to start from instead of scoring.
+        scorer: The scorer whose scores say which edges are tried together.
+        faithfulness: If less than 1, only the fewest edges of largest score that keep this share of the metric are
+            started from, as the paper does; with 1, all of the model's.
+        start: A circuit's file, or a run's folder, whose circuit to start from.
         senders: Order in which a destination's sources are tried: late-first, early-first or random.
         heads: Order of the heads of a layer as destinations; q, k and v of a head follow each other.
         sweeps: How often to go through the edges one by one; 0 for until none can be removed, which makes the result
@@ -88,39 +90,50 @@ def hap(
         FileError: There is no circuit of this model at `start`.
     """
     least = threshold(problem, tau, absolute=absolute)
+    order = edge_order(problem.model.graph, senders=senders, heads=heads, seed=problem.seed)
     first = _start(problem, scorer, faithfulness, start, checkpoint, progress)
-    blocks = Blocks(problem, least.removes, checkpoint, progress)
-    found = acdc_from(
-        blocks.remove(first.edges),
-        problem,
-        least,
-        senders=senders,
-        heads=heads,
-        sweeps=sweeps,
-        memory=memory,
-        checkpoint=checkpoint,
-        progress=progress,
-    )
-    passes = first.forward_passes + blocks.measured + blocks.surveys + found.cost["forward_passes"]
+    state = CircuitState(problem, first.mask(problem), memory=memory)
+    losses = MeasuredLosses(state, checkpoint)
+    blocks = Blocks(state, least.removes, losses, progress)
+    blocks.remove(_by_destination(first.edges, order))
+    left = state.n_edges
+    found = acdc_from(state, losses, least, order, sweeps=sweeps, progress=progress)
     return replace(
         found,
         cost={
             **found.cost,
-            "blocks": blocks.measured,
-            "forward_passes": passes,
-            "backward_passes": first.backward_passes + blocks.surveys,
+            "blocks": blocks.tried,
+            "forward_passes": first.forward_passes + found.cost["forward_passes"],
+            "backward_passes": first.backward_passes,
         },
-        diagnostics={**found.diagnostics, "started_from": len(first.edges), "left_by_blocks": blocks.left},
+        diagnostics={**found.diagnostics, "started_from": len(first.edges), "left_by_blocks": left},
     )
 
 
 @dataclass(frozen=True)
 class _Start:
-    """The edges that exact removal starts from, as flat places in `[src, dst]`."""
+    """The edges that exact removal starts from, as flat places in `[src, dst]`, the weakest scores first."""
 
     edges: Sequence[int]
     forward_passes: int = 0
     backward_passes: int = 0
+
+    def mask(self, problem: Problem) -> Mask | None:
+        """Their mask; None for the whole model."""
+        if len(self.edges) == problem.model.graph.n_edges:
+            return None
+        mask = torch.zeros_like(problem.model.graph.edges_mask)
+        mask.view(-1)[torch.tensor(self.edges, dtype=torch.long)] = True
+        return mask
+
+
+def _by_destination(weakest_first: Sequence[int], order: Sequence[Edge]) -> dict[int, list[int]]:
+    """Each destination's sources as they come in `weakest_first`, destinations as they come in ACDC's order."""
+    found: dict[int, list[int]] = {dst: [] for dst, _ in groupby(order, key=lambda edge: edge[1])}
+    for edge in weakest_first:
+        src, dst = divmod(edge, len(found))
+        found[dst].append(src)
+    return found
 
 
 def _start(
@@ -131,11 +144,12 @@ def _start(
     checkpoint: Checkpoint | None,
     progress: Callable[[Progress], None] | None,
 ) -> _Start:
-    """The edges to start from: those that a stopped search started from, a given circuit's, or those of best scores."""
+    """The edges to start from; those that a stopped search started from, if there was one."""
     whole = problem.model.graph.edges_mask.flatten()
+    given = None if place is None else _given(problem, place)
 
     def found() -> list[float]:
-        first = _scored(problem, scorer, faithfulness, progress) if place is None else _given(problem, place)
+        first = _scored(problem, scorer, faithfulness, given, progress)
         return [float(x) for x in (first.forward_passes, first.backward_passes, *first.edges)]
 
     values = remembered(checkpoint, lambda values: _can_be_a_start(values, whole), found)
@@ -154,33 +168,41 @@ def _can_be_a_start(values: Sequence[float], whole: Bool[Tensor, " pairs"]) -> b
     )
 
 
-def _scored(problem: Problem, scorer: str, faithfulness: float, progress: Callable[[Progress], None] | None) -> _Start:
+def _scored(
+    problem: Problem,
+    scorer: str,
+    faithfulness: float,
+    given: Mask | None,
+    progress: Callable[[Progress], None] | None,
+) -> _Start:
+    """The edges of a given circuit, or those that keep enough, by their scores."""
     found = get_scorer(scorer)(problem, progress=progress)
-    graph = problem.model.graph
-    chosen = by_faithfulness(
-        Candidates(problem, found.scores, graph.edges_mask, progress=progress), faithfulness=faithfulness
-    )
-    return _Start(
-        _places(chosen.mask),
-        int(found.cost.get("forward_passes", 0)) + chosen.forward_passes,
-        int(found.cost.get("backward_passes", 0)),
-    )
+    forward_passes, backward_passes = (int(found.cost.get(f"{way}_passes", 0)) for way in ("forward", "backward"))
+    mask = problem.model.graph.edges_mask if given is None else given
+    if given is None and faithfulness < 1:
+        candidates = Candidates(problem, found.scores, mask, progress=progress)
+        chosen = by_faithfulness(candidates, faithfulness=faithfulness)
+        mask, forward_passes = problem.prune(chosen.mask), forward_passes + chosen.forward_passes
+    return _Start(_weakest_first(mask, found.scores), forward_passes, backward_passes)
 
 
-def _given(problem: Problem, place: str) -> _Start:
+def _weakest_first(mask: Mask, scores: Float[Tensor, "src dst"]) -> list[int]:
+    """A circuit's edges by the size of their scores; where one is NaN, last."""
+    edges = mask.flatten().nonzero()[:, 0]
+    sizes = scores.flatten()[edges].abs().nan_to_num(nan=torch.inf)
+    return edges[sizes.argsort(stable=True)].tolist()
+
+
+def _given(problem: Problem, place: str) -> Mask:
     circuit = Circuit.load(place, problem.model.graph)
     if circuit.n_edges == 0:
         raise RunError("the circuit to start from has no edges, so none can be removed; give another, or no start")
-    return _Start(_places(circuit.mask))
-
-
-def _places(mask: Mask) -> list[int]:
-    return mask.flatten().nonzero()[:, 0].tolist()
+    return circuit.mask
 
 
 METHOD = Method(
     "hap",
-    "a circuit by scores, then ACDC from it until no edge can be removed",
+    "removal in blocks that scores choose, then ACDC until no edge can be removed",
     "Yang et al. 2025, to its end",
     hap,
     threshold="tau",

@@ -10,19 +10,16 @@ from acdc.circuits.circuit import Circuit
 from acdc.discovery import blocks
 from acdc.discovery import hap as module
 from acdc.discovery.acdc import acdc
+from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.hap import hap
 from acdc.discovery.method import check_options
+from acdc.discovery.order import edge_order
+from acdc.discovery.selection.by_faithfulness import by_faithfulness
+from acdc.discovery.selection.candidates import Candidates
 from acdc.errors import ACDCError
 from acdc.patching.ablation import ABLATIONS
-from acdc.patching.weighted import weighted_logits
 from tests.discovery.test_acdc import Memory, problem_of
 from tests.oracle import naive_logits
-
-
-@pytest.fixture(autouse=True)
-def blocks_of_few_edges(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that tiny models have several."""
-    monkeypatch.setattr(blocks, "SMALLEST", 2)
 
 
 def loss_of(problem, mask: torch.Tensor) -> float:
@@ -50,28 +47,72 @@ def test_the_circuit_is_minimal_by_the_oracle(family: str, ablation: str) -> Non
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama-gqa"])
-def test_without_a_choice_and_without_blocks_it_is_acdc(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "SMALLEST", 10**9)
+def test_where_no_block_can_be_removed_it_is_acdc(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks.Blocks, "remove", lambda self, weakest_first: None)
     problem = problem_of(family)
-    found, expected = hap(problem, tau=0.05, faithfulness=1.0), acdc(problem, tau=0.05, sweeps=0)
+    found, expected = hap(problem, tau=0.05), acdc(problem, tau=0.05, sweeps=0)
     assert found.diagnostics["started_from"] == problem.model.graph.n_edges, "else the test tests nothing"
     assert torch.equal(found.mask, expected.mask)
     torch.testing.assert_close(found.scores, expected.scores, atol=1e-9, rtol=0, equal_nan=True)
 
 
-def test_every_block_that_is_removed_costs_less_than_tau(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the oracle: the circuits of the blocks, one after another."""
-    problem, tried, measure = problem_of("gpt2"), list[torch.Tensor](), blocks.Blocks._loss
-    monkeypatch.setattr(blocks.Blocks, "_loss", lambda self, mask: tried.append(mask) or measure(self, mask))
-    found = hap(problem, tau=0.02, faithfulness=1.0, sweeps=1)
-    assert len(tried) == found.cost["blocks"]
-    kept = [tried[0]]
-    for mask in tried[1:]:
-        if loss_of(problem, mask) - loss_of(problem, kept[-1]) < 0.02:
-            kept.append(mask)
-    assert 1 < len(kept) < len(tried), "blocks that are removed, and blocks that are not"
-    assert found.diagnostics["left_by_blocks"] == int(kept[-1].sum())
-    assert not (found.mask & ~kept[-1]).any()
+@pytest.mark.parametrize("start", [1.0, 0.9])
+@pytest.mark.parametrize("family", ["gpt2", "llama-gqa", "gemma2", "neox-parallel"])
+def test_blocks_are_those_that_the_oracle_removes(family: str, start: float) -> None:
+    """By masked passes: each destination's edges, the weakest first, the largest block that costs less than tau."""
+    problem, asked = problem_of(family), list[tuple[int, int]]()
+    found = hap(problem, tau=0.02, faithfulness=start)
+    first = _start_of(problem, start)
+    mask, order = first.clone(), by_destination(problem, first)
+    for dst, sources in order.items():
+        mask = removed_in_blocks(problem, mask, dst, sources, asked)
+    assert found.diagnostics["left_by_blocks"] == int(mask.sum())
+    assert found.cost["blocks"] == len(asked) > len(order) // 2
+    assert not (found.mask & ~mask).any() and mask.sum() < first.sum()
+
+
+def _start_of(problem, share: float) -> torch.Tensor:
+    whole = problem.model.graph.edges_mask
+    if share == 1:
+        return whole
+    scores = get_scorer("eap-ig-inputs")(problem).scores
+    return problem.prune(by_faithfulness(Candidates(problem, scores, whole), faithfulness=share).mask)
+
+
+def by_destination(problem, mask: torch.Tensor) -> dict[int, list[int]]:
+    scores = get_scorer("eap-ig-inputs")(problem).scores.abs()
+    order = dict.fromkeys(dst for _, dst in edge_order(problem.model.graph))
+    return {
+        dst: sorted(mask[:, dst].nonzero()[:, 0].tolist(), key=lambda src: scores[src, dst].item()) for dst in order
+    }
+
+
+def removed_in_blocks(problem, mask: torch.Tensor, dst: int, sources: list[int], asked: list) -> torch.Tensor:
+    """What is left of a mask; `asked` takes the blocks that were measured."""
+    node = problem.model.graph.src_of_dst[dst]
+    if node is not None and not mask[node].any():
+        return without(mask, *[[src, dst] for src in sources]) if sources else mask
+    sizes = {len(sources) // part for part in (1, 2, 4, 16, 64)}
+    while sources:
+        tried = sorted({min(size, len(sources)) for size in sizes if size}, reverse=True)
+        loss = problem.loss(problem.logits(mask))
+        asked += [(dst, size) for size in tried]
+        trials = {size: without(mask, *[[src, dst] for src in sources[:size]]) for size in tried}
+        fits = [size for size in tried if problem.loss(problem.logits(trials[size])) - loss < 0.02]
+        if fits:
+            mask, sources = trials[fits[0]], sources[fits[0] :]
+            sizes = {4 * fits[0], 2 * fits[0], fits[0], fits[0] // 2}
+        elif tried[-1] == 1:
+            sources, sizes = sources[1:], {1, 2, 4}
+        else:
+            sizes = {tried[-1] // 2, tried[-1] // 4, tried[-1] // 16, 1}
+    return mask
+
+
+def test_little_memory_changes_how_many_blocks_are_measured_at_once_and_no_guarantee() -> None:
+    problem = problem_of("gpt2")
+    found = hap(problem, tau=0.02, memory=1)
+    assert found.guarantees["minimal_at_tau"] and 0 < found.mask.sum() < problem.model.graph.n_edges
 
 
 def test_it_starts_from_a_saved_circuit(tmp_path: Path) -> None:
@@ -132,20 +173,3 @@ def test_bad_options_are_refused(tmp_path: Path) -> None:
 def test_options_out_of_range_are_refused(option: str, value: object, message: str) -> None:
     with pytest.raises(ACDCError, match=message):
         check_options(module.METHOD, {option: value})
-
-
-def test_slopes_are_what_removing_an_edge_does_to_first_order() -> None:
-    """In a circuit, by a millionth of the edge."""
-    problem = problem_of("gpt2", "logit_diff")
-    mask = acdc(problem, tau=0.02).mask
-    slopes, step = blocks.Blocks(problem, lambda rise: False, None, None)._slopes(mask), 1e-6
-    for edge in mask.nonzero().tolist()[::5]:
-        less, more = mask.double(), mask.double()
-        less[tuple(edge)], more[tuple(edge)] = 1 - step, 1 + step
-        rise = problem.objective.loss(loss_logits(problem, less)) - problem.objective.loss(loss_logits(problem, more))
-        assert slopes[tuple(edge)].item() == pytest.approx(rise.item() / (2 * step), abs=1e-6)
-
-
-def loss_logits(problem, weights: torch.Tensor) -> torch.Tensor:
-    logits = weighted_logits(problem.masked, weights)
-    return logits if problem.objective.tokens is None else logits[:, problem.objective.tokens]
