@@ -208,4 +208,5 @@ METHOD = Method(
     "Conmy et al. 2023",
     acdc,
     threshold="tau",
+    faster="hap",
 )

@@ -206,4 +206,5 @@ METHOD = Method(
     "Yang et al. 2025, to its end",
     hap,
     threshold="tau",
+    faster="eap-ig-inputs",
 )

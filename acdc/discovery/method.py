@@ -26,6 +26,7 @@ class Method:
         at_clean: It takes gradients at the clean run, so it can't use a metric that is flat there.
         threshold: The option, if there is one, that is a threshold: the larger, the fewer edges are kept. Such a
             method's edges are ranked by the circuits at falling thresholds, not by their scores.
+        faster: A method of the same kind of answer for models on which this one takes hours.
         baseline: It knows nothing of the task, and is there to compare others with.
         aliases: What other tools call it.
     """
@@ -36,6 +37,7 @@ class Method:
     search: Callable[..., DiscoveryResult]
     at_clean: bool = False
     threshold: str | None = None
+    faster: str | None = None
     baseline: bool = False
     aliases: tuple[str, ...] = ()
 

@@ -64,7 +64,7 @@ def announce(tell: Tell | None, stage: str) -> None:
 
 
 FIRST = 3.0  # seconds of a stage before which nothing is forecast
-ENOUGH = 0.005  # share of a stage before which nothing is forecast, for its first minute
+ENOUGH, SURELY = 0.005, 50  # share of a stage, and number, before which nothing is forecast for its first minute
 WINDOW = 15.0  # seconds over which speed is taken, or a third of the stage where that is longer
 SMOOTH = 8.0  # seconds in which a forecast gives way to a new one, or a tenth of the stage where that is longer
 
@@ -128,7 +128,7 @@ class Pace:
         progress, elapsed = self.latest, self.elapsed(now)
         if progress is None or not progress.total or len(self._samples) < 2 or elapsed < FIRST:
             return None
-        if elapsed < 60 and progress.done < ENOUGH * progress.total:
+        if elapsed < 60 and progress.done < min(ENOUGH * progress.total, SURELY):
             return None
         first, start, last = self._samples[0], self._samples[min(1, len(self._samples) - 2)], self._samples[-1]
         work, done = last.work - start.work, last.done - first.done

@@ -19,6 +19,7 @@ from acdc.runs.conclusion import conclude
 from acdc.runs.folders import RECORD, Workspace, check_writable, discard, open_workspace, runs_folder
 from acdc.runs.preparation import Clock, Prepared, prepare
 from acdc.runs.result import RunResult, load_run
+from acdc.runs.search_forecast import warning_of_hours
 from acdc.runs.search_result import result_from_json, result_to_json
 from acdc.runs.writing import write_run
 from acdc.task import Task
@@ -177,6 +178,7 @@ def _searched(prepared: Prepared, workspace: Workspace, tell: Tell | None) -> Di
 def _search(prepared: Prepared, checkpoint: Checkpoint | None, tell: Tell | None) -> DiscoveryResult:
     """The method's work."""
     announce(tell, f"preparing {prepared.arguments.method}")
-    found = prepared.arguments.search(prepared.problem, checkpoint=checkpoint, progress=tell)
+    heard = warning_of_hours(str(prepared.arguments.method), tell)
+    found = prepared.arguments.search(prepared.problem, checkpoint=checkpoint, progress=heard)
     prepared.clock.lap("search")
     return found

@@ -71,5 +71,6 @@ METHOD = Method(
     "each edge's own effect, measured by patching it alone",
     "leave-one-out",
     Scored(exact),
+    faster="eap-ig-inputs",
     aliases=("leave-one-out",),
 )

@@ -202,4 +202,10 @@ def initial_log_odds(gates: EdgeGates, warm: EdgeScores | None) -> Float64[Tenso
     return start
 
 
-METHOD = Method("edge-pruning", "a mask over all edges, learned by descent", "Bhaskar et al. 2024", edge_pruning)
+METHOD = Method(
+    "edge-pruning",
+    "a mask over all edges, learned by descent",
+    "Bhaskar et al. 2024",
+    edge_pruning,
+    faster="eap-ig-inputs",
+)

@@ -159,5 +159,9 @@ class NodeGates:
 
 
 METHOD = Method(
-    "subnetwork-probing", "a mask over the nodes, learned by descent", "Cao et al. 2021", subnetwork_probing
+    "subnetwork-probing",
+    "a mask over the nodes, learned by descent",
+    "Cao et al. 2021",
+    subnetwork_probing,
+    faster="nap-ig",
 )
