@@ -88,9 +88,25 @@ def naive_z(model: PatchableModel, batch: PromptBatch, layer: int, h: int, q: Te
     """One head's mixture of values."""
     attention = model.components.blocks[layer].attention
     kv = h * attention.W_K.shape[0] // attention.W_Q.shape[0]
+    v = naive_projection(v, attention.W_V, attention.b_V, (), attention, kv)
+    return naive_shares(attention, h, naive_scores(model, batch, layer, h, q, k)) @ v
+
+
+def naive_shares(attention: Attention, h: int, scores: Tensor) -> Tensor:
+    """The pattern: softmax, of which a sink takes its part."""
+    weights = scores.exp()
+    total = weights.sum(-1, keepdim=True)
+    if attention.sinks is not None:
+        total = total + attention.sinks[h].exp()
+    return weights / total
+
+
+def naive_scores(model: PatchableModel, batch: PromptBatch, layer: int, h: int, q: Tensor, k: Tensor) -> Tensor:
+    """One head's attention scores, -inf where a query doesn't see a key."""
+    attention = model.components.blocks[layer].attention
+    kv = h * attention.W_K.shape[0] // attention.W_Q.shape[0]
     q = naive_projection(q, attention.W_Q, attention.b_Q, attention.q_norm, attention, h)
     k = naive_projection(k, attention.W_K, attention.b_K, attention.k_norm, attention, kv)
-    v = naive_projection(v, attention.W_V, attention.b_V, (), attention, kv)
     if attention.rotary is not None:
         cos, sin = attention.rotary(q, batch.position_ids)
         q, k = (naive_rotation(x, cos.to(x.dtype), sin.to(x.dtype), attention.interleaved) for x in (q, k))
@@ -103,12 +119,7 @@ def naive_z(model: PatchableModel, batch: PromptBatch, layer: int, h: int, q: Te
     seen = (column[:, None] >= column[None, :]) & batch.attention[:, None, :]
     if attention.window is not None:
         seen = seen & (position[:, :, None] - position[:, None, :] < attention.window)
-    scores = scores.masked_fill(~seen, -math.inf).masked_fill(~batch.attention[:, :, None], 0)
-    weights = scores.exp()
-    total = weights.sum(-1, keepdim=True)
-    if attention.sinks is not None:
-        total = total + attention.sinks[h].exp()
-    return weights / total @ v
+    return scores.masked_fill(~seen, -math.inf).masked_fill(~batch.attention[:, :, None], 0)
 
 
 def naive_projection(

@@ -8,6 +8,7 @@ from torch import Tensor
 from acdc.patching.problem import Problem
 from tests.oracle import ablated_sources, naive_constant, naive_head, naive_unembed
 
+Head = Callable[..., Tensor]  # as naive_head
 Moved = Callable[[str, Tensor, Tensor], Tensor]  # source, its live output, its number on the edge: what is read
 
 
@@ -20,19 +21,28 @@ def mask_gradient(problem: Problem) -> Tensor:
 
 
 def shift_gradient(
-    problem: Problem, *, start: Tensor | None = None, forced: Mapping[str, Tensor] | None = None
+    problem: Problem,
+    *,
+    start: Tensor | None = None,
+    forced: Mapping[str, Tensor] | None = None,
+    head: Head = naive_head,
 ) -> Tensor:
     """`∂loss/∂shift` at 0, where an edge reads `live + shift (ablated - clean)`.
 
     Args:
         start: The embedded input of the run; the clean one if None.
         forced: NodeOutputs that sources have whatever they read.
+        head: What a head writes.
     """
     patched, clean = (
         ablated_sources(problem.model, outputs) for outputs in (problem.ablated.outputs, problem.clean.outputs)
     )
     shift = torch.zeros_like(problem.model.graph.edges_mask, dtype=torch.float64).requires_grad_()
-    loss = _loss(problem, shift, lambda name, live, by: live + by * (patched[name] - clean[name]), start, forced or {})
+
+    def moved(name: str, live: Tensor, by: Tensor) -> Tensor:
+        return live + by * (patched[name] - clean[name])
+
+    loss = _loss(problem, shift, moved, start, forced or {}, head)
     return torch.autograd.grad(loss, shift)[0]
 
 
@@ -42,6 +52,7 @@ def _loss(
     moved: Moved,
     start: Tensor | None = None,
     forced: Mapping[str, Tensor] = {},
+    head: Head = naive_head,
 ) -> Tensor:
     model, batch, graph, components = problem.model, problem.batch, problem.model.graph, problem.model.components
     live = {"input": (problem.clean.outputs.input if start is None else start).detach()}
@@ -58,7 +69,7 @@ def _loss(
         heads = {}
         for h in range(graph.n_heads):
             q, k, v = (block.ln1(read(f"a{layer}.h{h}<{kind}>")) for kind in "qkv")
-            heads[f"a{layer}.h{h}"] = naive_head(model, batch, layer, h, q, k, v)
+            heads[f"a{layer}.h{h}"] = head(model, batch, layer, h, q, k, v)
         live |= heads | {name: x for name, x in forced.items() if name in heads}
         constants = constants + naive_constant(block.attention)
         out = block.mlp(block.ln2(read(f"m{layer}") if mlp_input is None else mlp_input))

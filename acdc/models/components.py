@@ -39,6 +39,8 @@ class Attention:
         gain: Factor of what the heads write: a residual multiplier, or the weight of a norm after attention.
         post_norm_eps: Epsilon of the RMS norm after attention; None without. What the heads write is then divided by
             the root mean square of the layer's sum.
+        softmax: What turns scores, a sink's after the others, into shares; torch's if None. No family has its own: it
+            is there for backward rules.
     """
 
     W_Q: Float[Tensor, "n_heads d_model d_head"]
@@ -62,6 +64,7 @@ class Attention:
     alibi: Callable[..., Float[Tensor, "batch n_heads 1 key"]] | None = None
     gain: Float[Tensor, " d_model"] | float | None = None
     post_norm_eps: float | None = None
+    softmax: Callable[[Tensor], Tensor] | None = None
 
     @property
     def n_heads(self) -> int:

@@ -6,7 +6,7 @@ z; `head_outputs` goes all the way from inputs to z; `head_results` and `constan
 stream.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -139,6 +139,7 @@ def attend(
     *,
     soft_cap: float | None = None,
     sinks: Float[Tensor, " n"] | None = None,
+    softmax: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, "n copies_of_any batch query d_head"]:
     """`softmax(scale q kᵀ + bias) v`, the softmax in float32 at least.
 
@@ -146,19 +147,21 @@ def attend(
         bias: The mask, `[batch query key]`, or a bias for each head, `[n 1 batch query key]`.
         soft_cap: Scores s become `soft_cap tanh(s / soft_cap)` before the bias.
         sinks: For each head a score more in the softmax, which adds nothing to z.
+        softmax: What turns scores into the pattern; torch's if None.
     """
-    if soft_cap is None and sinks is None and bias.ndim == 3 and q.shape[-2] >= LONG:
+    if soft_cap is None and sinks is None and softmax is None and bias.ndim == 3 and q.shape[-2] >= LONG:
         return _attend_fused(q, k, v, bias, scale)
     scores = torch.matmul(q, k.transpose(-1, -2)).mul_(scale)
     if soft_cap is not None:
         scores = soft_cap * torch.tanh(scores / soft_cap)
     scores = scores.add_(bias)
     precise = scores if scores.dtype == torch.float64 else scores.float()
-    if sinks is None:
-        pattern = precise.softmax(-1)
-    else:
+    if sinks is not None:
         column = sinks.to(precise.dtype).view(-1, 1, 1, 1, 1).expand(*precise.shape[:-1], 1)
-        pattern = torch.cat([precise, column], -1).softmax(-1)[..., :-1]
+        precise = torch.cat([precise, column], -1)
+    pattern = precise.softmax(-1) if softmax is None else softmax(precise)
+    if sinks is not None:
+        pattern = pattern[..., :-1]
     return torch.matmul(pattern.to(v.dtype), v)
 
 
@@ -180,7 +183,7 @@ def attend_heads(
 ) -> Float[Tensor, "n copies_of_any batch query d_head"]:
     """z of some heads of a layer, each from its own q, k and v; before a norm after attention, if there is one."""
     sinks = None if attention.sinks is None else attention.sinks[index_of(heads)]
-    return attend(q, k, v, bias, attention.scale, soft_cap=attention.soft_cap, sinks=sinks)
+    return attend(q, k, v, bias, attention.scale, soft_cap=attention.soft_cap, sinks=sinks, softmax=attention.softmax)
 
 
 def attend_layer(

@@ -18,6 +18,7 @@ from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes
 from acdc.patching.gradient.attribution import Point, edge_effects
 from acdc.patching.gradient.microbatch import Microbatch
+from acdc.patching.gradient.rules import RulesName, get_rules
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -27,6 +28,7 @@ __all__ = ["METHOD", "at_clean", "eap", "noting"]
 def eap(
     problem: Problem,
     *,
+    rules: RulesName | None = None,
     memory: Bytes = MEMORY,
     n_groups: int = 1,
     progress: Callable[[Progress], None] | None = None,
@@ -34,14 +36,18 @@ def eap(
     """Score every edge to first order at the clean run.
 
     Args:
+        rules: Backward rules in place of derivatives, in as many passes: gim, relp or attnrlp. docs/attribution.md says
+            what each does, and where it fails.
         memory: About how many bytes gradients may take; prompts are taken in parts that fit.
         n_groups: Into how many groups of prompts to part the scores.
 
     Raises:
         RunError: The metric is flat at the clean run.
+        ModelError: The rules don't know a part of the model.
     """
     check_gradient(problem.objective.metric, "eap")
-    groups = edge_effects(problem, at_clean, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
+    note, by = noting(progress, "gradients"), get_rules(rules)
+    groups = edge_effects(problem, at_clean, rules=by, memory=memory, n_groups=n_groups, note=note)
     return EdgeScores(groups.sum(0), "estimated effect", {"forward_passes": 2, "backward_passes": 1}, groups=groups)
 
 

@@ -28,6 +28,7 @@ from acdc.options.ranges import Bytes
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.gradient.attribution import node_effects
 from acdc.patching.gradient.microbatch import Microbatch
+from acdc.patching.gradient.rules import RulesName, get_rules
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -39,6 +40,7 @@ def hisp(
     *,
     times: Literal["activation", "change"] = "activation",
     normalise: bool = False,
+    rules: RulesName | None = None,
     memory: Bytes = MEMORY,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:
@@ -47,14 +49,18 @@ def hisp(
     Args:
         times: What the gradient is multiplied with: activation (the node's output) or change (ablated minus clean).
         normalise: Divide the scores of a layer's nodes by their Euclidean norm, as Michel et al. do.
+        rules: Backward rules in place of derivatives: gim, relp or attnrlp, in as many passes. With relp or attnrlp and
+            activations the importance of a node is its relevance.
         memory: About how many bytes gradients may take; prompts are taken in parts that fit.
 
     Raises:
         RunError: The metric is flat at the clean run.
+        ModelError: The rules don't know a part of the model.
     """
     check_gradient(problem.objective.metric, "hisp")
     change = _activation if times == "activation" else _change
-    effects = node_effects(problem, at_clean, change=change, memory=memory, note=noting(progress, "gradients"))
+    note, by = noting(progress, "gradients"), get_rules(rules)
+    effects = node_effects(problem, at_clean, change=change, rules=by, memory=memory, note=note)
     importance = effects.abs().mean(0)
     graph = problem.model.graph
     importance = _normalised(graph, importance) if normalise else importance

@@ -19,23 +19,34 @@ from acdc.discovery.scored import Scored
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes
 from acdc.patching.gradient.attribution import node_effects
+from acdc.patching.gradient.rules import RulesName, get_rules
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
 __all__ = ["METHOD", "nap"]
 
 
-def nap(problem: Problem, *, memory: Bytes = MEMORY, progress: Callable[[Progress], None] | None = None) -> EdgeScores:
+def nap(
+    problem: Problem,
+    *,
+    rules: RulesName | None = None,
+    memory: Bytes = MEMORY,
+    progress: Callable[[Progress], None] | None = None,
+) -> EdgeScores:
     """Score every node to first order at the clean run.
 
     Args:
+        rules: Backward rules in place of derivatives, in as many passes: gim, relp or attnrlp. docs/attribution.md says
+            what each does, and where it fails.
         memory: About how many bytes gradients may take; prompts are taken in parts that fit.
 
     Raises:
         RunError: The metric is flat at the clean run.
+        ModelError: The rules don't know a part of the model.
     """
     check_gradient(problem.objective.metric, "nap")
-    effects = node_effects(problem, at_clean, memory=memory, note=noting(progress, "gradients"))
+    note, by = noting(progress, "gradients"), get_rules(rules)
+    effects = node_effects(problem, at_clean, rules=by, memory=memory, note=note)
     scores = lift(problem.model.graph, effects.mean(0))
     return EdgeScores(scores, "estimated effect", {"forward_passes": 2, "backward_passes": 1})
 

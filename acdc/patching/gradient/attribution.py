@@ -19,6 +19,7 @@ from acdc.options.defaults import MEMORY
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.gradient.backward import backward
 from acdc.patching.gradient.microbatch import Microbatch, microbatches, n_microbatches
+from acdc.patching.gradient.rules import DERIVATIVES, Rules, check_rules
 from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.problem import Problem
 
@@ -45,6 +46,7 @@ def edge_effects(
     problem: Problem,
     points: Callable[[Microbatch], Iterable[Point]],
     *,
+    rules: Rules = DERIVATIVES,
     memory: int = MEMORY,
     n_groups: int = 1,
     note: Note | None = None,
@@ -53,17 +55,22 @@ def edge_effects(
 
     Args:
         points: The runs of a microbatch of the prompts at which gradients are taken.
+        rules: What takes the place of derivatives.
         n_groups: See `microbatches`.
         note: Told of the progress.
 
     Returns:
         For each group the part of the mean that its prompts make up, so that the sum over the groups is the effect;
         NaN where there is no edge. On the CPU, in float64.
+
+    Raises:
+        ModelError: The rules don't know a part of the model.
     """
+    check_rules(problem.model, rules)
     graph = problem.model.graph
     total = torch.zeros(n_groups, graph.n_src, graph.n_dst, dtype=torch.float64)
     count = n_microbatches(problem, memory, n_groups)
-    for done, microbatch in enumerate(microbatches(problem, memory=memory, n_groups=n_groups)):
+    for done, microbatch in enumerate(microbatches(problem, memory=memory, n_groups=n_groups, rules=rules)):
         contraction = _Contraction(microbatch)
         for point in points(microbatch):
             contraction.begin(point)
@@ -108,20 +115,25 @@ def node_effects(
     points: Callable[[Microbatch], Iterable[Point]],
     *,
     change: Callable[[Microbatch], NodeOutputs] = attrgetter("change"),
+    rules: Rules = DERIVATIVES,
     memory: int = MEMORY,
     note: Note | None = None,
 ) -> Float[Tensor, "batch src"]:
     """Each source's first-order effect on each prompt's loss: `Σ_p change_s[p] · ∂loss/∂out_s[p]`.
 
     Args:
-        points: As in `edge_effects`.
+        points, rules: As in `edge_effects`.
         change: What is multiplied with the gradients; `ablated_s - clean_s` if not given.
 
     Returns:
         Positive where ablating the source makes the prompt's loss worse. On the CPU, in float64.
+
+    Raises:
+        ModelError: The rules don't know a part of the model.
     """
+    check_rules(problem.model, rules)
     found, count = list[Tensor](), n_microbatches(problem, memory, 1)
-    for microbatch in microbatches(problem, memory=memory):
+    for microbatch in microbatches(problem, memory=memory, rules=rules):
         product = _NodeProduct(microbatch, change(microbatch))
         for point in points(microbatch):
             product.weight = point.weight

@@ -3,7 +3,7 @@
 A run is cut at the blocks: only the residual streams that the destinations read are kept. The backward pass goes from
 the logits down, makes each block's graph anew from its stream, and drops it before the next. Every destination has a
 copy of the stream of its own, so that gradients of heads' q, k and v inputs come apart; their sum goes on downwards.
-No gradient of a weight is computed.
+No gradient of a weight is computed. Where the microbatch has backward rules, they take the place of derivatives.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ Wrote = Callable[[int, Tensor], None]  # first source, [n batch pos d_head] of h
 
 def loss_gradient(microbatch: Microbatch, streams: ResidualStreams) -> Float[Tensor, "batch d_model"]:
     """`∂ Σ loss / ∂x_logits` at the last position."""
-    with torch.enable_grad():
+    with torch.enable_grad(), microbatch.rules.norms():
         x = streams.final[:, -1].detach().requires_grad_()
         return torch.autograd.grad(summed_loss(microbatch, x), x)[0]
 
@@ -76,21 +76,21 @@ def through_block(
     Args:
         read, wrote: As in `backward`.
     """
-    components, graph = microbatch.model.components, microbatch.model.graph
-    block, above, at_mlp = components.blocks[layer], g, None
-    if wrote is not None and layer in streams.resid_mid:
-        wrote(graph.mlp_src(layer), g[None])
-    if layer in streams.resid_mid and streams.cut != ("mlp", layer):
-        change = pull_back(partial(_mlp, block), streams.resid_mid[layer], g)
-        at_mlp = change.flatten(0, 1)[None, microbatch.rows]
-        g = g + change
-    cut = layer not in streams.resid_pre or streams.cut == ("attention", layer)
-    if read is not None and at_mlp is not None and (cut or microbatch.heads_at_once < graph.n_heads):
-        read(graph.mlp_dst(layer), at_mlp)
-        at_mlp = None
-    if layer in streams.resid_pre and (not cut or wrote is not None):
-        written = above if components.parallel else g
-        g = g + _through_heads(microbatch, layer, streams, written, at_mlp, read, wrote)
+    graph, block, above, at_mlp = microbatch.model.graph, microbatch.blocks[layer], g, None
+    with microbatch.rules.norms():
+        if wrote is not None and layer in streams.resid_mid:
+            wrote(graph.mlp_src(layer), g[None])
+        if layer in streams.resid_mid and streams.cut != ("mlp", layer):
+            change = pull_back(partial(_mlp, block), streams.resid_mid[layer], g)
+            at_mlp = change.flatten(0, 1)[None, microbatch.rows]
+            g = g + change
+        cut = layer not in streams.resid_pre or streams.cut == ("attention", layer)
+        if read is not None and at_mlp is not None and (cut or microbatch.heads_at_once < graph.n_heads):
+            read(graph.mlp_dst(layer), at_mlp)
+            at_mlp = None
+        if layer in streams.resid_pre and (not cut or wrote is not None):
+            written = above if graph.parallel else g
+            g = g + _through_heads(microbatch, layer, streams, written, at_mlp, read, wrote)
     return g
 
 
@@ -109,7 +109,7 @@ def _through_heads(
         g: The gradient of what it writes.
         at_mlp: That of the layer's MLP's input, if it is to be read with those of all heads, which it follows.
     """
-    graph, block, x = microbatch.model.graph, microbatch.model.components.blocks[layer], streams.resid_pre[layer]
+    graph, block, x = microbatch.model.graph, microbatch.blocks[layer], streams.resid_pre[layer]
     y, total = block.ln1(x), torch.zeros_like(x)
     for first in range(0, graph.n_heads, microbatch.heads_at_once):
         heads = range(first, min(first + microbatch.heads_at_once, graph.n_heads))
@@ -118,7 +118,7 @@ def _through_heads(
             wrote(graph.head_src(layer, first), at_z)
         if streams.cut == ("attention", layer):
             continue
-        at_y = torch.cat(_at_inputs(block.attention, heads, y, at_z, microbatch.layout))
+        at_y = torch.cat(microbatch.rules.scaled(_at_inputs(block.attention, heads, y, at_z, microbatch.layout)))
         total += at_y.sum(0).view_as(total)
         if read is not None:
             rows = microbatch.rows

@@ -17,9 +17,11 @@ from torch import Tensor
 from acdc.errors import RunError
 from acdc.metrics import Objective
 from acdc.models import PatchableModel
+from acdc.models.components import Block
 from acdc.options.defaults import MEMORY
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import head_results
+from acdc.patching.gradient.rules import DERIVATIVES, Rules
 from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.layout import Layout
 from acdc.patching.problem import Problem
@@ -41,6 +43,7 @@ class Microbatch:
         heads_at_once: How many heads' gradients are held together.
         source_bytes: Memory for sources' changes in the residual stream.
         group: The group of prompts that it belongs to.
+        rules: How gradients go back.
     """
 
     model: PatchableModel
@@ -53,6 +56,12 @@ class Microbatch:
     heads_at_once: int
     source_bytes: int
     group: int
+    rules: Rules
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The model's blocks, as gradients go back through them."""
+        return tuple(self.rules.block(block, self.model.dtype) for block in self.model.components.blocks)
 
     @cached_property
     def layout(self) -> Layout:
@@ -99,17 +108,20 @@ class Microbatch:
         return torch.float64 if self.model.dtype == torch.float64 else torch.float32
 
 
-def microbatches(problem: Problem, *, memory: int = MEMORY, n_groups: int = 1) -> Iterator[Microbatch]:
+def microbatches(
+    problem: Problem, *, memory: int = MEMORY, n_groups: int = 1, rules: Rules = DERIVATIVES
+) -> Iterator[Microbatch]:
     """The problem's prompts, in microbatches for which gradients take about `memory` bytes.
 
     Args:
         n_groups: Into how many groups of prompts that follow each other to part them; no microbatch is in two.
+        rules: How gradients go back.
     """
     rows = torch.arange(problem.batch.n, device=problem.batch.clean.device)
     size, heads, source_bytes = _plan(problem, memory)
     for group, members in enumerate(rows.tensor_split(n_groups)):
         for chosen in members.split(size):
-            yield _microbatch(problem, chosen, heads, group, source_bytes)
+            yield _microbatch(problem, chosen, heads, group, source_bytes, rules)
 
 
 def n_microbatches(problem: Problem, memory: int, n_groups: int) -> int:
@@ -133,7 +145,7 @@ def _plan(problem: Problem, memory: int) -> tuple[int, int, int]:
     return 1, min(graph.n_heads, max(1, half // (width * number * per_head))), half
 
 
-def _microbatch(problem: Problem, rows: Tensor, heads: int, group: int, source_bytes: int) -> Microbatch:
+def _microbatch(problem: Problem, rows: Tensor, heads: int, group: int, source_bytes: int, rules: Rules) -> Microbatch:
     batch = problem.batch.select(rows)
     start = problem.batch.n_pos - batch.n_pos
     clean, ablated = (_some(outputs, rows, start) for outputs in (problem.clean.outputs, problem.ablated.outputs))
@@ -153,6 +165,7 @@ def _microbatch(problem: Problem, rows: Tensor, heads: int, group: int, source_b
         heads,
         source_bytes,
         group,
+        rules,
     )
 
 
