@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from acdc.benchmarking.contestants import Contestant, contestants
 from acdc.benchmarking.kept import Failed, Measured, Question, load_result
 from acdc.benchmarking.known import Known, known_circuits
 from acdc.benchmarking.ranking import THRESHOLDS, rank
 from acdc.benchmarking.recovery import compare, strongest
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.recovery import roc_auc
-from acdc.discovery import METHODS, Method, check_options, default_metric, get_method
+from acdc.discovery import default_metric
 from acdc.errors import ACDCError, FileError, ModelError, RunError
 from acdc.files import write_csv, write_json
 from acdc.metrics import get_metric
@@ -52,7 +53,7 @@ def benchmark(
 
     Args:
         models: Names of models with known circuits; all bundled ones if None. `gpt2` is loaded only when named here.
-        methods: Names of discovery methods; all if None.
+        methods: Names of discovery methods, perhaps with options (`eap rules=gim`); all, and their variants, if None.
         n: Number of prompt pairs.
         seed: Seed of the prompts and of whatever a method draws.
         metric: Metric of discovery; if None, the one that `discover` takes: see `default_metric`.
@@ -64,19 +65,20 @@ def benchmark(
 
     Returns:
         A row for each known circuit and method: `auc` of the ranking (see `acdc.circuits.recovery.roc_auc`), `own` (the
-        circuit that the method chooses by its defaults, beside the true one), `at_true_size` (its highest-ranking
-        edges, as many as the true circuit has), `cost`, `seconds`; `error` where the method can't work on this problem.
+        circuit that the method chooses, beside the true one), `at_true_size` (its highest-ranking edges, as many as the
+        true circuit has), `cost`, `seconds`; `error` where the method can't work on this problem. `method` is its name
+        with the options that aren't its defaults.
         Nothing but times differs between two runs.
 
     Raises:
-        UnknownNameError: No such model, method or metric.
+        UnknownNameError: No such model, method, option or metric.
         RunError: `out` can't be written, or n or seed is out of range.
         ModelError: A model can't be loaded; one that can't be downloaded is left out with a warning.
     """
     for name, given in (("models", models), ("methods", methods)):
         if given is not None and not given:
             raise RunError(f"{name} is empty; give None for all")
-    circuits, chosen = known_circuits(models), _methods(methods)
+    circuits, chosen = known_circuits(models), contestants(methods)
     n, seed = checked("n", Count, n), checked("seed", Seed, seed)
     check_count(n)
     if metric is not None:
@@ -89,19 +91,14 @@ def benchmark(
             model = _load(known, tell)
             if model is None:
                 continue
-            for j, method in enumerate(chosen):
-                here = Progress(0, 0, stage=f"{known.name} by {method.name}")
+            for j, contestant in enumerate(chosen):
+                here = Progress(0, 0, stage=f"{known.name} by {contestant.name}")
                 here = replace(here, part=i * len(chosen) + j + 1, n_parts=len(circuits) * len(chosen))
-                bench = _Bench(known, model, method, n, seed, metric, signed)
+                bench = _Bench(known, model, contestant, n, seed, metric, signed)
                 rows.append(bench.result(None if out is None else Path(out), resume, _staged(tell, here)))
     if out is not None:
         _write_all(Path(out), rows)
     return rows
-
-
-def _methods(names: list[str] | None) -> list[Method]:
-    chosen = [get_method(name) for name in (METHODS if names is None else names)]
-    return list({method.name: method for method in chosen}.values())
 
 
 def _load(known: Known, progress: Tell | None) -> PatchableModel | None:
@@ -129,12 +126,19 @@ class _Bench:
     """One known circuit and one method."""
 
     def __init__(
-        self, known: Known, model: PatchableModel, method: Method, n: int, seed: int, metric: str | None, signed: bool
+        self,
+        known: Known,
+        model: PatchableModel,
+        contestant: Contestant,
+        n: int,
+        seed: int,
+        metric: str | None,
+        signed: bool,
     ) -> None:
-        self.known, self.model, self.method, self.seed, self.signed = known, model, method, seed, signed
+        self.known, self.model, self.contestant, self.seed, self.signed = known, model, contestant, seed, signed
         task = load_task(known.task, **known.task_options)
         self.batch = task.batch(model.tokenizer, n, seed)
-        self.metric = metric or default_metric(task, method)
+        self.metric = metric or default_metric(task, contestant.method)
         self.truth = known.circuit(model.graph)
 
     @property
@@ -145,8 +149,8 @@ class _Bench:
                 "model": model_identity(self.model),
                 "truth": list(self.truth.edges),
                 "prompts": self.batch.fingerprint,
-                "method": self.method.name,
-                "options": check_options(self.method, {}),
+                "method": self.contestant.method.name,
+                "options": self.contestant.options,
                 "taus": THRESHOLDS,
                 "metric": self.metric,
                 "seed": self.seed,
@@ -159,7 +163,7 @@ class _Bench:
         """The row, from the folder where it is, else made and kept there."""
         if out is None:
             return self.make(progress)
-        folder = runs_folder(out, self.known.reference or self.known.task, self.known.model, self.method.name)
+        folder = runs_folder(out, self.known.reference or self.known.task, self.known.model, self.contestant.name)
         mark, path = self.fingerprint, folder / "result.json"
         if resume and (kept := _kept(path, mark)) is not None:
             return kept
@@ -173,10 +177,11 @@ class _Bench:
             folder.mkdir(parents=True, exist_ok=True)
         try:
             problem = Problem.make(self.model, self.batch, metric=self.metric, seed=self.seed)
-            ranked = rank(self.method, problem, signed=self.signed, progress=progress)
+            given = self.contestant.given
+            ranked = rank(self.contestant.method, problem, options=given, signed=self.signed, progress=progress)
         except ACDCError as error:
             return asdict(Failed(**vars(self.question), error=str(error)))
-        provenance = {"task": self.known.task, "model": self.known.model, "method": self.method.name}
+        provenance = {"task": self.known.task, "model": self.known.model, "method": self.contestant.name}
         circuit, graph = Circuit(self.model.graph, ranked.mask, ranked.values, provenance), self.model.graph
         if folder is not None:
             circuit.save(folder / "circuit.json")
@@ -201,7 +206,7 @@ class _Bench:
             task=self.known.task,
             known_by=self.known.how,
             reference=self.known.reference,
-            method=self.method.name,
+            method=self.contestant.name,
             metric=self.metric,
             n_prompts=self.batch.n,
             seed=self.seed,

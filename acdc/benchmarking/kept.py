@@ -27,7 +27,8 @@ class Question(_Strict):
     Attributes:
         known_by: How the circuit is known: see `Known`.
         reference: The name of the published circuit; None where the circuit is that of a bundled model.
-        metric: In which the method searched.
+        method: The method, with the options that aren't its defaults.
+        metric: In which it searched.
         signed: Whether edges rank by score, not by its size.
         n_edges, n_true: Edges of the model, and of the known circuit.
     """

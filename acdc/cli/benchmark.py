@@ -14,9 +14,9 @@ from acdc.options.defaults import N_PROMPTS, OUT, SEED
 __all__ = ["benchmark"]
 
 COLUMNS = ("AUC", "kept", "edges P/R", "nodes P/R", "top P", "passes", "seconds")
-LEGEND = """AUC: of the ranking of all edges. kept: edges that the method keeps by its defaults; P/R: their precision
-and recall, and those of its heads and MLPs. top P: precision (= recall) of as many edges as are true, by rank.
-passes: forward and backward passes over all prompts."""
+LEGEND = """AUC: of the ranking of all edges. kept: edges that the method keeps by its defaults, or by the options in
+its name; P/R: their precision and recall, and those of its heads and MLPs. top P: precision (= recall) of as many
+edges as are true, by rank. passes: forward and backward passes over all prompts."""
 
 
 @app.command()
@@ -25,7 +25,8 @@ def benchmark(
         str | None, typer.Option(help="Models with known circuits, separated by commas. [default: all bundled ones]")
     ] = None,
     methods: Annotated[
-        str | None, typer.Option(help="Methods, separated by commas: see `acdc methods`. [default: all]")
+        str | None,
+        typer.Option(help="Methods, perhaps with options ('eap rules=gim'), separated by commas. [default: all]"),
     ] = None,
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = N_PROMPTS,
     seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = SEED,

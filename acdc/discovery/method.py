@@ -27,6 +27,7 @@ class Method:
         threshold: The option, if there is one, that is a threshold: the larger, the fewer edges are kept. Such a
             method's edges are ranked by the circuits at falling thresholds, not by their scores.
         faster: A method of the same kind of answer for models on which this one takes hours.
+        variants: Options that make it a method of its own, which a benchmark compares beside it.
         baseline: It knows nothing of the task, and is there to compare others with.
         aliases: What other tools call it.
     """
@@ -38,6 +39,7 @@ class Method:
     at_clean: bool = False
     threshold: str | None = None
     faster: str | None = None
+    variants: tuple[Mapping[str, Any], ...] = ()
     baseline: bool = False
     aliases: tuple[str, ...] = ()
 

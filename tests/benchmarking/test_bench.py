@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from acdc import discovery
-from acdc.benchmarking import bench, benchmark, known_circuits, known_models, ranking
+from acdc.benchmarking import bench, benchmark, contestants, known_circuits, known_models, ranking
 from acdc.benchmarking.ranking import rank
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.comparison import compare_circuits
 from acdc.cli import benchmark as cli
 from acdc.discovery import METHODS, DiscoveryResult, Method, default_metric
 from acdc.discovery.acdc import acdc
-from acdc.errors import RunError, UnknownNameError
+from acdc.errors import ACDCError, RunError, UnknownNameError
 from acdc.models import PatchableModel
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
@@ -41,7 +41,7 @@ def unable(problem, *, checkpoint=None, progress=None) -> DiscoveryResult:
 
 def register(monkeypatch: pytest.MonkeyPatch, methods: dict[str, Method]) -> None:
     """Have just these methods."""
-    for place in (bench, discovery):
+    for place in (contestants, discovery):
         monkeypatch.setattr(place, "METHODS", Registry("method", methods))
 
 
@@ -104,7 +104,7 @@ def half_measured(problem, *, checkpoint=None, progress=None) -> DiscoveryResult
 def test_compare_finds_the_area_that_the_benchmark_finds(methods, monkeypatch, tmp_path) -> None:
     """Also where edges weren't measured, of which a circuit keeps some."""
     partly = Method("partly", "", "", half_measured)
-    register(monkeypatch, {"partly": partly, **bench.METHODS})
+    register(monkeypatch, {"partly": partly, **contestants.METHODS})
     rows = run(tmp_path, methods=["partly", "counted", "acdc"])
     (known,) = known_circuits([MODEL])
     for name, row in rows.items():
@@ -211,3 +211,55 @@ def test_the_tables_fit_a_terminal(methods, capsys) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert f"| {MODEL} | counted | 1.00 |" in lines[2]
     assert len({line.count("|") for line in lines}) == 1
+
+
+# -- methods with options
+
+
+def test_variants_are_rows_and_options_may_be_given(monkeypatch, tmp_path) -> None:
+    def signed(problem, *, checkpoint=None, progress=None, sign: float = 1.0) -> DiscoveryResult:
+        return knock_out(problem, sign=sign)
+
+    register(monkeypatch, {"signed": Method("signed", "", "", signed, variants=({"sign": -1.0},))})
+    rows = run(tmp_path, signed=True)
+    assert list(rows) == ["signed", "signed sign=-1.0"]
+    assert (rows["signed"]["auc"], rows["signed sign=-1.0"]["auc"]) == (1, 0)
+    again = run(tmp_path, signed=True, methods=["signed sign=-1", "signed sign=1"])
+    assert again == {"signed sign=-1.0": rows["signed sign=-1.0"], "signed": rows["signed"]}, "defaults aren't named"
+
+
+def test_a_threshold_s_grid_keeps_the_other_options() -> None:
+    model = PatchableModel.from_pretrained(MODEL)
+    problem = Problem.make(model, load_task("frac-prevs").batch(model.tokenizer, 6, 0))
+    told: list[dict[str, object]] = []
+
+    def search(problem, *, checkpoint=None, progress=None, tau: float = 0.1, absolute: bool = False) -> DiscoveryResult:
+        told.append({"tau": tau, "absolute": absolute})
+        return knock_out(problem)
+
+    rank(Method("thresholded", "", "", search, threshold="tau"), problem, options={"absolute": True})
+    assert [each["tau"] for each in told] == [0.1, *ranking.THRESHOLDS]
+    assert all(each["absolute"] for each in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("eap rule=gim", "did you mean 'rules'"),
+        ("eap rules=gmi", "did you mean 'gim'"),
+        ("eap gim", "must be a method and options, like 'eap rules=gim'"),
+        ("eap steps", "must be a method and options"),
+        ("eap-ig-inputs steps=0", "steps must be a whole number"),
+    ],
+)
+def test_options_that_make_no_sense_are_told_before_any_work(name: str, message: str) -> None:
+    with pytest.raises(ACDCError, match=message):
+        benchmark([MODEL], [name], out=None)
+
+
+def test_every_variant_that_is_declared_has_other_options_than_the_defaults() -> None:
+    declared = [one for one in contestants.contestants(None) if one.given]
+    assert {"eap rules=gim", "eap rules=relp", "eap rules=attnrlp", "nap rules=gim"} <= {one.name for one in declared}
+    for one in declared:
+        assert contestants.contestants([one.name])[0].options == one.options
+        assert one.options != contestants.Contestant(one.method, {}).options

@@ -18,7 +18,7 @@ from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes
 from acdc.patching.gradient.attribution import Point, edge_effects
 from acdc.patching.gradient.microbatch import Microbatch
-from acdc.patching.gradient.rules import RulesName, get_rules
+from acdc.patching.gradient.rules import RULES, RulesName, get_rules
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -70,5 +70,6 @@ METHOD = Method(
     "Syed et al. 2023",
     Scored(eap),
     at_clean=True,
+    variants=tuple({"rules": name} for name in RULES),
     aliases=("edge-attribution-patching",),
 )

@@ -19,7 +19,7 @@ from acdc.discovery.scored import Scored
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes
 from acdc.patching.gradient.attribution import node_effects
-from acdc.patching.gradient.rules import RulesName, get_rules
+from acdc.patching.gradient.rules import RULES, RulesName, get_rules
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -51,4 +51,11 @@ def nap(
     return EdgeScores(scores, "estimated effect", {"forward_passes": 2, "backward_passes": 1})
 
 
-METHOD = Method("nap", "each node's effect to first order at the clean run", "Nanda 2023", Scored(nap), at_clean=True)
+METHOD = Method(
+    "nap",
+    "each node's effect to first order at the clean run",
+    "Nanda 2023",
+    Scored(nap),
+    at_clean=True,
+    variants=tuple({"rules": name} for name in RULES),
+)
