@@ -13,6 +13,7 @@ from acdc.cli.terminal import (
     Device,
     Dtype,
     Json,
+    Memory,
     Quiet,
     Revision,
     TaskOption,
@@ -38,6 +39,7 @@ FLAGS = {  # options of methods that are options of the command too
     "n_edges": "--n-edges",
     "sweeps": "--sweeps",
     "absolute": "--absolute",
+    "memory": "--memory",
 }
 OF_COMMAND = {"progress": "--quiet, for none", "task_options": "--task-option KEY=VALUE", "task": "the first argument"}
 
@@ -80,6 +82,7 @@ def discover(
         bool | None,
         typer.Option("--absolute/--signed", help="Judge the size of the change, or its sign too. [default: signed]"),
     ] = None,
+    memory: Memory = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="Another option of the method.")
     ] = None,
@@ -104,7 +107,7 @@ def discover(
 
     A run that was stopped goes on where it was when the same command is given again.
     """
-    flags = dict(zip(FLAGS, (tau, n_edges, sweeps, absolute), strict=True))
+    flags = dict(zip(FLAGS, (tau, n_edges, sweeps, absolute, memory), strict=True))
     options = _options(option, {name: value for name, value in flags.items() if value is not None})
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
     hush()

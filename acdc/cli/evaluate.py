@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Quiet, dump, guessed, hush, pairs, say, table
+from acdc.cli.terminal import Debug, Json, Memory, Quiet, dump, guessed, hush, pairs, say, table
 from acdc.options.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def evaluate(
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="Another dtype than the run's.")] = None,
     device: Annotated[str | None, typer.Option(help="Another device than the run's.")] = None,
+    memory: Memory = None,
     revision: Annotated[str | None, typer.Option(help="Another revision of the model than the run's.")] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
@@ -130,6 +131,7 @@ def evaluate(
         "bos": bos,
         "dtype": dtype,
         "device": device,
+        "memory": memory,
         "revision": revision,
         "trust_remote_code": trust_remote_code,
         "trust_task": trust_task,

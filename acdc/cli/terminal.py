@@ -17,6 +17,7 @@ __all__ = [
     "Device",
     "Dtype",
     "Json",
+    "Memory",
     "Quiet",
     "Revision",
     "TaskOption",
@@ -45,6 +46,10 @@ Bos = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="How much a step may take beside model and activations, like 500MB or 2GiB."),
+]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")]
 

@@ -209,4 +209,5 @@ METHOD = Method(
     acdc,
     threshold="tau",
     faster="hap",
+    engines=("exact",),
 )

@@ -207,4 +207,5 @@ METHOD = Method(
     hap,
     threshold="tau",
     faster="eap-ig-inputs",
+    engines=("gradient", "exact"),
 )

@@ -11,6 +11,7 @@ from acdc.discovery.scored import Scored
 from acdc.errors import RunError, unknown_name
 from acdc.metrics import METRICS
 from acdc.options.ranges import checked
+from acdc.patching.footprint import Engine
 from acdc.task import Task
 
 __all__ = ["Method", "check_options", "default_metric"]
@@ -30,6 +31,7 @@ class Method:
         variants: Options that make it a method of its own, which a benchmark compares beside it.
         baseline: It knows nothing of the task, and is there to compare others with.
         aliases: What other tools call it.
+        engines: What of `acdc.patching` it works with: see `acdc.patching.footprint`, where they are counted.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Method:
     variants: tuple[Mapping[str, Any], ...] = ()
     baseline: bool = False
     aliases: tuple[str, ...] = ()
+    engines: tuple[Engine, ...] = ("gradient",)
 
     @cached_property
     def options(self) -> Mapping[str, Option]:

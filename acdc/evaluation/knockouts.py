@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from acdc.evaluation.recording import AFRESH, Recorder
-from acdc.options.defaults import MEMORY
 from acdc.patching.exact.cost import Cost, cost_of
 from acdc.patching.exact.reachability import reach, reading
 from acdc.patching.exact.rows import Rows
@@ -53,7 +52,7 @@ def knock_out_edges(
     problem: Problem,
     mask: Bool[Tensor, "src dst"],
     *,
-    memory: int = MEMORY,
+    memory: int | None = None,
     recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> Knockouts:
@@ -62,6 +61,7 @@ def knock_out_edges(
     An edge into a node that no kept edge leaves has effect 0 without a question.
 
     Args:
+        memory: About how many bytes a question may take; the problem's own if None.
         recorder: Keeps what is measured: see `acdc.evaluation.recording`.
         progress: Told how many of the kept edges are done.
     """
@@ -73,7 +73,7 @@ def knock_out_edges(
         effects[edge] = 0.0
     done = 0
     while done < len(asked):
-        chunk = asked[done : done + _fitting(state.cost, memory, asked[done:])]
+        chunk = asked[done : done + _fitting(state.cost, state.memory, asked[done:])]
         for edge, loss in zip(chunk, _losses(state, chunk, None, recorder), strict=True):
             effects[edge] = loss - state.loss
         done += len(chunk)
@@ -87,7 +87,7 @@ def knock_out_nodes(
     mask: Bool[Tensor, "src dst"],
     nodes: Sequence[str],
     *,
-    memory: int = MEMORY,
+    memory: int | None = None,
     recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> tuple[dict[str, float], int]:
@@ -109,7 +109,7 @@ def work_of_knock_outs(
     mask: Bool[Tensor, "src dst"],
     *,
     of: Bool[Tensor, "src dst"] | None = None,
-    memory: int = MEMORY,
+    memory: int | None = None,
 ) -> float:
     """What `knock_out_edges` comes to in masked forwards of the circuit `of`, by default `mask` itself.
 
@@ -121,7 +121,7 @@ def work_of_knock_outs(
     whole = _costs(problem, mask if of is None else of)(set(range(mask.shape[1]))).flops
     done, operations = 0, 0
     while done < len(asked):
-        n = _fitting(cost, memory, asked[done:])
+        n = _fitting(cost, memory or problem.step_memory, asked[done:])
         operations += n * cost({dst for _, dst in asked[done : done + n]}).flops
         done += n
     return STARTING + operations / whole

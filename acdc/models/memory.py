@@ -1,10 +1,6 @@
-"""How much memory a model and the activations of a batch take, and a refusal before work that can't fit.
+"""How much memory a model's weights take, how much there is, and a refusal before weights that can't fit are read.
 
-    weights     = parameters x bytes a number
-    activations = tokens x layers x (8 n_heads d_head + 2 n_kv d_head + 8 d_model) x bytes a number
-
-The second line counts what the clean and ablated runs and a `CircuitState` hold (see docs/engine.md); what a search
-stacks on top is bounded by its own `memory` option.
+What a run stacks on top is counted in `acdc.patching.footprint`.
 """
 
 from collections.abc import Iterable
@@ -14,11 +10,11 @@ import psutil
 import torch
 
 from acdc.errors import ModelError
-from acdc.options.defaults import MEMORY
 
-__all__ = ["activation_bytes", "check_activations", "check_weights", "free_bytes", "weight_bytes"]
+__all__ = ["PROGRAM", "check_weights", "free_bytes", "gib", "held_bytes", "weight_bytes"]
 
 GIB = 2**30
+PROGRAM = 430 * 2**20  # bytes of Python, torch, transformers and a tokenizer, as measured
 
 
 def weight_bytes(config: Any, dtype: torch.dtype, trust_remote_code: bool = False) -> int:
@@ -31,28 +27,27 @@ def weight_bytes(config: Any, dtype: torch.dtype, trust_remote_code: bool = Fals
     return sum(parameter.numel() for parameter in hf.parameters()) * dtype.itemsize + buffers
 
 
-def activation_bytes(
-    *, n_layers: int, d_model: int, d_heads: int, d_kv: int, n_vocab: int, n: int, n_pos: int, dtype: torch.dtype
-) -> int:
-    """Bytes that the exact engine holds for a batch.
+def held_bytes(hf: Any, device: torch.device) -> int:
+    """Bytes of a live model's parameters and buffers on a device."""
+    held = {
+        t.untyped_storage().data_ptr(): t.numel() * t.itemsize
+        for t in (*hf.parameters(), *hf.buffers())
+        if t.device == device
+    }
+    return sum(held.values())
+
+
+def free_bytes(device: torch.device, *, own: bool = False) -> int | None:
+    """Bytes that a device still has; None where nothing tells.
 
     Args:
-        d_heads: `n_heads d_head`.
-        d_kv: `n_kv d_head`.
-        n: Prompts.
-        n_pos: Columns of the longest.
+        own: Count what this process has taken already as free.
     """
-    per_token = n_layers * (8 * d_heads + 2 * d_kv + 8 * d_model) + 4 * d_model
-    return n * (n_pos * per_token * dtype.itemsize + 4 * n_vocab * 8) + MEMORY
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Bytes that a device still has; None where nothing tells."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        return torch.cuda.mem_get_info(device)[0] + (torch.cuda.memory_reserved(device) if own else 0)
     if device.type != "cpu":
         return None
-    return int(psutil.virtual_memory().available)
+    return int(psutil.virtual_memory().available) + (psutil.Process().memory_info().rss if own else 0)
 
 
 def check_weights(name: str, needed: int, dtype: torch.dtype, devices: Iterable[torch.device]) -> None:
@@ -66,27 +61,15 @@ def check_weights(name: str, needed: int, dtype: torch.dtype, devices: Iterable[
         if free is not None and needed > free:
             narrow = "" if dtype.itemsize <= 2 else "dtype bfloat16 (half of float32), "
             raise ModelError(
-                f"the weights of {name!r} take {_gib(needed)} in {str(dtype).removeprefix('torch.')}, and {device} has "
-                f"{_gib(free)} free; use {narrow}a smaller model, or another device"
+                f"the weights of {name!r} take {gib(needed)} in {str(dtype).removeprefix('torch.')}, and {device} has "
+                f"{gib(free)} free; use {narrow}a smaller model, or another device"
             )
 
 
-def check_activations(name: str, needed: int, n: int, device: torch.device) -> None:
-    """Refuse a batch whose activations don't fit.
+def gib(size: int) -> str:
+    """So many bytes in words.
 
-    Raises:
-        ModelError: They don't; the message says what is needed, what is free, and what to do.
+    >>> gib(3 * 2**29)
+    '1.5 GiB'
     """
-    free = free_bytes(device)
-    if free is None or needed <= free:
-        return
-    room = (free - MEMORY) * n // max(1, needed - MEMORY)
-    fewer = f"at most {room} prompts" if room > 0 else "shorter prompts"
-    raise ModelError(
-        f"the activations of {name!r} on {n} prompts take about {_gib(needed)}, and {device} has {_gib(free)} free; "
-        f"use {fewer}, dtype bfloat16, or another device"
-    )
-
-
-def _gib(size: int) -> str:
-    return f"{size / GIB:.1f} GiB"
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.0f} MiB"

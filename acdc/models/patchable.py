@@ -16,7 +16,7 @@ from acdc.models.components import ModelComponents
 from acdc.models.devices import as_device, as_dtype, check_device_map, check_one_device
 from acdc.models.families import family_of
 from acdc.models.loading import Origin, load_config, load_model, load_tokenizer, loaded
-from acdc.models.memory import activation_bytes, check_activations, check_weights, weight_bytes
+from acdc.models.memory import check_weights, weight_bytes
 from acdc.models.source import ModelSource, available_model, suggesting
 from acdc.options.defaults import DEVICE, DTYPE
 from acdc.prompts.batch import PromptBatch
@@ -146,21 +146,6 @@ class PatchableModel:
             raise TaskError(
                 f"task {batch.task!r} has token id {largest}, but {self.name!r} knows only {n_vocab} tokens"
             )
-
-    def check_memory(self, batch: PromptBatch) -> None:
-        """Raise `ModelError` if the batch's activations can't fit beside the model: see `acdc.models.memory`."""
-        attention, graph = self.components.blocks[0].attention, self.graph
-        needed = activation_bytes(
-            n_layers=graph.n_layers,
-            d_model=graph.d_model,
-            d_heads=graph.n_heads * attention.W_Q.shape[-1],
-            d_kv=attention.W_K.shape[0] * attention.W_K.shape[-1],
-            n_vocab=len(self.components.unembed),
-            n=batch.n,
-            n_pos=batch.n_pos,
-            dtype=self.dtype,
-        )
-        check_activations(self.name, needed, batch.n, self.device)
 
     def embed(self, ids: Int[Tensor, "batch pos"], positions: Int[Tensor, "batch pos"]) -> Float[Tensor, "b p d_model"]:
         """The residual stream's start: what the source `input` writes."""

@@ -31,6 +31,7 @@ __all__ = [
     "project_layer",
     "pull_to_heads",
     "rotate",
+    "shared",
 ]
 
 Heads = Sequence[int]
@@ -74,9 +75,19 @@ def project_heads(
     stored = [h * len(weight) // attention.n_heads for h in heads]
     if attention.norm_over_heads and kind != "v":
         return torch.stack([project_layer(attention, kind, x[i], tables)[h] for i, h in enumerate(stored)])
-    used = index_of(stored)
-    rows = project(x.flatten(1, -2), weight[used], None if bias is None else bias[used])
+    used, n = shared(stored)
+    rows = project(x.reshape(n, -1, x.shape[-1]), weight[used], None if bias is None else bias[used])
     return finish(attention, kind, rows.view(*x.shape[:-1], -1), stored, tables)
+
+
+def shared(stored: Heads) -> tuple[slice | list[int], int]:
+    """An index of the weights of these heads, and how many it gives: one where as many neighbours share each, so that
+    neither weights of heads that follow each other nor those that heads share are copied."""
+    distinct = list(dict.fromkeys(stored))
+    group = len(stored) // max(1, len(distinct))
+    if list(stored) != [h for h in distinct for _ in range(group)]:
+        distinct = list(stored)
+    return index_of(distinct), len(distinct)
 
 
 def project_layer(
@@ -201,7 +212,7 @@ def attend_layer(
     z = attend_heads(attention, range(attention.n_heads), q, k, v, bias)
     if attention.post_norm_eps is None:
         return z
-    total = torch.einsum("hcbpe,hed->cbpd", z, attention.W_O)
+    total = _mapped(attention, z)
     precise = total if total.dtype == torch.float64 else total.float()
     inverse = torch.rsqrt(precise.pow(2).mean(-1, keepdim=True) + attention.post_norm_eps)
     return (z * inverse).to(z.dtype)
@@ -244,17 +255,24 @@ def pull_to_heads(
     attention: Attention, g: Float[Tensor, "*tokens d_model"], heads: Heads
 ) -> Float[Tensor, "n *tokens d_head"]:
     """The gradient of some heads' z, from that of what they add to the residual stream."""
-    return torch.einsum("...d,hed->h...e", _gained(attention, g), attention.W_O[index_of(heads)])
+    weight = attention.W_O[index_of(heads)]
+    rows = _gained(attention, g) @ weight.flatten(0, 1).T
+    return rows.unflatten(-1, weight.shape[:2]).movedim(-2, 0)
 
 
 def attn_out(attention: Attention, z: Float[Tensor, "n_heads *tokens d_head"]) -> Float[Tensor, "*tokens d_model"]:
     """What all heads of a layer add to the residual stream, without the constant."""
-    return _gained(attention, torch.einsum("h...e,hed->...d", z, attention.W_O))
+    return _gained(attention, _mapped(attention, z))
 
 
 def constant(attention: Attention) -> Float[Tensor, " d_model"] | None:
     """What a layer's attention adds that belongs to no head: its output bias."""
     return None if attention.b_O is None else _gained(attention, attention.b_O)
+
+
+def _mapped(attention: Attention, z: Float[Tensor, "n_heads *tokens d_head"]) -> Float[Tensor, "*tokens d_model"]:
+    """`Σ_h z_h W_O`: a product of two matrices, for which einsum would copy the weights."""
+    return z.movedim(0, -2).flatten(-2) @ attention.W_O.flatten(0, 1)
 
 
 def _gained(attention: Attention, out: Tensor) -> Tensor:

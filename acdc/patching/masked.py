@@ -16,10 +16,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from acdc.models import PatchableModel
+from acdc.options.defaults import MASKED_MEMORY
 from acdc.patching.ablation import Ablated
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.background import Background, is_joint
 from acdc.patching.exact.reachability import Reach, reach, reading
+from acdc.patching.footprint import masked_bytes
 from acdc.patching.masked_pass import MaskedPass
 from acdc.patching.source_changes import Scratch
 from acdc.prompts.batch import PromptBatch
@@ -36,7 +38,7 @@ class MaskedForward:
     """
 
     def __init__(
-        self, model: PatchableModel, batch: PromptBatch, ablated: Ablated, *, memory: int = 512 * 2**20
+        self, model: PatchableModel, batch: PromptBatch, ablated: Ablated, *, memory: int = MASKED_MEMORY
     ) -> None:
         self.model, self.batch, self.ablated, self.memory = model, batch, ablated, memory
         self.scratch = Scratch()
@@ -53,9 +55,7 @@ class MaskedForward:
 
     @cached_property
     def _groups(self) -> list[Background]:
-        graph = self.model.graph
-        streams = graph.n_src + 3 * graph.n_heads + 2
-        per_prompt = streams * self.rows_per_prompt * graph.d_model * self.model.dtype.itemsize
+        per_prompt = masked_bytes(self.model.graph, self.rows_per_prompt, self.model.dtype.itemsize)
         return list(self.background.parts(max(1, self.memory // per_prompt)))
 
     @torch.no_grad()
@@ -86,7 +86,7 @@ def masked_logits(
     ablated: NodeOutputs,
     mask: Bool[Tensor, "src dst"],
     *,
-    memory: int = 512 * 2**20,
+    memory: int = MASKED_MEMORY,
 ) -> Float[Tensor, "batch vocab"]:
     """The logits of the circuit `mask` on the clean prompts, for one use; see `MaskedForward`."""
     anything = Ablated(ablated, batch.attention, coherent=False)

@@ -10,9 +10,10 @@ from torch import Tensor
 from acdc.errors import ModelError
 from acdc.metrics import Metric, Objective, get_metric
 from acdc.models import PatchableModel
-from acdc.options.defaults import ABLATION, SEED
+from acdc.options.defaults import ABLATION, MASKED_MEMORY, MEMORY, SEED
 from acdc.patching.ablation import Ablated, ablate
 from acdc.patching.activations import ActivationCache, run
+from acdc.patching.footprint import check_footprint
 from acdc.patching.masked import MaskedForward
 from acdc.prompts.batch import PromptBatch
 
@@ -28,6 +29,7 @@ class Problem:
         ablated: What removed edges carry.
         objective: The metric on this batch, read against the clean logits.
         seed: Seed of whatever a method draws.
+        memory: About how many bytes a step may take; what each engine takes by default if None.
     """
 
     model: PatchableModel
@@ -36,6 +38,7 @@ class Problem:
     ablated: Ablated
     objective: Objective
     seed: int = SEED
+    memory: int | None = None
 
     @classmethod
     def make(
@@ -46,6 +49,7 @@ class Problem:
         metric: str | Metric = "kl",
         ablation: str = ABLATION,
         seed: int = SEED,
+        memory: int | None = None,
     ) -> "Problem":
         """Check the batch and make the runs.
 
@@ -56,7 +60,7 @@ class Problem:
         """
         chosen = get_metric(metric)
         model.check_batch(batch)
-        model.check_memory(batch)
+        check_footprint(model, batch, memory=memory)
         batch = batch.to(model.device)
         clean = run(model, batch, batch.clean)
         if not bool(torch.isfinite(clean.logits).all()):
@@ -66,7 +70,8 @@ class Problem:
                 "its weights are damaged, or it needs a wider dtype (float32)"
             )
         objective = Objective(chosen, batch, clean.logits)
-        return cls(model, batch, clean, ablate(ablation, model, batch, clean.outputs, seed=seed), objective, seed)
+        ablated = ablate(ablation, model, batch, clean.outputs, seed=seed)
+        return cls(model, batch, clean, ablated, objective, seed, memory)
 
     def prune(self, mask: Bool[Tensor, "src dst"]) -> Bool[Tensor, "src dst"]:
         """The mask without edges that change nothing of what the circuit computes.
@@ -76,10 +81,15 @@ class Problem:
         """
         return self.model.graph.prune(mask, from_input=self.ablated.coherent)
 
+    @property
+    def step_memory(self) -> int:
+        """About how many bytes a propagation may take."""
+        return self.memory or MEMORY
+
     @cached_property
     def masked(self) -> MaskedForward:
         """Circuits' forward passes, with what they share made once."""
-        return MaskedForward(self.model, self.batch, self.ablated)
+        return MaskedForward(self.model, self.batch, self.ablated, memory=self.memory or MASKED_MEMORY)
 
     def logits(self, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:
         """The circuit's logits at the last position."""

@@ -21,6 +21,7 @@ from acdc.errors import CircuitError
 from acdc.models import PatchableModel
 from acdc.patching.background import Background
 from acdc.patching.exact.reachability import LayerReach, Reach
+from acdc.patching.footprint import weighted_bytes
 from acdc.patching.heads import LAST, Heads
 from acdc.patching.masked import MaskedForward, needed
 from acdc.patching.masked_pass import MaskedPass
@@ -35,7 +36,7 @@ def weighted_logits(
     *,
     rows: Int[Tensor, " n"] | None = None,
     live: Bool[Tensor, " src"] | None = None,
-    memory: int = 2**30,
+    memory: int | None = None,
 ) -> Float[Tensor, "n vocab"]:
     """Logits where each edge carries a share of its source's output, differentiable in the shares.
 
@@ -44,8 +45,9 @@ def weighted_logits(
             that is removed and one that is kept. Pairs that are no edges count as 0.
         rows: Prompts to take; all if None.
         live: Sources to compute; all if None. The others count as ablated, and their weights get no gradient.
-        memory: About how many bytes what is kept for the backward pass may take. If it is too little for the layers'
-            graphs, each is made once more in the backward pass, and prompts are taken in groups that fit.
+        memory: About how many bytes what is kept for the backward pass may take; as many as a masked pass if None.
+            If it is too little for the layers' graphs, each is made once more in the backward pass, and prompts are
+            taken in groups that fit.
 
     Raises:
         CircuitError: The weights have another shape.
@@ -60,7 +62,7 @@ def weighted_logits(
     computed = graph.edges_mask if live is None else graph.edges_mask & live[:, None]
     nodes = needed(model, computed.numpy(), from_input=False)
     weights = (weights * computed.to(weights.device)).to(model.device, model.dtype)
-    groups = rows.to(model.device).split(prompts_that_fit(masked, memory))
+    groups = rows.to(model.device).split(prompts_that_fit(masked, memory or masked.memory))
     shares = [weights] * len(groups) if weights.ndim == 2 else weights.split([len(group) for group in groups])
     keep = len(groups) == 1
     return torch.cat(
@@ -72,15 +74,11 @@ def weighted_logits(
 
 
 def prompts_that_fit(masked: MaskedForward, memory: int) -> int:
-    """How many prompts' graphs and gradients about `memory` bytes can hold, at least one.
-
-    Held are, at each position: every source's change and its gradient, every destination's input, the attention
-    patterns, and the insides of norms, heads and MLPs.
-    """
-    graph, n_pos = masked.model.graph, masked.batch.n_pos
-    streams = 2 * graph.n_src + graph.n_dst + 16 * graph.n_layers
-    numbers = masked.rows_per_prompt * streams * graph.d_model + 2 * graph.n_layers * graph.n_heads * n_pos**2
-    return max(1, memory // (numbers * masked.model.dtype.itemsize))
+    """How many prompts' graphs and gradients about `memory` bytes can hold, at least one."""
+    model = masked.model
+    return max(
+        1, memory // weighted_bytes(model.graph, masked.rows_per_prompt, masked.batch.n_pos, model.dtype.itemsize)
+    )
 
 
 class _Weighted(torch.autograd.Function):

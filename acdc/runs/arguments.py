@@ -11,9 +11,11 @@ from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
 from acdc.options.defaults import ABLATION, N_PROMPTS, SEED
 from acdc.options.ranges import Seed, checked
+from acdc.options.sizes import size_of
 from acdc.patching.ablation import ABLATIONS
+from acdc.patching.footprint import Engine, check_footprint
 from acdc.patching.problem import Problem
-from acdc.progress import Tell
+from acdc.progress import Progress, Tell
 from acdc.prompts.batch import PromptPair, check_count
 from acdc.runs.model_spec import ModelSpec
 from acdc.runs.places import task_place
@@ -36,6 +38,7 @@ class Arguments:
         n: How many prompt pairs to ask the task for.
         bos: Whether prompts start with a BOS token; as the tokenizer or the task has it if None.
         n_asked: Where the task gave fewer prompts, how many it was asked for; `n` is then how many there are.
+        memory: About how many bytes a step may take; what each engine takes by default if None.
     """
 
     model: ModelSpec
@@ -50,19 +53,39 @@ class Arguments:
     seed: int
     bos: bool | None = None
     n_asked: int | None = None
+    memory: int | None = None
 
     def problem(
-        self, model: PatchableModel, *, n: int | None = None, seed: int | None = None, held_out: bool = False
+        self,
+        model: PatchableModel,
+        *,
+        n: int | None = None,
+        seed: int | None = None,
+        held_out: bool = False,
+        engines: tuple[Engine, ...] | None = None,
+        tell: Tell | None = None,
     ) -> Problem:
         """The task's problem in this model, on the run's own prompts or, if anything is given, on others.
 
+        Args:
+            engines: What will work on it, for its memory; the method's own if None.
+            tell: Told how much memory that will take.
+
         Raises:
             TaskError: The task can't make such prompts, or they don't fit the model.
-            ModelError: The model's logits aren't finite, or the activations don't fit into memory.
+            ModelError: The model's logits aren't finite, or the run doesn't fit into memory.
         """
         n, seed = self.n if n is None else n, self.seed if seed is None else seed
         batch = self.task.batch(model.tokenizer, n, seed, held_out=held_out, bos=self.bos)
-        return Problem.make(model, batch, metric=self.metric, ablation=self.ablation, seed=seed)
+        model.check_batch(batch)
+        needed = check_footprint(model, batch, self._engines if engines is None else engines, self.memory)
+        if tell is not None:
+            tell(Progress(0, 0, stage="memory", note=str(needed)))
+        return Problem.make(model, batch, metric=self.metric, ablation=self.ablation, seed=seed, memory=self.memory)
+
+    @property
+    def _engines(self) -> tuple[Engine, ...]:
+        return () if self.method is None else get_method(self.method).engines
 
     def search(
         self, problem: Problem, *, checkpoint: Checkpoint | None = None, progress: Tell | None = None
@@ -118,6 +141,7 @@ def resolve_arguments(
     n: int = N_PROMPTS,
     seed: int = SEED,
     bos: bool | None = None,
+    memory: int | str | None = None,
     **loading: Any,
 ) -> Arguments:
     """All arguments, checked, with their defaults; see `acdc.discover` for what they mean.
@@ -126,13 +150,17 @@ def resolve_arguments(
         model: See `ModelSpec.of`; the task's default model if None.
         method: None where nothing is to be searched.
         metric: The task's own if None, or the one that the method needs: see `default_metric`.
+        memory: About how many bytes a step may take: a number, or text like 2 GB; the method's own default if None.
         loading: `tokenizer`, `dtype` and whatever else `ModelSpec.of` takes.
 
     Raises:
         ACDCError: A name isn't known, a number is out of range, or two arguments don't go together.
     """
     chosen = None if method is None else get_method(method)
-    filled = {} if chosen is None else check_options(chosen, options or {})
+    room, options = size_of("memory", memory), options or {}
+    if room is not None and chosen is not None and "memory" in chosen.options:
+        options = {"memory": room, **options}
+    filled = {} if chosen is None else check_options(chosen, options)
     made = load_task(task, **(task_options or {}))
     settings = checked_settings(ablation, n, seed, bos)
     return Arguments(
@@ -142,6 +170,7 @@ def resolve_arguments(
         method=None if chosen is None else chosen.name,
         options=filled,
         metric=_metric(metric, made, chosen),
+        memory=room,
         model=ModelSpec.of(made.default_model if model is None else model, **loading),  # may ask the hub, so it is last
         **settings,
     )

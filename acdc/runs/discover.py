@@ -47,6 +47,7 @@ def discover(
     trust_remote_code: bool = False,
     tokenizer: Any = None,
     bos: bool | None = None,
+    memory: int | str | None = None,
     task_options: Mapping[str, Any] | None = None,
     progress: Progressing = None,
     **options: Any,
@@ -70,6 +71,8 @@ def discover(
         tokenizer: The tokenizer of a live Hugging Face model.
         bos: Whether prompts start with a BOS token; if None, as the tokenizer itself starts a text, or as the
             task asks (`Task.prepend_bos`).
+        memory: About how much a step may take beside the model and the runs, as a number of bytes or like "2 GB":
+            prompts are taken in groups that fit. The method's own default if None.
         task_options: Keyword arguments of the task's class.
         progress: True shows a bar; a function is called with each `Progress`.
         options: The method's own options, like `tau`: see `acdc methods`.
@@ -96,6 +99,7 @@ def discover(
         n=n,
         seed=seed,
         bos=bos,
+        memory=memory,
         tokenizer=tokenizer,
         dtype=dtype,
         device=device,

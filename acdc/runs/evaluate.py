@@ -109,7 +109,7 @@ def evaluate(
         place = (reloaded.beside if out is None else Path(out).expanduser()) if save else None
         if place is not None:
             check_writable(place)
-        work, warnings = shared_work(reloaded, given, stability)
+        work, warnings = shared_work(reloaded, given, stability, tell)
         report = _opening(work, reloaded, warnings)
         folder = None if place is None else EvaluationFolder(place, report["fingerprint"], resume=resume)
         work.searcher = lambda: search_again(reloaded, folder)

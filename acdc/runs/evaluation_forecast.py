@@ -65,7 +65,7 @@ def forecast(
     with shown(progress) as tell:
         announce(tell, "loading the model")
         reloaded = reload(run, **{name: value for name, value in arguments.items() if name not in names})
-        work, _ = shared_work(reloaded, given, stability)
+        work, _ = shared_work(reloaded, given, stability, tell)
         announce(tell, "timing a forward pass")
         return forecasts(chosen, work, speed=measured_speed(work), all_of_them=thorough or bool(only))
 

@@ -8,6 +8,7 @@ from acdc.evaluation.parts import PARTS
 from acdc.evaluation.work import Settings, Work
 from acdc.options.ranges import Range, checked
 from acdc.patching.problem import Problem
+from acdc.progress import Tell
 from acdc.runs.rediscover import search_again
 from acdc.runs.reload import ReloadedRun
 
@@ -39,16 +40,19 @@ def chosen_parts(only: Sequence[str], skip: Sequence[str], stability: int) -> li
     return chosen
 
 
-def shared_work(reloaded: ReloadedRun, given: Mapping[str, Any], k: int) -> tuple[Work, list[str]]:
+def shared_work(
+    reloaded: ReloadedRun, given: Mapping[str, Any], k: int, tell: Tell | None = None
+) -> tuple[Work, list[str]]:
     """What the parts share, and what is to be said of the prompts.
 
     Args:
         given: Settings by name; None for `n` and `tau` stands for the run's own.
         k: How many times to find the circuit again.
+        tell: Told how much memory the evaluation will take.
     """
     n_edges = reloaded.circuit.graph.n_edges
     settings = Settings.of(given, n=reloaded.arguments.n, tau=reloaded.threshold, n_edges=n_edges)
-    discovery, warning = reloaded.discovery_problem()
+    discovery, warning = reloaded.discovery_problem(tell)
     same = settings.prompts == "discovery" and settings.n == discovery.batch.n
     problem = discovery if same else _problem(reloaded, settings)
     known = reloaded.prompts_sha256 == discovery.batch.fingerprint

@@ -65,7 +65,7 @@ def prepare(arguments: Arguments, clock: Clock, tell: Tell | None) -> Prepared:
     announce(tell, f"loading {arguments.model.name}")
     model = arguments.model.load()
     announce(tell, "making prompts")
-    problem = arguments.problem(model)
+    problem = arguments.problem(model, tell=tell)
     for note in problem.batch.notes:
         logger.warning("%s", note)
     identity = {

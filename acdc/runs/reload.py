@@ -12,7 +12,9 @@ from acdc.errors import CircuitError, RunError, UnknownNameError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
 from acdc.options.defaults import ABLATION, N_PROMPTS, SEED
+from acdc.options.sizes import size_of
 from acdc.patching.problem import Problem
+from acdc.progress import Tell
 from acdc.prompts.batch import PromptPair
 from acdc.runs.arguments import Arguments, checked_settings, given_name
 from acdc.runs.fingerprint import HASHED, model_identity
@@ -52,11 +54,15 @@ class ReloadedRun:
 
     def problem(self, *, n: int | None = None, seed: int | None = None, held_out: bool = False) -> Problem:
         """The circuit's problem on new prompts; by default on those that it was found on."""
-        return self.arguments.problem(self.model, n=n, seed=seed, held_out=held_out)
+        return self.arguments.problem(self.model, n=n, seed=seed, held_out=held_out, engines=())
 
-    def discovery_problem(self) -> tuple[Problem, str | None]:
-        """The problem in which the circuit was found, and a warning if the task now gives other prompts."""
-        problem, task = self.problem(), self.arguments.task
+    def discovery_problem(self, tell: Tell | None = None) -> tuple[Problem, str | None]:
+        """The problem in which the circuit was found, and a warning if the task now gives other prompts.
+
+        Args:
+            tell: Told how much memory an evaluation will take.
+        """
+        problem, task = self.arguments.problem(self.model, engines=("evaluation",), tell=tell), self.arguments.task
         if self.prompts_sha256 in (None, problem.batch.fingerprint):
             return problem, None
         told = (
@@ -82,6 +88,7 @@ def reload(
     bos: bool | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    memory: int | str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
     trust_task: bool = False,
@@ -93,6 +100,7 @@ def reload(
     Args:
         run: See `open_circuit`.
         model, task, task_options, metric, ablation, bos, dtype, device, revision: Instead of what the record says.
+        memory: About how much a step may take, as a number of bytes or like "2 GB"; each engine's own default if None.
         tokenizer: The tokenizer of `model`, if that is a live Hugging Face model.
         trust_remote_code: Whether code that comes with the model may run; a record can't allow that.
         trust_task: Whether a recorded task that is in a file or a module may be run; a record can't allow that.
@@ -105,6 +113,7 @@ def reload(
         CircuitError: The circuit belongs to a model of another shape.
         ACDCError: Model or task can't be loaded.
     """
+    room = size_of("memory", memory)
     given = {"dtype": dtype, "device": device, "revision": revision}
     loading: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     loading |= {"tokenizer": tokenizer, "trust_remote_code": trust_remote_code}
@@ -121,6 +130,7 @@ def reload(
         method=recorded.get("method"),
         options=recorded.get("options", {}),
         metric=_metric(recorded, metric, made),
+        memory=room,
         **checked_settings(
             ablation=recorded.get("ablation", ABLATION) if ablation is None else ablation,
             n=recorded.get("n_asked") or recorded.get("n", N_PROMPTS),  # as many as the task was asked for then

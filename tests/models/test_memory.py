@@ -2,14 +2,10 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 from acdc.errors import ModelError
 from acdc.models import PatchableModel, memory
 from acdc.models.devices import check_one_device
-from acdc.options.defaults import MEMORY
-from acdc.patching.exact.state import CircuitState
-from acdc.patching.problem import Problem
 from tests.configs import ONE_EACH
 from tests.tiny import tiny_batch, tiny_model
 
@@ -24,50 +20,10 @@ def test_weights_are_counted_without_being_made(family: str) -> None:
     assert memory.weight_bytes(model.hf.config, torch.bfloat16) == held // 4 + beside
 
 
-def tensors_of(thing: object, seen: set[int]) -> int:
-    """Bytes of all tensors below some attributes, each storage once."""
-    if isinstance(thing, Tensor):
-        storage = thing.untyped_storage()
-        if storage.data_ptr() in seen:
-            return 0
-        seen.add(storage.data_ptr())
-        return storage.nbytes()
-    if isinstance(thing, dict):
-        return sum(tensors_of(value, seen) for value in thing.values())
-    if isinstance(thing, list | tuple):
-        return sum(tensors_of(value, seen) for value in thing)
-    return sum(tensors_of(value, seen) for value in vars(thing).values()) if hasattr(thing, "outputs") else 0
-
-
-@pytest.mark.parametrize("family", ["gpt2", "llama-gqa", "gemma2"])
-def test_the_estimate_bounds_what_the_engine_holds(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, batch = tiny_model(family), tiny_batch(n=8, shared=0)
-    asked = []
-    monkeypatch.setattr("acdc.models.patchable.check_activations", lambda name, needed, *rest: asked.append(needed))
-    problem = Problem.make(model, batch, ablation="zero")
-    state = CircuitState(problem)
-    seen: set[int] = set()
-    parts = ("out", "ablated", "projected", "prefix", "resid_pre", "resid_mid", "final")
-    held = tensors_of(vars(problem.clean), seen) + tensors_of(vars(problem.clean.outputs), seen)
-    held += tensors_of(vars(problem.ablated.outputs), seen)
-    for name in parts:
-        part = getattr(state.cache, name)
-        held += tensors_of(vars(part) if hasattr(part, "z") else part, seen)
-    needed = asked[0] - MEMORY
-    assert held <= needed < 2.5 * held
-
-
-def test_too_many_prompts_are_refused_with_how_many_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, batch = tiny_model("gpt2"), tiny_batch(n=8)
-    monkeypatch.setattr(memory, "free_bytes", lambda device: MEMORY + 150_000)
-    with pytest.raises(ModelError, match=r"on 8 prompts take about 0\.\d GiB, and cpu has .* use at most \d+ prompts"):
-        Problem.make(model, batch)
-
-
 def test_weights_that_do_not_fit_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
     monkeypatch.setattr("acdc.models.patchable.load_model", lambda *args: pytest.fail("weights were read"))
-    with pytest.raises(ModelError, match=r"take 0\.\d GiB in float32, and cpu has .* use dtype bfloat16"):
+    with pytest.raises(ModelError, match=r"take \d MiB in float32, and cpu has .* use dtype bfloat16"):
         PatchableModel.from_pretrained("acdc-small")
 
 
@@ -75,7 +31,6 @@ def test_where_nothing_tells_how_much_is_free_nothing_is_refused(monkeypatch: py
     assert memory.free_bytes(torch.device("meta")) is None
     monkeypatch.setattr(memory, "free_bytes", lambda device: None)
     memory.check_weights("m", 10**18, torch.float32, [torch.device("cpu")])
-    memory.check_activations("m", 10**18, 1, torch.device("cpu"))
 
 
 def test_free_memory_of_this_machine_is_some() -> None:

@@ -40,7 +40,8 @@ def test_the_default_leaves_out_what_it_can_not_afford_and_says_so(
     text = found.report["parts"]["minimality"]["left_out"]
     assert f"at most {planned['minimality'].forward_passes} forward passes" in text
     assert "--only minimality or --thorough" in text and text in found.summary()
-    notes = [each for each in told if each.note]
+    memory, *notes = [each for each in told if each.note]
+    assert memory.stage == "memory" and "at the peak" in memory.note
     assert notes[0].stage == f"{len(planned) - len(left_out)} parts" and "forward passes" in notes[0].note
     assert [each.stage for each in notes[1:]] == [name for name in planned if name not in left_out]
     assert not [part for part in forecast(run, **settings, thorough=True) if part.left_out]

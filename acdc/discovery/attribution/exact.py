@@ -73,4 +73,5 @@ METHOD = Method(
     Scored(exact),
     faster="eap-ig-inputs",
     aliases=("leave-one-out",),
+    engines=("exact",),
 )

@@ -208,4 +208,5 @@ METHOD = Method(
     "Bhaskar et al. 2024",
     edge_pruning,
     faster="eap-ig-inputs",
+    engines=("weighted",),
 )

@@ -164,4 +164,5 @@ METHOD = Method(
     "Cao et al. 2021",
     subnetwork_probing,
     faster="nap-ig",
+    engines=("weighted",),
 )

@@ -13,7 +13,6 @@ from acdc.evaluation.numbers import Number, number
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.work import Work
-from acdc.options.defaults import MEMORY
 from acdc.patching.problem import Problem
 
 __all__ = ["PART", "Certificate", "certify"]
@@ -95,7 +94,7 @@ def certify(
     tau: float | None = None,
     *,
     absolute: bool = False,
-    memory: int = MEMORY,
+    memory: int | None = None,
     recorder: Recorder = AFRESH,
     progress: Step | None = None,
 ) -> Certificate:

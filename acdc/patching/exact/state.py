@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from acdc.options.defaults import MEMORY
 from acdc.patching.exact.cache import ablated_cache, clean_cache
 from acdc.patching.exact.changes import Removal, Waiting
 from acdc.patching.exact.cost import Cost, cost_of
@@ -34,7 +33,8 @@ class CircuitState:
     Args:
         problem: Model, batch, clean and ablated runs, metric.
         mask: The edges that the circuit keeps at the start; all of the model's if None.
-        memory: About how many bytes one propagation may take; it bounds the copies, not the model.
+        memory: About how many bytes one propagation may take; it bounds the copies, not the model. The problem's own
+            if None.
 
     Raises:
         CircuitError: The mask is no mask of this model's graph.
@@ -48,8 +48,10 @@ class CircuitState:
         propagations: How often.
     """
 
-    def __init__(self, problem: Problem, mask: Bool[Tensor, "src dst"] | None = None, *, memory: int = MEMORY) -> None:
-        self.problem, self.memory, self.graph = problem, memory, problem.model.graph
+    def __init__(
+        self, problem: Problem, mask: Bool[Tensor, "src dst"] | None = None, *, memory: int | None = None
+    ) -> None:
+        self.problem, self.memory, self.graph = problem, memory or problem.step_memory, problem.model.graph
         self.forward_passes = self.propagations = 0
         self._pending: dict[int, Waiting] = {}
         whole = self.graph.edges_mask
@@ -60,10 +62,10 @@ class CircuitState:
         self.n_edges = int(self.outgoing.sum())
         self._survey()
         if torch.equal(mask, whole):
-            self.cache = clean_cache(problem, room=memory // 4)
+            self.cache = clean_cache(problem, room=self.memory // 4)
             final = self.cache.final
         else:
-            self.cache = ablated_cache(problem, room=memory // 4)
+            self.cache = ablated_cache(problem, room=self.memory // 4)
             final = self._run()
         self.loss = self._losses_of(final[None]).item()
 

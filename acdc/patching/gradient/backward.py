@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acdc.circuits.graph import QKV
-from acdc.models.components import Attention, Block, index_of
-from acdc.patching.attention import attend_heads, finish, head_outputs, head_rows, pull_to_heads
+from acdc.models.components import Attention, Block
+from acdc.patching.attention import attend_heads, finish, head_outputs, head_rows, project, pull_to_heads, shared
 from acdc.patching.background import is_joint
 from acdc.patching.gradient.forward import summed_loss
 from acdc.patching.gradient.microbatch import Microbatch
@@ -163,8 +163,16 @@ def _at_inputs(
     with torch.enable_grad():
         raw = {kind: _project(attention, kind, y, heads).detach().requires_grad_() for kind in QKV}
         grads = torch.autograd.grad(_z(attention, heads, raw, layout), [raw[kind] for kind in QKV], at_z)
-    weights = (_of_heads(head_rows(attention, kind)[0], heads, attention.n_heads) for kind in QKV)
-    return [torch.bmm(g.flatten(1, 2), weight.mT) for g, weight in zip(grads, weights, strict=True)]
+    return [_pull(attention, kind, g.flatten(1, 2), heads) for kind, g in zip(QKV, grads, strict=True)]
+
+
+def _pull(
+    attention: Attention, kind: str, g: Float[Tensor, "n batch_pos d_head"], heads: range
+) -> Float[Tensor, "n batch_pos d_model"]:
+    """`g Wᵀ` of some query heads."""
+    weight = head_rows(attention, kind)[0]
+    used, n = shared(_stored(weight, heads, attention))
+    return torch.bmm(g.reshape(n, -1, g.shape[-1]), weight[used].mT).view(*g.shape[:-1], -1)
 
 
 def _project(
@@ -172,13 +180,16 @@ def _project(
 ) -> Float[Tensor, "n batch pos d_head"]:
     """`y W + b` of some query heads, each with its own copy of k and v."""
     weight, bias = head_rows(attention, kind)
-    out = torch.einsum("bpd,hde->hbpe", y, _of_heads(weight, heads, attention.n_heads))
-    return out if bias is None else out + _of_heads(bias, heads, attention.n_heads)[:, None, None]
+    stored = _stored(weight, heads, attention)
+    used, n = shared(stored)
+    x = y.reshape(1, -1, y.shape[-1]).expand(n, -1, -1)
+    out = project(x, weight[used], None if bias is None else bias[used])
+    return out.repeat_interleave(len(stored) // n, 0).unflatten(1, y.shape[:2])
 
 
-def _of_heads(x: Float[Tensor, "n_stored *rest"], heads: range, n_heads: int) -> Float[Tensor, "n *rest"]:
-    """Rows of these query heads; a view, unless several heads share one."""
-    return x[index_of([h * len(x) // n_heads for h in heads])]
+def _stored(weight: Float[Tensor, "n_stored *rest"], heads: range, attention: Attention) -> list[int]:
+    """Which of the stored heads these query heads use."""
+    return [h * len(weight) // attention.n_heads for h in heads]
 
 
 def _z(

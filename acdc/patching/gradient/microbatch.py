@@ -21,6 +21,7 @@ from acdc.models.components import Block
 from acdc.options.defaults import MEMORY
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import head_results
+from acdc.patching.footprint import gradient_bytes
 from acdc.patching.gradient.rules import DERIVATIVES, Rules
 from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.layout import Layout
@@ -134,15 +135,12 @@ def _plan(problem: Problem, memory: int) -> tuple[int, int, int]:
     """Prompts in a microbatch, heads at once, and bytes for sources."""
     if memory < 1:
         raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
-    graph, width = problem.model.graph, problem.batch.n_pos
-    number = max(4, problem.model.dtype.itemsize)
-    per_head = 12 * graph.d_model + 8 * width  # per token: copies of the gradients of q, k, v, and attention's rows
-    base = (30 + 8 * graph.n_layers) * graph.d_model  # the MLP's graph, the streams, the changes in head space
-    per_prompt = width * number * (graph.n_src * graph.d_model + graph.n_heads * per_head + base)
+    graph = problem.model.graph
+    per_prompt, per_head = gradient_bytes(graph, problem.batch.n_pos, problem.model.dtype.itemsize)
     if per_prompt <= memory:
         return memory // per_prompt, graph.n_heads, memory
     half = memory // 2
-    return 1, min(graph.n_heads, max(1, half // (width * number * per_head))), half
+    return 1, min(graph.n_heads, max(1, half // per_head)), half
 
 
 def _microbatch(problem: Problem, rows: Tensor, heads: int, group: int, source_bytes: int, rules: Rules) -> Microbatch:
