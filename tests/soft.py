@@ -26,24 +26,28 @@ def shift_gradient(
     start: Tensor | None = None,
     forced: Mapping[str, Tensor] | None = None,
     head: Head = naive_head,
+    change: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """`∂loss/∂shift` at 0, where an edge reads `live + shift (ablated - clean)`.
+    """`∂loss/∂shift` at 0, where an edge reads `live + shift change`.
 
     Args:
         start: The embedded input of the run; the clean one if None.
         forced: NodeOutputs that sources have whatever they read.
         head: What a head writes.
+        change: By source; `ablated - clean` if None.
     """
-    patched, clean = (
-        ablated_sources(problem.model, outputs) for outputs in (problem.ablated.outputs, problem.clean.outputs)
-    )
+    change = whole_change(problem) if change is None else change
     shift = torch.zeros_like(problem.model.graph.edges_mask, dtype=torch.float64).requires_grad_()
-
-    def moved(name: str, live: Tensor, by: Tensor) -> Tensor:
-        return live + by * (patched[name] - clean[name])
-
-    loss = _loss(problem, shift, moved, start, forced or {}, head)
+    loss = _loss(problem, shift, lambda name, live, by: live + by * change[name], start, forced or {}, head)
     return torch.autograd.grad(loss, shift)[0]
+
+
+def whole_change(problem: Problem) -> dict[str, Tensor]:
+    """`ablated - clean` by source, in the residual stream."""
+    clean, ablated = (
+        ablated_sources(problem.model, outputs) for outputs in (problem.clean.outputs, problem.ablated.outputs)
+    )
+    return {name: ablated[name] - clean[name] for name in clean}
 
 
 def _loss(

@@ -1,5 +1,6 @@
 """What every source writes in one run of the unpatched model, with heads kept in head space."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from acdc.patching.attention import attend_layer, attn_out, constant, project_la
 from acdc.patching.layout import Layout
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["ActivationCache", "NodeOutputs", "run"]
+__all__ = ["ActivationCache", "NodeOutputs", "mapped", "run"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class NodeOutputs:
     input: Float[Tensor, "*tokens d_model"]
     z: tuple[Float[Tensor, "head *tokens d_head"], ...]
     mlp: tuple[Float[Tensor, "*tokens d_model"], ...]
+
+
+def mapped(function: Callable[..., Tensor], *outputs: NodeOutputs) -> NodeOutputs:
+    """`function` of the same source's tensor in each of `outputs`, for every source."""
+    return NodeOutputs(
+        function(*(each.input for each in outputs)),
+        tuple(function(*zs) for zs in zip(*(each.z for each in outputs), strict=True)),
+        tuple(function(*mlps) for mlps in zip(*(each.mlp for each in outputs), strict=True)),
+    )
 
 
 @dataclass(frozen=True)

@@ -44,14 +44,14 @@ def weighted_bytes(graph: Graph, rows: int, n_pos: int, itemsize: int) -> int:
     return (rows * streams * graph.d_model + 2 * graph.n_layers * graph.n_heads * n_pos**2) * itemsize
 
 
-def gradient_bytes(graph: Graph, n_pos: int, itemsize: int) -> tuple[int, int]:
+def gradient_bytes(graph: Graph, n_pos: int, itemsize: int, runs: int = 1) -> tuple[int, int]:
     """Of a prompt's backward pass: in all, and for each head that is taken at once.
 
     Held are, at each position: every source's change; of each head copies of the gradients of q, k and v, and
-    attention's rows; the MLP's graph, the streams, the changes in head space.
+    attention's rows; the MLP's graph, the streams of as many `runs`, the changes in head space.
     """
     per_head = n_pos * max(4, itemsize) * (12 * graph.d_model + 8 * n_pos)
-    base = n_pos * max(4, itemsize) * (graph.n_src + 30 + 8 * graph.n_layers) * graph.d_model
+    base = n_pos * max(4, itemsize) * (graph.n_src + 30 + (6 + 2 * runs) * graph.n_layers) * graph.d_model
     return base + graph.n_heads * per_head, per_head
 
 

@@ -21,6 +21,7 @@ MEASURED = {  # what our methods measure on the way, in words; other methods' na
     "completeness_error": "scores add up to the exact effect within {}",
     "relative_completeness_error": "which is {} of that effect",
     "worst_component": "the worst is {}",
+    "worst_cut": "the worst cut is behind {}",
 }
 COUNTED = {"candidates": "candidate", "forward_passes": "forward pass", "backward_passes": "backward pass"}
 WORLDS = ("model", "circuit", "corrupted")

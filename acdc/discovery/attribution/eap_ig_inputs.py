@@ -1,92 +1,112 @@
-"""EAP-IG (inputs): EAP with its gradients averaged on the way from the clean to the ablated input (Hanna et al. 2024).
+"""EAP-IG (inputs): EAP with its gradients taken on the way from the clean to the ablated input (Hanna et al. 2024).
 
-    score[s, d] = Σ_{b,p} (ablated_s - clean_s) · Σ_i w_i ∂loss/∂x_d(a_i)
+    score[s, d] = Σ_{b,p} Σ_j Δ_j · ∂loss/∂x_d(a_j)
 
-at whole runs whose input is `clean + a_i (ablated - clean)`, at the points a_i of a quadrature. It costs a run and a
-backward pass for each step. It sees past saturation at the clean run. The path is over the input alone: for edges out
-of `input` the scores add up to the whole effect of ablating the input (completeness); for all others the average is a
-plausible slope, no more. Only how far the sum over `input`'s edges is off is known, and reported.
+at m whole runs whose input is `clean + a_j (ablated - clean)`. Δ_j is what the source's output changes around a_j
+(`deltas="local"`: CEAP, the conductance of edges), or `w_j (ablated_s - clean_s)`, the same share of its whole change
+everywhere (`deltas="endpoint"`, as published first). It sees past saturation at the clean run, and costs a run and a
+backward pass for each step.
 
-Reference: Hanna, Pezzelle, Belinkov 2024, Have Faith in Faithfulness (arXiv 2403.17806), section 3.
+With local increments the scores of all edges across any cut between input and logits add up to the effect of ablating
+the input, the nearer the more steps; how far the worst of the cuts between layers is off is reported. With endpoint
+differences that holds for the edges out of `input` alone, however many the steps. Either is an average over one path,
+on which everything changes at once, and not the effect of one edge's removal: of edges that back each other up, each
+gets a part.
+
+    -o deltas=endpoint -o steps=5 -o quadrature=left        the rule of EAP-IG's code and of MIB
+    -o quadrature=random                                    expected gradients: one run, drawn for each prompt
+
+References: Hanna, Pezzelle, Belinkov 2024, Have Faith in Faithfulness (arXiv 2403.17806), section 3; CEAP (arXiv
+2606.16920).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from acdc.circuits.graph import Graph
 from acdc.discovery.attribution.eap import noting
-from acdc.discovery.attribution.quadrature import Quadrature, quadrature_points
+from acdc.discovery.attribution.input_path import Deltas, InputPath
+from acdc.discovery.attribution.quadrature import RandomQuadrature
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes, Steps
-from acdc.patching.gradient.attribution import Point, edge_effects
-from acdc.patching.gradient.forward import forward, summed_loss
-from acdc.patching.gradient.microbatch import Microbatch
+from acdc.patching.gradient.attribution import edge_effects
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
-__all__ = ["METHOD", "InputPath", "eap_ig_inputs"]
+__all__ = ["METHOD", "cuts", "eap_ig_inputs"]
 
 
 def eap_ig_inputs(
     problem: Problem,
     *,
-    steps: Steps = 5,
-    quadrature: Quadrature = "left",
+    deltas: Deltas = "local",
+    steps: Steps | None = None,
+    quadrature: RandomQuadrature = "midpoint",
     memory: Bytes = MEMORY,
     n_groups: int = 1,
     progress: Callable[[Progress], None] | None = None,
 ) -> EdgeScores:
-    """Score every edge by gradients averaged over inputs between the clean and the ablated one.
+    """Score every edge by gradients between the clean and the ablated input, times what its source changes there.
 
     Args:
-        steps: Number of inputs between the two ends.
-        quadrature: left (with the ablated end, as EAP-IG's code), right (with the clean end), midpoint or
-            gauss-legendre (the most exact for its steps).
+        deltas: local (what a source changes around each input) or endpoint (its whole change, in equal shares, as
+            EAP-IG's code).
+        steps: Number of inputs between the two ends; 10 if not given, and 1 where they are drawn.
+        quadrature: midpoint, left (with the ablated end, as EAP-IG's code), right (with the clean end), gauss-legendre
+            (better than midpoint for endpoint differences alone) or random (drawn for each prompt from the run's seed;
+            by one step, expected gradients).
         memory: About how many bytes gradients may take; prompts are taken in parts that fit.
         n_groups: Into how many groups of prompts to part the scores.
 
     Returns:
-        Evidence: `completeness_error`, how far the sum of `input`'s edges is from the effect of ablating the input, and
-        `relative_completeness_error`, the same in units of that effect.
+        Evidence: `completeness_error`, how far the scores across a cut are at worst from the effect of ablating the
+        input, which they should add up to; `relative_completeness_error`, the same in units of that effect; `worst_cut`
+        (of local increments; of others the only cut is that behind `input`); and `drawn_points`, by prompt.
     """
-    path = InputPath(quadrature_points(quadrature, steps))
-    groups = edge_effects(problem, path, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
+    path = InputPath(problem, deltas, quadrature, steps)
+    groups = edge_effects(
+        problem, path, memory=memory, n_groups=n_groups, runs=path.runs, note=noting(progress, "gradients")
+    )
     scores = groups.sum(0)
     effect = path.ablated_loss / problem.batch.n - problem.model_loss
-    diagnostics = _off(float(scores[0].nansum()), effect)
-    cost = {"forward_passes": steps + 3, "backward_passes": steps}
-    return EdgeScores(scores, "estimated effect", cost, diagnostics, groups)
+    every = deltas == "local" and problem.ablated.coherent
+    diagnostics = _completeness(problem.model.graph, scores, effect, every_cut=every)
+    if path.drawn:
+        diagnostics["drawn_points"] = path.drawn
+    return EdgeScores(scores, "estimated effect", path.cost, diagnostics, groups)
 
 
-def _off(found: float, true: float) -> dict[str, Any]:
-    """How far a sum of scores is from the effect that it should be."""
-    error = abs(found - true)
-    return {"completeness_error": error, "relative_completeness_error": error / abs(true) if true else None}
+def cuts(graph: Graph) -> Iterator[tuple[str, Bool[Tensor, "src dst"]]]:
+    """The cuts between input and logits that lie behind the input, and behind each layer: the edges across them."""
+    sources, destinations = (
+        torch.tensor(list(map(graph.layer_of, names))) for names in (graph.sources, graph.destinations)
+    )
+    for layer in range(-1, graph.n_layers):
+        name = "input" if layer < 0 else f"layer {layer}"
+        yield name, (sources[:, None] <= layer) & (destinations[None, :] > layer)
 
 
-@dataclass
-class InputPath:
-    """The runs between the two inputs; notes the loss at the ablated one.
-
-    Attributes:
-        points: Points from 0 (clean) to 1 (ablated), and their weights.
-        ablated_loss: The sum of the prompts' losses on the ablated input, of the microbatches seen so far.
-    """
-
-    points: list[tuple[float, float]]
-    ablated_loss: float = 0.0
-
-    def __call__(self, microbatch: Microbatch) -> Iterator[Point]:
-        end = forward(microbatch, microbatch.input + microbatch.change.input)
-        self.ablated_loss += float(summed_loss(microbatch, end.final[:, -1]))
-        del end
-        for a, weight in self.points:
-            yield Point(weight, forward(microbatch, microbatch.input + a * microbatch.change.input))
+def _completeness(graph: Graph, scores: Tensor, effect: float, *, every_cut: bool) -> dict[str, Any]:
+    """How far the scores across the worst cut are from the effect that they should add up to."""
+    errors = {name: abs(float(scores[edges].nansum()) - effect) for name, edges in cuts(graph)}
+    worst = max(errors, key=lambda name: errors[name]) if every_cut else "input"
+    relative = errors[worst] / abs(effect) if effect else None
+    found = {"completeness_error": errors[worst], "relative_completeness_error": relative}
+    return found | {"worst_cut": worst} if every_cut else found
 
 
 METHOD = Method(
-    "eap-ig-inputs", "eap averaged over inputs between the two prompts", "Hanna et al. 2024", Scored(eap_ig_inputs)
+    "eap-ig-inputs",
+    "gradients between the two prompts, times what sources change there",
+    "Hanna et al. 2024; CEAP 2026",
+    Scored(eap_ig_inputs),
+    variants=({"deltas": "endpoint", "steps": 5, "quadrature": "left"}, {"quadrature": "random"}),
+    aliases=("ceap",),
 )

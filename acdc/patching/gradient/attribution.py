@@ -34,11 +34,13 @@ class Point(NamedTuple):
     Attributes:
         weight: Its share in the average.
         sources: Only edges out of these sources get a share; all if None.
+        change: What the gradients are multiplied with; `ablated_s - clean_s` if None.
     """
 
     weight: float
     streams: ResidualStreams
     sources: slice | None = None
+    change: NodeOutputs | None = None
 
 
 @torch.no_grad()
@@ -49,6 +51,7 @@ def edge_effects(
     rules: Rules = DERIVATIVES,
     memory: int = MEMORY,
     n_groups: int = 1,
+    runs: int = 1,
     note: Note | None = None,
 ) -> Float[Tensor, "groups src dst"]:
     """Each edge's first-order effect on the mean loss, the gradients averaged over `points`.
@@ -56,7 +59,7 @@ def edge_effects(
     Args:
         points: The runs of a microbatch of the prompts at which gradients are taken.
         rules: What takes the place of derivatives.
-        n_groups: See `microbatches`.
+        n_groups, runs: See `microbatches`.
         note: Told of the progress.
 
     Returns:
@@ -69,8 +72,9 @@ def edge_effects(
     check_rules(problem.model, rules)
     graph = problem.model.graph
     total = torch.zeros(n_groups, graph.n_src, graph.n_dst, dtype=torch.float64)
-    count = n_microbatches(problem, memory, n_groups)
-    for done, microbatch in enumerate(microbatches(problem, memory=memory, n_groups=n_groups, rules=rules)):
+    count = n_microbatches(problem, memory, n_groups, runs)
+    batches = microbatches(problem, memory=memory, n_groups=n_groups, runs=runs, rules=rules)
+    for done, microbatch in enumerate(batches):
         contraction = _Contraction(microbatch)
         for point in points(microbatch):
             contraction.begin(point)
@@ -88,12 +92,21 @@ class _Contraction:
         graph, device = microbatch.model.graph, microbatch.input.device
         self.microbatch, self.upstream = microbatch, graph.upstream.tolist()
         self.effects = torch.zeros(graph.n_src, graph.n_dst, dtype=microbatch.accumulator, device=device)
-        self.held = microbatch.written(0, graph.n_src) if microbatch.source_block >= graph.n_src else None
+        self.change: NodeOutputs | None = None
+        self.held = self._written()
         rows, n_pos = microbatch.rows, microbatch.batch.n_pos
         self.last = (rows % n_pos == n_pos - 1).nonzero()[:, 0]
 
     def begin(self, point: Point) -> None:
         self.weight, self.sources = point.weight, point.sources or slice(0, len(self.effects))
+        if point.change is not self.change:
+            self.change, self.held = point.change, None  # the old one is let go before the new one is made
+            self.held = self._written()
+
+    def _written(self) -> Float[Tensor, "src rows d_model"] | None:
+        """What all sources change in the residual stream, where that fits into the memory."""
+        n_src = len(self.effects)
+        return self.microbatch.written(0, n_src, self.change) if self.microbatch.source_block >= n_src else None
 
     def read(self, first: int, gradient: Float[Tensor, "n rows d_model"]) -> None:
         """Take in the gradients of destinations that follow each other, and read about the same sources."""
@@ -103,7 +116,7 @@ class _Contraction:
         block = stop if self.held is not None else self.microbatch.source_block
         for low in range(start, stop, block):
             high = min(low + block, stop)
-            change = self.held[low:high] if self.held is not None else self.microbatch.written(low, high)
+            change = self.held[low:high] if self.held is not None else self.microbatch.written(low, high, self.change)
             change = change[:, self.last] if at_last else change
             product = change.flatten(1) @ gradient.T
             self.effects[low:high, first : first + len(gradient)].add_(product, alpha=self.weight)
@@ -117,13 +130,14 @@ def node_effects(
     change: Callable[[Microbatch], NodeOutputs] = attrgetter("change"),
     rules: Rules = DERIVATIVES,
     memory: int = MEMORY,
+    runs: int = 1,
     note: Note | None = None,
 ) -> Float[Tensor, "batch src"]:
     """Each source's first-order effect on each prompt's loss: `Σ_p change_s[p] · ∂loss/∂out_s[p]`.
 
     Args:
-        points, rules: As in `edge_effects`.
-        change: What is multiplied with the gradients; `ablated_s - clean_s` if not given.
+        points, rules, runs: As in `edge_effects`.
+        change: What is multiplied with the gradients at points that don't say; `ablated_s - clean_s` if not given.
 
     Returns:
         Positive where ablating the source makes the prompt's loss worse. On the CPU, in float64.
@@ -132,11 +146,12 @@ def node_effects(
         ModelError: The rules don't know a part of the model.
     """
     check_rules(problem.model, rules)
-    found, count = list[Tensor](), n_microbatches(problem, memory, 1)
-    for microbatch in microbatches(problem, memory=memory, rules=rules):
-        product = _NodeProduct(microbatch, change(microbatch))
+    found, count = list[Tensor](), n_microbatches(problem, memory, 1, runs)
+    for microbatch in microbatches(problem, memory=memory, runs=runs, rules=rules):
+        usual = change(microbatch)
+        product = _NodeProduct(microbatch, usual)
         for point in points(microbatch):
-            product.weight = point.weight
+            product.weight, product.change = point.weight, usual if point.change is None else point.change
             backward(microbatch, point.streams, wrote=product.wrote)
         found.append(product.effects.double().cpu())
         if note is not None:

@@ -1,28 +1,40 @@
 """The forward pass of the gradient engine: the unpatched model from any of its residual streams on, and the loss."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from acdc.circuits.graph import QKV
 from acdc.models.components import Block
+from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import attend_layer, attn_out, constant, project_layer
 from acdc.patching.gradient.microbatch import Microbatch
 from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.layout import Layout
 
-__all__ = ["forward", "summed_loss"]
+__all__ = ["forward", "forward_with_outputs", "summed_loss"]
+
+Wrote = Callable[[Tensor], None]
 
 
 @torch.no_grad()
 def forward(
-    microbatch: Microbatch, x: Float[Tensor, "batch pos d_model"], layer: int = 0, *, at_mlp: bool = False
+    microbatch: Microbatch,
+    x: Float[Tensor, "batch pos d_model"],
+    layer: int = 0,
+    *,
+    at_mlp: bool = False,
+    heads_wrote: Wrote | None = None,
+    mlp_wrote: Wrote | None = None,
 ) -> ResidualStreams:
     """Run the unpatched model from the residual stream `x` on.
 
     Args:
         layer: The block that reads `x`.
         at_mlp: It is the block's MLP that reads `x`, after its attention (in serial blocks).
+        heads_wrote, mlp_wrote: Called in every block with z and with what the MLP writes.
     """
     components, layout = microbatch.model.components, microbatch.layout
     resid_pre, resid_mid = dict[int, Tensor](), dict[int, Tensor]()
@@ -30,11 +42,26 @@ def forward(
         block, read_by_mlp = components.blocks[i], x
         if not (at_mlp and i == layer):
             resid_pre[i] = x
-            x = x + _attention(block, x, layout)
+            z = _z(block, x, layout)
+            if heads_wrote is not None:
+                heads_wrote(z)
+            x = x + _written(block, z)
             read_by_mlp = resid_pre[i] if components.parallel else x
         resid_mid[i] = read_by_mlp
-        x = x + block.mlp(block.ln2(read_by_mlp))
+        mlp = block.mlp(block.ln2(read_by_mlp))
+        if mlp_wrote is not None:
+            mlp_wrote(mlp)
+        x = x + mlp
     return ResidualStreams(resid_pre, resid_mid, x)
+
+
+def forward_with_outputs(
+    microbatch: Microbatch, x: Float[Tensor, "batch pos d_model"]
+) -> tuple[ResidualStreams, NodeOutputs]:
+    """Run the unpatched model on the embeddings `x`, keeping what every source writes."""
+    z, mlp = list[Tensor](), list[Tensor]()
+    streams = forward(microbatch, x, heads_wrote=z.append, mlp_wrote=mlp.append)
+    return streams, NodeOutputs(x, tuple(z), tuple(mlp))
 
 
 def summed_loss(microbatch: Microbatch, final: Float[Tensor, "batch d_model"]) -> Float[Tensor, ""]:
@@ -44,12 +71,14 @@ def summed_loss(microbatch: Microbatch, final: Float[Tensor, "batch d_model"]) -
     return microbatch.objective.metric.loss(values.sum())
 
 
-def _attention(
-    block: Block, x: Float[Tensor, "batch pos d_model"], layout: Layout
-) -> Float[Tensor, "batch pos d_model"]:
-    """What a layer's attention adds, what belongs to no head included."""
+def _z(block: Block, x: Float[Tensor, "batch pos d_model"], layout: Layout) -> Float[Tensor, "head batch pos d_head"]:
+    """What a layer's heads write, in head space."""
     attention, y, tables = block.attention, block.ln1(x), layout.rotary(block.attention)
     q, k, v = (project_layer(attention, kind, y, tables)[:, None] for kind in QKV)
-    out = attn_out(attention, attend_layer(attention, q, k, v, layout.bias_of(attention))[:, 0])
-    bias = constant(attention)
+    return attend_layer(attention, q, k, v, layout.bias_of(attention))[:, 0]
+
+
+def _written(block: Block, z: Float[Tensor, "head batch pos d_head"]) -> Float[Tensor, "batch pos d_model"]:
+    """What a layer's attention adds, what belongs to no head included."""
+    out, bias = attn_out(block.attention, z), constant(block.attention)
     return out if bias is None else out + bias

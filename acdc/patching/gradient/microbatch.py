@@ -19,7 +19,7 @@ from acdc.metrics import Objective
 from acdc.models import PatchableModel
 from acdc.models.components import Block
 from acdc.options.defaults import MEMORY
-from acdc.patching.activations import NodeOutputs
+from acdc.patching.activations import NodeOutputs, mapped
 from acdc.patching.attention import head_results
 from acdc.patching.footprint import gradient_bytes
 from acdc.patching.gradient.rules import DERIVATIVES, Rules
@@ -110,33 +110,34 @@ class Microbatch:
 
 
 def microbatches(
-    problem: Problem, *, memory: int = MEMORY, n_groups: int = 1, rules: Rules = DERIVATIVES
+    problem: Problem, *, memory: int = MEMORY, n_groups: int = 1, runs: int = 1, rules: Rules = DERIVATIVES
 ) -> Iterator[Microbatch]:
     """The problem's prompts, in microbatches for which gradients take about `memory` bytes.
 
     Args:
         n_groups: Into how many groups of prompts that follow each other to part them; no microbatch is in two.
+        runs: How many runs' streams or outputs are held at once, beside the clean run's and the change.
         rules: How gradients go back.
     """
     rows = torch.arange(problem.batch.n, device=problem.batch.clean.device)
-    size, heads, source_bytes = _plan(problem, memory)
+    size, heads, source_bytes = _plan(problem, memory, runs)
     for group, members in enumerate(rows.tensor_split(n_groups)):
         for chosen in members.split(size):
             yield _microbatch(problem, chosen, heads, group, source_bytes, rules)
 
 
-def n_microbatches(problem: Problem, memory: int, n_groups: int) -> int:
+def n_microbatches(problem: Problem, memory: int, n_groups: int, runs: int = 1) -> int:
     """How many microbatches `microbatches` gives."""
-    size, rows = _plan(problem, memory)[0], torch.arange(problem.batch.n)
+    size, rows = _plan(problem, memory, runs)[0], torch.arange(problem.batch.n)
     return sum(math.ceil(len(members) / size) for members in rows.tensor_split(n_groups))
 
 
-def _plan(problem: Problem, memory: int) -> tuple[int, int, int]:
+def _plan(problem: Problem, memory: int, runs: int) -> tuple[int, int, int]:
     """Prompts in a microbatch, heads at once, and bytes for sources."""
     if memory < 1:
         raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
     graph = problem.model.graph
-    per_prompt, per_head = gradient_bytes(graph, problem.batch.n_pos, problem.model.dtype.itemsize)
+    per_prompt, per_head = gradient_bytes(graph, problem.batch.n_pos, problem.model.dtype.itemsize, runs)
     if per_prompt <= memory:
         return memory // per_prompt, graph.n_heads, memory
     half = memory // 2
@@ -147,11 +148,7 @@ def _microbatch(problem: Problem, rows: Tensor, heads: int, group: int, source_b
     batch = problem.batch.select(rows)
     start = problem.batch.n_pos - batch.n_pos
     clean, ablated = (_some(outputs, rows, start) for outputs in (problem.clean.outputs, problem.ablated.outputs))
-    change = NodeOutputs(
-        ablated.input - clean.input,
-        tuple(new - old for new, old in zip(ablated.z, clean.z, strict=True)),
-        tuple(new - old for new, old in zip(ablated.mlp, clean.mlp, strict=True)),
-    )
+    change = mapped(torch.sub, ablated, clean)
     return Microbatch(
         problem.model,
         batch,
@@ -169,5 +166,4 @@ def _microbatch(problem: Problem, rows: Tensor, heads: int, group: int, source_b
 
 def _some(outputs: NodeOutputs, rows: Tensor, start: int) -> NodeOutputs:
     """Those of some prompts, from a column on."""
-    z, mlp = (tuple(x[..., rows, start:, :] for x in xs) for xs in (outputs.z, outputs.mlp))
-    return NodeOutputs(outputs.input[rows, start:], z, mlp)
+    return mapped(lambda x: x[..., rows, start:, :], outputs)

@@ -18,10 +18,11 @@ from tests.soft import shift_gradient
 from tests.tiny import tiny_batch, tiny_model
 
 QUADRATURES = ("left", "right", "midpoint", "gauss-legendre")
+LINEAR = {eap_ig_inputs: [{"deltas": "local"}, {"deltas": "endpoint"}], eap_ig_activations: [{}]}
 
 
 @functools.cache
-def linear_problem() -> Problem:
+def linear_problem(ablation: str = "corrupt") -> Problem:
     """A model without norms and nonlinearities, whose heads all look at all earlier tokens alike."""
     model = tiny_model("gpt2")
     same = torch.nn.Identity()
@@ -38,7 +39,7 @@ def linear_problem() -> Problem:
         for block in model.components.blocks
     )
     model.components = dataclasses.replace(model.components, blocks=blocks, ln_final=same)
-    return Problem.make(model, tiny_batch(), metric="logit_diff")
+    return Problem.make(model, tiny_batch(), metric="logit_diff", ablation=ablation)
 
 
 def on_edges(problem: Problem, scores: torch.Tensor) -> torch.Tensor:
@@ -52,20 +53,27 @@ def test_in_a_linear_model_every_gradient_method_is_exact(quadrature: str, steps
     expected = exact(problem).scores
     assert float(expected.nan_to_num().abs().max()) > 0.01
     assert_same(eap(problem).scores, expected)
-    for method in (eap_ig_inputs, eap_ig_activations):
-        found = method(problem, steps=steps, quadrature=quadrature)
-        assert_same(found.scores, expected)
-        assert found.diagnostics["completeness_error"] < 1e-12
+    for method, options in LINEAR.items():
+        for option in options:
+            found = method(problem, steps=steps, quadrature=quadrature, **option)
+            assert_same(found.scores, expected)
+            assert found.diagnostics["completeness_error"] < 1e-12
+
+
+@pytest.mark.parametrize("ablation", ["zero", "mean"])
+def test_local_increments_are_exact_in_a_linear_model_though_ablated_outputs_are_no_run_s(ablation: str) -> None:
+    problem = linear_problem(ablation)
+    assert_same(eap_ig_inputs(problem, steps=3).scores, exact(problem).scores)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "neox-parallel"])
-def test_eap_ig_inputs_takes_gradients_at_inputs_between_the_two(family: str) -> None:
+def test_endpoint_differences_are_multiplied_with_gradients_at_inputs_between_the_two(family: str) -> None:
     problem = problem_of(family)
     clean, change = problem.clean.outputs.input, problem.ablated.outputs.input - problem.clean.outputs.input
     points = {"left": (1 / 3, 2 / 3, 1.0), "right": (0.0, 1 / 3, 2 / 3), "midpoint": (1 / 6, 3 / 6, 5 / 6)}
     for quadrature, shares in points.items():
         expected = sum(shift_gradient(problem, start=clean + a * change) for a in shares) / 3
-        found = eap_ig_inputs(problem, steps=3, quadrature=quadrature).scores
+        found = eap_ig_inputs(problem, deltas="endpoint", steps=3, quadrature=quadrature).scores
         assert_same(found, on_edges(problem, expected))
 
 

@@ -32,8 +32,9 @@ def test_nap_and_nap_ig_are_sums_over_a_node_s_edges() -> None:
     problem = problem_of("neox-parallel")
     graph = problem.model.graph
     assert_same(nap(problem).scores, lift(graph, eap(problem).scores.nansum(1)))
-    edges = eap_ig_inputs(problem, steps=3, quadrature="gauss-legendre").scores
-    assert_same(nap_ig(problem, steps=3, quadrature="gauss-legendre").scores, lift(graph, edges.nansum(1)))
+    for options in ({"deltas": "endpoint", "quadrature": "gauss-legendre"}, {}, {"quadrature": "random"}):
+        edges = eap_ig_inputs(problem, steps=3, **options).scores
+        assert_same(nap_ig(problem, steps=3, **options).scores, lift(graph, edges.nansum(1)))
 
 
 @pytest.mark.parametrize("times", ["change", "activation"])
