@@ -23,7 +23,12 @@ MEASURED = {  # what our methods measure on the way, in words; other methods' na
     "worst_component": "the worst is {}",
     "worst_cut": "the worst cut is behind {}",
 }
-COUNTED = {"candidates": "candidate", "forward_passes": "forward pass", "backward_passes": "backward pass"}
+COUNTED = {
+    "candidates": "candidate",
+    "forward_passes": "forward pass",
+    "backward_passes": "backward pass",
+    "attention_passes": "attention-only pass",
+}
 WORLDS = ("model", "circuit", "corrupted")
 
 

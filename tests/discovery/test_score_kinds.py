@@ -19,6 +19,7 @@ KINDS = {
     "eap": "estimated effect",
     "eap-ig-inputs": "estimated effect",
     "eap-ig-activations": "estimated effect",
+    "atp-star": "importance",
     "nap": "estimated effect",
     "nap-ig": "estimated effect",
     "edge-pruning": "gate",

@@ -23,7 +23,7 @@ from acdc.patching.gradient.rules import DERIVATIVES, Rules, check_rules
 from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.problem import Problem
 
-__all__ = ["Point", "edge_effects", "node_effects"]
+__all__ = ["Contraction", "Point", "edge_effects", "node_effects"]
 
 Note = Callable[[int, int], None]  # microbatches done, of all
 
@@ -75,7 +75,7 @@ def edge_effects(
     count = n_microbatches(problem, memory, n_groups, runs)
     batches = microbatches(problem, memory=memory, n_groups=n_groups, runs=runs, rules=rules)
     for done, microbatch in enumerate(batches):
-        contraction = _Contraction(microbatch)
+        contraction = Contraction(microbatch)
         for point in points(microbatch):
             contraction.begin(point)
             backward(microbatch, point.streams, read=contraction.read)
@@ -85,17 +85,25 @@ def edge_effects(
     return (total / problem.batch.n).masked_fill(~graph.edges_mask, math.nan)
 
 
-class _Contraction:
-    """Sums `Δ_s · G_d` of one microbatch over its points."""
+class Contraction:
+    """Sums `Δ_s · G_d` of one microbatch over its points.
 
-    def __init__(self, microbatch: Microbatch) -> None:
+    Attributes:
+        effects: The sums so far.
+        weight: Of what is read next.
+        sizes: Whether to sum the sizes of the prompts' products, not the products.
+    """
+
+    def __init__(self, microbatch: Microbatch, *, sizes: bool = False) -> None:
         graph, device = microbatch.model.graph, microbatch.input.device
-        self.microbatch, self.upstream = microbatch, graph.upstream.tolist()
+        self.microbatch, self.upstream, self.sizes = microbatch, graph.upstream.tolist(), sizes
+        self.weight, self.sources = 1.0, slice(0, graph.n_src)
         self.effects = torch.zeros(graph.n_src, graph.n_dst, dtype=microbatch.accumulator, device=device)
         self.change: NodeOutputs | None = None
         self.held = self._written()
         rows, n_pos = microbatch.rows, microbatch.batch.n_pos
         self.last = (rows % n_pos == n_pos - 1).nonzero()[:, 0]
+        self.of_prompts = torch.bincount(rows // n_pos, minlength=microbatch.batch.n).tolist()
 
     def begin(self, point: Point) -> None:
         self.weight, self.sources = point.weight, point.sources or slice(0, len(self.effects))
@@ -110,7 +118,7 @@ class _Contraction:
 
     def read(self, first: int, gradient: Float[Tensor, "n rows d_model"]) -> None:
         """Take in the gradients of destinations that follow each other, and read about the same sources."""
-        gradient = gradient.to(self.effects.dtype).flatten(1)
+        gradient = gradient.to(self.effects.dtype)
         at_last = first == self.effects.shape[1] - 1
         start, stop = self.sources.start, min(self.sources.stop, self.upstream[first + len(gradient) - 1])
         block = stop if self.held is not None else self.microbatch.source_block
@@ -118,8 +126,20 @@ class _Contraction:
             high = min(low + block, stop)
             change = self.held[low:high] if self.held is not None else self.microbatch.written(low, high, self.change)
             change = change[:, self.last] if at_last else change
-            product = change.flatten(1) @ gradient.T
+            product = self._product(change, gradient, [1] * len(self.last) if at_last else self.of_prompts)
             self.effects[low:high, first : first + len(gradient)].add_(product, alpha=self.weight)
+
+    def _product(
+        self,
+        change: Float[Tensor, "src rows d_model"],
+        gradient: Float[Tensor, "n rows d_model"],
+        of_prompts: list[int],
+    ) -> Float[Tensor, "src n"]:
+        """`Δ_s · G_d`, or the sum of its sizes over prompts, which have so many rows each."""
+        if not self.sizes:
+            return change.flatten(1) @ gradient.flatten(1).T
+        pairs = zip(change.split(of_prompts, 1), gradient.split(of_prompts, 1), strict=True)
+        return torch.stack([(c.flatten(1) @ g.flatten(1).T).abs() for c, g in pairs]).sum(0)
 
 
 @torch.no_grad()
