@@ -4,7 +4,7 @@
     runs       = n p [L (3 H + 2 K + 4 D) + 3 D] b + n V (b + 24)    the clean run, and what ablated sources write
     second     = n p L (H + 2 K + 2 D) b                             what else the corrupted run holds till its end
     background = n p [L (2 H + 2 K + 3 D) + 2 D] b                   what masked passes start from
-    state      = n p [L (5 H + 4 D) + 2 D] b                         a circuit on the exact engine
+    state      = n p [L (5 H + 4 D) + 2 D] b + min(memory, n p (sources) D b)    a circuit on the exact engine
     scores     = 4 (sources x destinations) 8
 
 for n prompts of p positions, L layers, H = n_heads d_head, K = n_kv d_head, D = d_model, V tokens of the vocabulary and
@@ -156,7 +156,7 @@ def footprint(sizes: Sizes, engines: Collection[Engine] = (), memory: int | None
     masked = sizes.held(2, 2, 3, once=2) + _step(masked_step, n, a_masked)
     measuring = 2 * masked + runs + second
     a_copy = n * graph.n_src * sizes.n_pos * graph.d_model * size
-    exact = sizes.held(5, 0, 4, once=2) + a_copy * _at_once(step, MOST_COPIES, a_copy)
+    exact = sizes.held(5, 0, 4, once=2) + a_copy * _at_once(step, MOST_COPIES, a_copy) + min(step, a_copy)
     on_top: dict[Engine, int] = {
         "gradient": _step(step, n, a_gradient),
         "weighted": masked + _step(masked_step, n, a_weighted),

@@ -40,7 +40,7 @@ class Removal(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """Changes that were computed, of which those that are `fresh` still hold."""
+    """Changes of the first sources, of which those that are `fresh` were computed and still hold."""
 
     changes: Float[Tensor, "src rows d_model"]
     fresh: Bool[np.ndarray, " src"]
@@ -52,8 +52,8 @@ class Changes:
     Args:
         out, ablated: What the sources write now and when they are ablated; `out` may be overwritten, and what was
             overwritten is then told to `forget`.
-        room: Bytes that kept changes may take, for all positions and for the last each; where they would take more,
-            none is kept.
+        room: Bytes that kept changes may take, for all positions and for the last each; where those of all sources
+            would take more, the first sources' are kept, which most destinations read.
     """
 
     def __init__(
@@ -65,13 +65,30 @@ class Changes:
 
     def of(self, sources: list[int], all_positions: bool) -> Float[Tensor, "n rows d_model"]:
         """`ablated_s - out_s` of some sources."""
-        known = self._known[all_positions]
-        if known is None:
-            return self._compute(sources, all_positions)
-        if missing := [src for src in sources if not known.fresh[src]]:
-            known.changes[missing] = self._compute(missing, all_positions)
-            known.fresh[missing] = True
-        return known.changes[index_of(sources)]
+        known = self._know(sources, all_positions)
+        n_kept = len(known.fresh)
+        others = [src for src in sources if src >= n_kept]
+        if not others:
+            return known.changes[index_of(sources)]
+        computed = self._compute(others, all_positions)
+        if len(others) == len(sources):
+            return computed
+        found = computed.new_empty(len(sources), *computed.shape[1:])
+        places = torch.tensor(sources) < n_kept
+        found[places], found[~places] = known.changes[[src for src in sources if src < n_kept]], computed
+        return found
+
+    def sums_of(
+        self, sources: list[int], chosen: Float[Tensor, "copies n"], all_positions: bool
+    ) -> Float[Tensor, "copies rows d_model"]:
+        """For each copy, the sum of the changes of those sources that are `chosen` in it."""
+        n = max(sources) + 1
+        if len(sources) < n / 2 or n > len(self._known[all_positions].fresh):
+            return torch.tensordot(chosen, self.of(sources, all_positions), 1)
+        self._know(sources, all_positions)
+        spread = chosen.new_zeros(len(chosen), n)  # a product with what lies there is faster than taking it out
+        spread[:, sources] = chosen
+        return torch.tensordot(spread, self._known[all_positions].changes[:n], 1)
 
     def sum_of(self, waiting: Waiting, all_positions: bool) -> Float[Tensor, "rows d_model"]:
         """The sum of the changes of all that wait, one after another: a search that goes on from a checkpoint sums them
@@ -85,14 +102,20 @@ class Changes:
     def forget(self, sources: list[int]) -> None:
         """These sources write something else now."""
         for known in self._known.values():
-            if known is not None:
-                known.fresh[sources] = False
+            known.fresh[[src for src in sources if src < len(known.fresh)]] = False
 
-    def _known_within(self, room: int, all_positions: bool) -> _Known | None:
+    def _know(self, sources: list[int], all_positions: bool) -> _Known:
+        """Compute what is to be kept of these sources, and isn't."""
+        known = self._known[all_positions]
+        if missing := [src for src in sources if src < len(known.fresh) and not known.fresh[src]]:
+            known.changes[missing] = self._compute(missing, all_positions)
+            known.fresh[missing] = True
+        return known
+
+    def _known_within(self, room: int, all_positions: bool) -> _Known:
         like = self._rows.read(self._out.input, all_positions)
-        if self._graph.n_src * like.numel() * like.element_size() > room:
-            return None
-        return _Known(like.new_empty(self._graph.n_src, *like.shape), np.zeros(self._graph.n_src, bool))
+        n_kept = min(self._graph.n_src, room // (like.numel() * like.element_size()))
+        return _Known(like.new_zeros(n_kept, *like.shape), np.zeros(n_kept, bool))
 
     def _compute(self, sources: list[int], all_positions: bool) -> Float[Tensor, "n rows d_model"]:
         read, out, ablated = self._rows.read, self._out, self._ablated

@@ -136,8 +136,7 @@ class _Pass:
         if removal.waiting is not None:
             x += changes.sum_of(removal.waiting, all_positions)
         if removal.sources:
-            change = changes.of(removal.sources, all_positions)
-            x.view(self.copies, -1).addmm_(removal.chosen, change.flatten(1))
+            x += changes.sums_of(removal.sources, removal.chosen, all_positions)
             x -= self._cut_off(dst, removal, changed)
 
     def _cut_off(

@@ -62,10 +62,10 @@ class CircuitState:
         self.n_edges = int(self.outgoing.sum())
         self._survey()
         if torch.equal(mask, whole):
-            self.cache = clean_cache(problem, room=self.memory // 4)
+            self.cache = clean_cache(problem, room=self.memory)
             final = self.cache.final
         else:
-            self.cache = ablated_cache(problem, room=self.memory // 4)
+            self.cache = ablated_cache(problem, room=self.memory)
             final = self._run()
         self.loss = self._losses_of(final[None]).item()
 
