@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "acdc"
 FLOORS = [  # from the ground up; names in one group are siblings
     ["errors", "version"],
-    ["progress", "registry"],
+    ["progress", "ranks", "registry"],
     ["files", "options"],
     ["circuits", "prompts", "zoo"],
     ["metrics"],

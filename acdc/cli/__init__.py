@@ -16,10 +16,12 @@ import typer
 from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, runs, show, sweep  # noqa: F401
 from acdc.cli.app import app
 from acdc.errors import ACDCError, EndRequested, RunError, printable
+from acdc.ranks import ProcessEnded, joined, leave_after_first, rank_given
 
 __all__ = ["app", "main", "run_main"]
 
 RESUMABLE = ("discover", "evaluate", "benchmark", "sweep")
+SHARED = ("discover", "evaluate")  # by several processes
 STOPPED, UNREAD = 130, 141
 LONGEST = 1500  # letters of a message
 LONGEST_WORD = 4096  # letters of an argument: as many as a path may have
@@ -32,12 +34,17 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _check_words(given)
         words = [word for word in given if word != "--debug"] or ["--help"]
-        code = int(app(words, standalone_mode=False, prog_name="acdc") or 0)
+        with joined() as ranks:
+            if ranks.n > 1 and words[0] not in SHARED:
+                raise RunError(f"several processes share the work of {' and '.join(SHARED)} only: leave torchrun out")
+            code = int(app(words, standalone_mode=False, prog_name="acdc", obj=ranks) or 0)
         if code == STOPPED:  # typer's answer to Ctrl-C
             raise KeyboardInterrupt
         return code
     except ACDCError as error:
         return _fail(str(error), error, 2, debug)
+    except ProcessEnded as error:
+        return _fail(f"{error}{_how_to_go_on(given)}", error, 1, debug)
     except (KeyboardInterrupt, typer.Abort) as error:
         return _fail(f"stopped{_how_to_go_on(given)}", error, STOPPED, debug)
     except SystemExit as error:
@@ -115,6 +122,8 @@ def run_main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a summary is not lost to a narrow encoding
             stream.reconfigure(errors="backslashreplace")
+    if rank_given():
+        _hold_tongue()
     try:
         code = main()
         sys.stdout.flush()
@@ -122,4 +131,14 @@ def run_main() -> None:
         code = UNREAD
     if code == UNREAD:  # nothing more can be written, so the interpreter need not try at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if code:
+        leave_after_first()
     sys.exit(code)
+
+
+def _hold_tongue() -> None:
+    """Of several processes the first speaks for all."""
+    nowhere = open(os.devnull, "w")  # noqa: SIM115  as long as the process lives
+    sys.stdout = nowhere
+    if "--debug" not in sys.argv:
+        sys.stderr = nowhere

@@ -46,6 +46,7 @@ OF_COMMAND = {"progress": "--quiet, for none", "task_options": "--task-option KE
 
 @app.command()
 def discover(
+    context: typer.Context,
     task: Annotated[
         str, typer.Argument(metavar="TASK", help="A name (see `acdc tasks`), path/to/file.py:Class, or module:Class.")
     ],
@@ -131,6 +132,7 @@ def discover(
         bos=bos,
         task_options=of_task,
         progress=not (quiet or as_json),
+        ranks=context.obj,
         **options,
     )
     _tell(result, as_json, quiet)
@@ -143,7 +145,7 @@ def _options(words: list[str] | None, named: dict[str, Any]) -> dict[str, Any]:
         RunError: One is given twice, or isn't an option of a method but of the command.
     """
     options = pairs(words, "--option")
-    own = inspect.signature(discover).parameters
+    own = inspect.signature(discover).parameters.keys() - {"context"}
     for key in options:
         if key in named:
             raise RunError(f"{key} is given twice: as {FLAGS[key]} and as --option {key}=...")

@@ -22,6 +22,7 @@ from acdc.discovery.measured import MeasuredLosses
 from acdc.discovery.method import Method
 from acdc.discovery.order import Order, check_order, edge_order
 from acdc.discovery.result import DiscoveryResult
+from acdc.discovery.sequential import by_first
 from acdc.discovery.tau import Tau, Threshold, threshold
 from acdc.errors import RunError
 from acdc.options.defaults import MEMORY
@@ -76,17 +77,21 @@ def acdc(
     check_order(senders, of="senders")
     check_order(heads, of="heads")
     least = threshold(problem, tau, absolute=absolute)
-    state = CircuitState(problem, memory=memory)
-    return acdc_from(
-        state,
-        MeasuredLosses(state, checkpoint),
-        least,
-        edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed),
-        sweeps=sweeps,
-        prune=prune,
-        speculation=speculation,
-        progress=progress,
-    )
+
+    def search() -> DiscoveryResult:
+        state = CircuitState(problem, memory=memory)
+        return acdc_from(
+            state,
+            MeasuredLosses(state, checkpoint),
+            least,
+            edge_order(state.graph, senders=senders, heads=heads, seed=problem.seed),
+            sweeps=sweeps,
+            prune=prune,
+            speculation=speculation,
+            progress=progress,
+        )
+
+    return by_first(problem, "acdc", search)
 
 
 def acdc_from(

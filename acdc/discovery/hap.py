@@ -36,6 +36,7 @@ from acdc.discovery.order import Order, edge_order
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.selection.by_faithfulness import by_faithfulness
 from acdc.discovery.selection.candidates import Candidates, Mask
+from acdc.discovery.sequential import by_first
 from acdc.discovery.tau import Tau, threshold
 from acdc.errors import RunError
 from acdc.options.defaults import MEMORY
@@ -92,22 +93,26 @@ def hap(
     least = threshold(problem, tau, absolute=absolute)
     order = edge_order(problem.model.graph, senders=senders, heads=heads, seed=problem.seed)
     first = _start(problem, scorer, faithfulness, start, checkpoint, progress)
-    state = CircuitState(problem, first.mask(problem), memory=memory)
-    losses = MeasuredLosses(state, checkpoint)
-    blocks = Blocks(state, least.removes, losses, progress)
-    blocks.remove(_by_destination(first.edges, order))
-    left = state.n_edges
-    found = acdc_from(state, losses, least, order, sweeps=sweeps, progress=progress)
-    return replace(
-        found,
-        cost={
-            **found.cost,
-            "blocks": blocks.tried,
-            "forward_passes": first.forward_passes + found.cost["forward_passes"],
-            "backward_passes": first.backward_passes,
-        },
-        diagnostics={**found.diagnostics, "started_from": len(first.edges), "left_by_blocks": left},
-    )
+
+    def removal() -> DiscoveryResult:
+        state = CircuitState(problem, first.mask(problem), memory=memory)
+        losses = MeasuredLosses(state, checkpoint)
+        blocks = Blocks(state, least.removes, losses, progress)
+        blocks.remove(_by_destination(first.edges, order))
+        left = state.n_edges
+        found = acdc_from(state, losses, least, order, sweeps=sweeps, progress=progress)
+        return replace(
+            found,
+            cost={
+                **found.cost,
+                "blocks": blocks.tried,
+                "forward_passes": first.forward_passes + found.cost["forward_passes"],
+                "backward_passes": first.backward_passes,
+            },
+            diagnostics={**found.diagnostics, "started_from": len(first.edges), "left_by_blocks": left},
+        )
+
+    return by_first(problem, "hap, after its scores,", removal)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Losses that a search asks of the exact engine: from its checkpoint as long as that lasts, then measured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,13 +33,32 @@ class MeasuredLosses:
             RunError: A loss is NaN.
         """
         copies = len(edges) if removed is None else len(removed)
-        losses = recorded(self.checkpoint, lambda values: len(values) == copies)
+        losses = self._recorded(copies)
         if losses is not None:
             self.state.prepare(edges, copies)
         else:
             losses = self.state.losses(edges, removed).tolist()
             self._record(losses, edges)
         return losses
+
+    def of_each(self, questions: Sequence[Sequence[Edge]]) -> Iterator[list[float]]:
+        """The losses without each edge of each question; the problem's processes share what has still to be measured.
+
+        Raises:
+            RunError: A loss is NaN.
+        """
+        known = 0
+        while known < len(questions) and (losses := self._recorded(len(questions[known]))) is not None:
+            yield losses
+            known += 1
+        left = questions[known:]
+        found = self.state.problem.ranks.spread(left, lambda edges: self.state.losses(edges).tolist())
+        for edges, losses in zip(left, found, strict=True):
+            self._record(losses, edges)
+            yield losses
+
+    def _recorded(self, copies: int) -> list[float] | None:
+        return recorded(self.checkpoint, lambda values: len(values) == copies)
 
     def _record(self, losses: list[float], edges: Sequence[Edge]) -> None:
         if any(map(math.isnan, losses)):

@@ -1,7 +1,8 @@
 """What a circuit loses without an edge, or without a node: exact, on the exact engine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -71,15 +72,18 @@ def knock_out_edges(
     effects = torch.full(mask.shape, torch.nan, dtype=torch.float64)
     for edge in edges:
         effects[edge] = 0.0
-    done = 0
+    done, chunks, passes = 0, list[list[Edge]](), state.forward_passes + len(asked)
     while done < len(asked):
-        chunk = asked[done : done + _fitting(state.cost, state.memory, asked[done:])]
-        for edge, loss in zip(chunk, _losses(state, chunk, None, recorder), strict=True):
+        chunks.append(asked[done : done + _fitting(state.cost, state.memory, asked[done:])])
+        done += len(chunks[-1])
+    done = len(edges) - len(asked)
+    for chunk, losses in zip(chunks, _losses_of_each(state, chunks, recorder), strict=True):
+        for edge, loss in zip(chunk, losses, strict=True):
             effects[edge] = loss - state.loss
         done += len(chunk)
         if progress is not None:
-            progress(len(edges) - len(asked) + done, len(edges))
-    return Knockouts(effects, state.loss, problem.batch.n, state.forward_passes)
+            progress(done, len(edges))
+    return Knockouts(effects, state.loss, problem.batch.n, passes)
 
 
 def knock_out_nodes(
@@ -92,16 +96,17 @@ def knock_out_nodes(
     progress: Step | None = None,
 ) -> tuple[dict[str, float], int]:
     """The rise of the loss when all kept edges of a node are removed, for each of `nodes`; and the passes it took."""
-    state, graph, effects = CircuitState(problem, mask, memory=memory), problem.model.graph, {}
-    for i, node in enumerate(nodes):
-        row = graph.src_index[node]
-        # without a reader, what the node reads can't matter: its outgoing edges alone are asked about
-        out: list[Edge] = [(row, dst) for dst in mask[row].nonzero()[:, 0].tolist()]
-        (loss,) = _losses(state, out, np.ones((1, len(out)), bool), recorder) if out else [state.loss]
-        effects[node] = loss - state.loss
+    state, graph, effects = CircuitState(problem, mask, memory=memory), problem.model.graph, dict[str, float]()
+    # without a reader, what a node reads can't matter: its outgoing edges alone are asked about
+    rows = [graph.src_index[node] for node in nodes]
+    out = [[(row, dst) for dst in mask[row].nonzero()[:, 0].tolist()] for row in rows]
+    asked = [edges for edges in out if edges]
+    losses, passes = _losses_of_each(state, asked, recorder, together=True), state.forward_passes + len(asked)
+    for i, (node, edges) in enumerate(zip(nodes, out, strict=True)):
+        effects[node] = (next(losses)[0] if edges else state.loss) - state.loss
         if progress is not None:
             progress(i + 1, len(nodes))
-    return effects, state.forward_passes
+    return effects, passes
 
 
 def work_of_knock_outs(
@@ -134,17 +139,32 @@ def _costs(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Callable[[set[int
     return lambda dsts: cost_of(problem, reach(graph, kept, read, sorted(dsts)), n_rows)
 
 
-def _losses(
-    state: CircuitState, edges: Sequence[Edge], removed: Bool[np.ndarray, "copies edges"] | None, recorder: Recorder
-) -> list[float]:
-    """What `CircuitState.losses` says, recorded."""
-    copies = len(edges) if removed is None else len(removed)
-    question = repr((edges, None if removed is None else removed.tolist())).encode()
-    return recorder.take(
-        b"losses " + question,
-        lambda: state.losses(edges, removed).tolist(),
-        replay=lambda: state.prepare(edges, copies),
-    )
+def _losses_of_each(
+    state: CircuitState, questions: Sequence[Sequence[Edge]], recorder: Recorder, *, together: bool = False
+) -> Iterator[list[float]]:
+    """What `CircuitState.losses` says, recorded; the problem's processes share what has still to be measured.
+
+    Args:
+        together: Whether a question is about all of its edges at once, not about each alone.
+    """
+
+    def removed(edges: Sequence[Edge]) -> Bool[np.ndarray, "copies edges"] | None:
+        return np.ones((1, len(edges)), bool) if together else None
+
+    measured: Iterator[list[float]] | None = None
+
+    def measure(first: int) -> list[float]:
+        nonlocal measured
+        if measured is None:  # from here on nothing is recorded
+            measured = state.problem.ranks.spread(
+                questions[first:], lambda edges: state.losses(edges, removed(edges)).tolist()
+            )
+        return next(measured)
+
+    for i, edges in enumerate(questions):
+        copies = removed(edges)
+        question = repr((edges, None if copies is None else copies.tolist())).encode()
+        yield recorder.take(b"losses " + question, partial(measure, i))
 
 
 def inner_nodes(problem: Problem, mask: Bool[Tensor, "src dst"]) -> list[str]:

@@ -73,23 +73,18 @@ class Recorder:
         """`take`, where the answer is the same for all parts that ask this of this problem."""
         return self.take(question, lambda: self._shared.take(problem, question, measure))
 
-    def take(
-        self, question: bytes, measure: Callable[[], list[float]], *, replay: Callable[[], None] | None = None
-    ) -> list[float]:
+    def take(self, question: bytes, measure: Callable[[], list[float]]) -> list[float]:
         """The answer to a question, exact to the last bit.
 
         Args:
             question: All that tells it from other questions.
             measure: Called where the answer isn't recorded.
-            replay: Called where it is: what else measuring would have done.
         """
         if self._checkpoint is None:
             return measure()
         mark = float(zlib.crc32(question))
         known = self._checkpoint.next()
         if known is not None and known and known[0] == mark:
-            if replay is not None:
-                replay()
             return known[1:]
         found = measure()
         if known is not None:

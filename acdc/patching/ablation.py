@@ -1,10 +1,10 @@
 """What a removed edge carries instead: one value per source, prompt and position."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from acdc.errors import TaskError
@@ -30,6 +30,10 @@ class Ablated:
     outputs: NodeOutputs
     active: Bool[Tensor, "batch pos"]
     coherent: bool
+
+    def select(self, prompts: Int[Tensor, " n"], start: int) -> "Ablated":
+        """Those of some prompts, from a column on."""
+        return replace(self, outputs=self.outputs.select(prompts, start), active=self.active[prompts, start:])
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,11 @@ class NodeOutputs:
     z: tuple[Float[Tensor, "head *tokens d_head"], ...]
     mlp: tuple[Float[Tensor, "*tokens d_model"], ...]
 
+    def select(self, prompts: Int[Tensor, " n"], start: int) -> "NodeOutputs":
+        """Those of some prompts, from a column on, where tokens are `[batch pos]`."""
+        z, mlp = (tuple(x[..., prompts, start:, :] for x in xs) for xs in (self.z, self.mlp))
+        return NodeOutputs(self.input[prompts, start:], z, mlp)
+
 
 def mapped(function: Callable[..., Tensor], *outputs: NodeOutputs) -> NodeOutputs:
     """`function` of the same source's tensor in each of `outputs`, for every source."""

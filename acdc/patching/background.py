@@ -4,7 +4,6 @@ With no edge kept each destination reads the ablated stream, `Σ_s ablated_s + c
 there are those of every head whose input no kept edge reaches, and of every token that ablation can't change (fact 5).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +19,7 @@ from acdc.patching.attention import attn_out, constant, project_layer
 from acdc.patching.layout import Layout, Tables
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["Background", "is_joint"]
+__all__ = ["Background", "can_change", "is_joint"]
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,7 @@ class Background:
     def make(cls, model: PatchableModel, batch: PromptBatch, ablated: Ablated) -> "Background":
         """Sum the ablated outputs up, layer by layer."""
         outputs, layout = ablated.outputs, Layout(batch, model.dtype)
-        joint = any(is_joint(block.attention) for block in model.components.blocks)
-        active = torch.ones_like(ablated.active) if joint else ablated.active
+        active = can_change(model, ablated)
         rows = _flat(active)
 
         def at_rows(x: Tensor) -> Tensor:  # [*n batch pos d] to [*n rows d]
@@ -102,11 +100,6 @@ class Background:
             return cos[:, -1], sin[:, -1]
         return cos.flatten(0, 1)[self.rows], sin.flatten(0, 1)[self.rows]
 
-    def parts(self, size: int) -> Iterator["Background"]:
-        """Those of at most `size` prompts each, in order."""
-        for prompts in torch.arange(self.batch.n, device=self.active.device).split(size):
-            yield self.select(prompts)
-
     def select(self, prompts: Int[Tensor, " n"]) -> "Background":
         """That of some prompts, without columns that are padding in all of them."""
         chosen = prompts.tolist()
@@ -129,6 +122,12 @@ class Background:
             tuple(z[:, rows] for z in self.z),
             tuple(x[rows] for x in self.mlp),
         )
+
+
+def can_change(model: PatchableModel, ablated: Ablated) -> Bool[Tensor, "batch pos"]:
+    """The tokens that ablation can change: all of them where a head's z depends on other heads."""
+    joint = any(is_joint(block.attention) for block in model.components.blocks)
+    return torch.ones_like(ablated.active) if joint else ablated.active
 
 
 def is_joint(attention: Attention) -> bool:

@@ -16,6 +16,7 @@ from acdc.patching.activations import ActivationCache, run
 from acdc.patching.footprint import check_footprint
 from acdc.patching.masked import MaskedForward
 from acdc.prompts.batch import PromptBatch
+from acdc.ranks import ALONE, Ranks
 
 __all__ = ["Problem"]
 
@@ -30,6 +31,7 @@ class Problem:
         objective: The metric on this batch, read against the clean logits.
         seed: Seed of whatever a method draws.
         memory: About how many bytes a step may take; what each engine takes by default if None.
+        ranks: The processes that share the work on its prompts.
     """
 
     model: PatchableModel
@@ -39,6 +41,7 @@ class Problem:
     objective: Objective
     seed: int = SEED
     memory: int | None = None
+    ranks: Ranks = ALONE
 
     @classmethod
     def make(
@@ -50,6 +53,7 @@ class Problem:
         ablation: str = ABLATION,
         seed: int = SEED,
         memory: int | None = None,
+        ranks: Ranks = ALONE,
     ) -> "Problem":
         """Check the batch and make the runs.
 
@@ -71,7 +75,7 @@ class Problem:
             )
         objective = Objective(chosen, batch, clean.logits)
         ablated = ablate(ablation, model, batch, clean.outputs, seed=seed)
-        return cls(model, batch, clean, ablated, objective, seed, memory)
+        return cls(model, batch, clean, ablated, objective, seed, memory, ranks)
 
     def prune(self, mask: Bool[Tensor, "src dst"]) -> Bool[Tensor, "src dst"]:
         """The mask without edges that change nothing of what the circuit computes.
@@ -89,7 +93,8 @@ class Problem:
     @cached_property
     def masked(self) -> MaskedForward:
         """Circuits' forward passes, with what they share made once."""
-        return MaskedForward(self.model, self.batch, self.ablated, memory=self.memory or MASKED_MEMORY)
+        memory = self.memory or MASKED_MEMORY
+        return MaskedForward(self.model, self.batch, self.ablated, memory=memory, ranks=self.ranks)
 
     def logits(self, mask: Bool[Tensor, "src dst"]) -> Float[Tensor, "batch vocab"]:
         """The circuit's logits at the last position."""

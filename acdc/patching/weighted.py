@@ -8,7 +8,7 @@ The graph of a layer hangs on nothing but its inputs, so autograd sees one layer
 equations are matrix products like the forward one. The model's own weights get no gradient.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ from torch import Tensor
 from acdc.circuits.graph import QKV
 from acdc.errors import CircuitError
 from acdc.models import PatchableModel
-from acdc.patching.background import Background
 from acdc.patching.exact.reachability import LayerReach, Reach
 from acdc.patching.footprint import weighted_bytes
 from acdc.patching.heads import LAST, Heads
@@ -62,15 +61,9 @@ def weighted_logits(
     computed = graph.edges_mask if live is None else graph.edges_mask & live[:, None]
     nodes = needed(model, computed.numpy(), from_input=False)
     weights = (weights * computed.to(weights.device)).to(model.device, model.dtype)
-    groups = rows.to(model.device).split(prompts_that_fit(masked, memory or masked.memory))
-    shares = [weights] * len(groups) if weights.ndim == 2 else weights.split([len(group) for group in groups])
-    keep = len(groups) == 1
-    return torch.cat(
-        [
-            _Weighted.apply(share, masked.background.select(group), nodes, keep, masked.scratch)
-            for group, share in zip(groups, shares, strict=True)
-        ]
-    )
+    fits = prompts_that_fit(masked, memory or masked.memory)
+    groups = rows.to(model.device).split(min(fits, masked.block_size(len(rows))))
+    return _Weighted.apply(weights, masked, groups, nodes, len(rows) <= fits)
 
 
 def prompts_that_fit(masked: MaskedForward, memory: int) -> int:
@@ -82,26 +75,64 @@ def prompts_that_fit(masked: MaskedForward, memory: int) -> int:
 
 
 class _Weighted(torch.autograd.Function):
-    """The logits of some prompts. Without `keep` the forward pass is made again, with its graphs, for the backward."""
+    """The logits of groups of prompts, which the processes share; each goes back through the groups that it ran.
+
+    Without `keep` the forward pass is made again, with its graphs, for the backward.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, weights: Tensor, background: Background, nodes: Reach, keep: bool, scratch: Scratch
+        ctx: Any, weights: Tensor, masked: MaskedForward, groups: Sequence[Tensor], nodes: Reach, keep: bool
     ) -> Tensor:
-        ctx.background, ctx.nodes, ctx.weights, ctx.made = background, nodes, weights.detach(), None
-        if not keep:
-            return MaskedPass(background, nodes, ctx.weights, scratch).logits()
-        ctx.made = _WeightedPass(background, nodes, ctx.weights, Scratch())
-        return ctx.made.logits()
+        ctx.passes = _Passes(weights.detach(), masked, groups, nodes, keep)
+        return ctx.passes.logits()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        made = ctx.made
-        if made is None:
-            made = _WeightedPass(ctx.background, ctx.nodes, ctx.weights, Scratch())
-            made.logits()
-        ctx.made = None
-        return made.backward(gradient), None, None, None, None
+        return ctx.passes.backward(gradient), None, None, None, None
+
+
+class _Passes:
+    """The passes of all groups; those that this process ran with `keep` are held until they are gone back through."""
+
+    def __init__(
+        self, weights: Tensor, masked: MaskedForward, groups: Sequence[Tensor], nodes: Reach, keep: bool
+    ) -> None:
+        self.weights, self.masked, self.groups, self.nodes, self.keep = weights, masked, groups, nodes, keep
+        self.held: dict[int, _WeightedPass] = {}
+        self.sizes = [len(group) for group in groups]
+        self.shares = [weights] * len(groups) if weights.ndim == 2 else weights.split(self.sizes)
+
+    def logits(self) -> Float[Tensor, "n vocab"]:
+        """The logits of all groups, one after another."""
+
+        def of_group(i: int) -> Float[Tensor, "n vocab"]:
+            if self.keep:
+                self.held[i] = self._begun(i)
+                return self.held[i].logits()
+            background = self.masked.background.select(self.groups[i])
+            return MaskedPass(background, self.nodes, self.shares[i], self.masked.scratch).logits()
+
+        return torch.cat(list(self._spread(of_group))).to(self.weights.device)
+
+    def backward(self, gradient: Float[Tensor, "n vocab"]) -> Float[Tensor, "*n src dst"]:
+        """The gradient in the weights, from that in the logits."""
+        parts = gradient.split(self.sizes)
+
+        def of_group(i: int) -> Float[Tensor, "*n src dst"]:
+            if i not in self.held:
+                self.held[i] = self._begun(i)
+                self.held[i].logits()
+            return self.held.pop(i).backward(parts[i])
+
+        found = list(self._spread(of_group))
+        return (torch.cat(found) if self.weights.ndim == 3 else torch.stack(found).sum(0)).to(self.weights.device)
+
+    def _begun(self, i: int) -> "_WeightedPass":
+        return _WeightedPass(self.masked.background.select(self.groups[i]), self.nodes, self.shares[i], Scratch())
+
+    def _spread(self, work: Callable[[int], Tensor]) -> Iterator[Tensor]:
+        return self.masked.ranks.spread(range(len(self.groups)), work)
 
 
 class _Layer(NamedTuple):

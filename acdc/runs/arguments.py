@@ -17,6 +17,7 @@ from acdc.patching.footprint import Engine, check_footprint
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
 from acdc.prompts.batch import PromptPair, check_count
+from acdc.ranks import ALONE, Ranks
 from acdc.runs.model_spec import ModelSpec
 from acdc.runs.places import task_place
 from acdc.runs.prompt_file import PROMPTS
@@ -39,6 +40,7 @@ class Arguments:
         bos: Whether prompts start with a BOS token; as the tokenizer or the task has it if None.
         n_asked: Where the task gave fewer prompts, how many it was asked for; `n` is then how many there are.
         memory: About how many bytes a step may take; what each engine takes by default if None.
+        ranks: The processes that share the work; they decide nothing.
     """
 
     model: ModelSpec
@@ -54,6 +56,7 @@ class Arguments:
     bos: bool | None = None
     n_asked: int | None = None
     memory: int | None = None
+    ranks: Ranks = ALONE
 
     def problem(
         self,
@@ -81,7 +84,15 @@ class Arguments:
         needed = check_footprint(model, batch, self._engines if engines is None else engines, self.memory)
         if tell is not None:
             tell(Progress(0, 0, stage="memory", note=str(needed)))
-        return Problem.make(model, batch, metric=self.metric, ablation=self.ablation, seed=seed, memory=self.memory)
+        return Problem.make(
+            model,
+            batch,
+            metric=self.metric,
+            ablation=self.ablation,
+            seed=seed,
+            memory=self.memory,
+            ranks=self.ranks,
+        )
 
     @property
     def _engines(self) -> tuple[Engine, ...]:
@@ -142,6 +153,7 @@ def resolve_arguments(
     seed: int = SEED,
     bos: bool | None = None,
     memory: int | str | None = None,
+    ranks: Ranks = ALONE,
     **loading: Any,
 ) -> Arguments:
     """All arguments, checked, with their defaults; see `acdc.discover` for what they mean.
@@ -151,6 +163,7 @@ def resolve_arguments(
         method: None where nothing is to be searched.
         metric: The task's own if None, or the one that the method needs: see `default_metric`.
         memory: About how many bytes a step may take: a number, or text like 2 GB; the method's own default if None.
+        ranks: The processes that share the work.
         loading: `tokenizer`, `dtype` and whatever else `ModelSpec.of` takes.
 
     Raises:
@@ -171,6 +184,7 @@ def resolve_arguments(
         options=filled,
         metric=_metric(metric, made, chosen),
         memory=room,
+        ranks=ranks,
         model=ModelSpec.of(made.default_model if model is None else model, **loading),  # may ask the hub, so it is last
         **settings,
     )

@@ -88,6 +88,11 @@ class FileCheckpoint:
         value = self._lines[-1].value
         return value["result"] if isinstance(value, dict) and "result" in value else None
 
+    @property
+    def values(self) -> list[list[float]]:
+        """All recorded values, without the result."""
+        return [line.value for line in self._lines[1:] if isinstance(line.value, list)]
+
     def next(self) -> list[float] | None:
         """The next recorded values; None when all have been read."""
         if self._next + 1 == len(self._lines) or not isinstance(values := self._lines[self._next + 1].value, list):

@@ -14,9 +14,10 @@ from acdc.options.defaults import ABLATION, DEVICE, DTYPE, METHOD, N_PROMPTS, OU
 from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import PromptPair
+from acdc.ranks import ALONE, Ranks
 from acdc.runs.arguments import resolve_arguments
 from acdc.runs.conclusion import conclude
-from acdc.runs.folders import RECORD, Workspace, check_writable, discard, open_workspace, runs_folder
+from acdc.runs.folders import RECORD, Workspace, check_writable, discard, runs_folder, shared_workspace
 from acdc.runs.preparation import Clock, Prepared, prepare
 from acdc.runs.result import RunResult, load_run
 from acdc.runs.search_forecast import warning_of_hours
@@ -50,6 +51,7 @@ def discover(
     memory: int | str | None = None,
     task_options: Mapping[str, Any] | None = None,
     progress: Progressing = None,
+    ranks: Ranks = ALONE,
     **options: Any,
 ) -> RunResult:
     """Find the circuit of a task in a model, measure it, and save it with all that made it.
@@ -74,7 +76,8 @@ def discover(
         memory: About how much a step may take beside the model and the runs, as a number of bytes or like "2 GB":
             prompts are taken in groups that fit. The method's own default if None.
         task_options: Keyword arguments of the task's class.
-        progress: True shows a bar; a function is called with each `Progress`.
+        progress: True shows a bar; a function is called with each `Progress`. Of several processes the first tells.
+        ranks: The processes that share the work, as `acdc.ranks.joined` gives them: see `docs/scale.md`.
         options: The method's own options, like `tau`: see `acdc methods`.
 
     Returns:
@@ -106,11 +109,12 @@ def discover(
         device_map=device_map,
         revision=revision,
         trust_remote_code=trust_remote_code,
+        ranks=ranks,
     )
     runs = None if out is None else runs_folder(out, arguments.task.name, arguments.model.name, str(arguments.method))
     if runs is not None:
         check_writable(runs)
-    with shown(progress) as tell:
+    with shown(progress if ranks.is_first else None) as tell:
         prepared = prepare(arguments, clock, tell)
         if runs is not None:
             return _kept(prepared, runs, resume, tell)
@@ -125,13 +129,15 @@ def _kept(prepared: Prepared, runs: Path, resume: bool, tell: Tell | None) -> Ru
     Raises:
         UnsavedError: The circuit was found, and can't be written.
     """
-    workspace = open_workspace(runs, prepared.fingerprint, resume=resume)
+    ranks = prepared.arguments.ranks
+    workspace = shared_workspace(ranks, runs, prepared.fingerprint, resume=resume)
     with workspace.checkpoint:
-        result = _finished(prepared, workspace.path)
+        result = ranks.by_first(lambda: _finished(prepared, workspace.path))
         if result is None:
             found = _found(prepared, workspace, tell)
             announce(tell, "measuring the circuit")
-            result = write_run(workspace.path, conclude(prepared, found, workspace), prepared.problem)
+            conclusion = conclude(prepared, found, workspace)
+            result = ranks.by_first(lambda: write_run(workspace.path, conclusion, prepared.problem))
         workspace.checkpoint.discard()
     return result
 

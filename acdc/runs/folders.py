@@ -11,9 +11,20 @@ from typing import NamedTuple
 
 from acdc.errors import ACDCError, FileError, RunError
 from acdc.files import sweep
+from acdc.ranks import Ranks
 from acdc.runs.checkpoint import FileCheckpoint, clear_checkpoint
+from acdc.runs.mirror import MirroredCheckpoint, mirrored
 
-__all__ = ["CHECKPOINT", "RECORD", "Workspace", "check_writable", "discard", "open_workspace", "runs_folder"]
+__all__ = [
+    "CHECKPOINT",
+    "RECORD",
+    "Workspace",
+    "check_writable",
+    "discard",
+    "open_workspace",
+    "runs_folder",
+    "shared_workspace",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +38,7 @@ class Workspace(NamedTuple):
     """A run's folder, and its open checkpoint."""
 
     path: Path
-    checkpoint: FileCheckpoint
+    checkpoint: FileCheckpoint | MirroredCheckpoint
 
 
 def runs_folder(out: str | Path, task: str, model: str, method: str) -> Path:
@@ -58,6 +69,21 @@ def check_writable(folder: Path) -> None:
         ) from None
 
 
+def shared_workspace(ranks: Ranks, runs: Path, fingerprint: str, *, resume: bool) -> Workspace:
+    """What `open_workspace` gives the first process, and for the others a mirror of it.
+
+    Raises:
+        FileError: The folder or the checkpoint can't be made.
+    """
+    if ranks.n == 1:
+        return open_workspace(runs, fingerprint, resume=resume)
+    opened = open_workspace(runs, fingerprint, resume=resume) if ranks.is_first else None
+    path = ranks.by_first(lambda: None if opened is None else opened.path)
+    checkpoint = mirrored(ranks, None if opened is None else opened.checkpoint)
+    assert path is not None and checkpoint is not None, "the first process has opened a run"
+    return Workspace(path, checkpoint)
+
+
 def open_workspace(runs: Path, fingerprint: str, *, resume: bool) -> Workspace:
     """The newest run of this fingerprint whose checkpoint is still there, if there is one and `resume`, else a new run.
 
@@ -78,7 +104,7 @@ def open_workspace(runs: Path, fingerprint: str, *, resume: bool) -> Workspace:
 def discard(workspace: Workspace) -> None:
     """Remove a run that came to nothing."""
     workspace.checkpoint.discard()
-    if not any(workspace.path.iterdir()):
+    if isinstance(workspace.checkpoint, FileCheckpoint) and not any(workspace.path.iterdir()):
         workspace.path.rmdir()
 
 

@@ -41,7 +41,7 @@ from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes
 from acdc.patching.gradient.attribution import Contraction
 from acdc.patching.gradient.backward import loss_gradient, through_block
-from acdc.patching.gradient.microbatch import microbatches, n_microbatches
+from acdc.patching.gradient.microbatch import Microbatch, over_microbatches
 from acdc.patching.gradient.rerun_heads import rerun_heads
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
@@ -71,13 +71,15 @@ def atp_star(
     check_gradient(problem.objective.metric, "atp-star")
     graph, note = problem.model.graph, noting(progress, "gradients")
     runs = 2 if graddrop else 1  # all layers' gradients of a stream, and of a layer's heads
-    total, count = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64), n_microbatches(problem, memory, 1, runs)
-    for done, microbatch in enumerate(microbatches(problem, memory=memory, runs=runs)):
+    total = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64)
+
+    def of_microbatch(microbatch: Microbatch) -> Float[Tensor, "src dst"]:
         contraction = Contraction(microbatch, sizes=graddrop)
         _add(contraction, qk_fix, graddrop)
-        total += contraction.effects.double().cpu()
-        if note is not None:
-            note(done + 1, count)
+        return contraction.effects.double().cpu()
+
+    for _, effects in over_microbatches(problem, of_microbatch, memory=memory, runs=runs, note=note):
+        total += effects
     scores = (total / problem.batch.n).masked_fill(~graph.edges_mask, math.nan)
     return EdgeScores(scores, "importance" if graddrop else "estimated effect", _cost(graph, qk_fix, graddrop))
 

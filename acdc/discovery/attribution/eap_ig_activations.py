@@ -15,7 +15,7 @@ It costs about (2L + 1) m runs and backward passes, half of that with `own`, whi
 References: Hanna, Pezzelle, Belinkov 2024 (arXiv 2403.17806), appendix; Mueller et al. 2025, MIB (arXiv 2504.13151).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -67,7 +67,8 @@ def eap_ig_activations(
         of ablating it, and `worst_component`.
     """
     graph, found = problem.model.graph, _Paths(quadrature_points(quadrature, steps), paths == "own")
-    groups = edge_effects(problem, found, memory=memory, n_groups=n_groups, note=noting(progress, "gradients"))
+    note = noting(progress, "gradients")
+    groups = edge_effects(problem, found, memory=memory, n_groups=n_groups, take=found.take, note=note)
     scores, n_components = groups.sum(0), 2 * graph.n_layers + 1
     cost = {"forward_passes": 2 + n_components * (steps + (paths == "own")), "backward_passes": n_components * steps}
     diagnostics = found.completeness(problem, scores) if paths == "own" else {}
@@ -107,18 +108,22 @@ class _Paths:
     def __call__(self, microbatch: Microbatch) -> Iterator[Point]:
         found = components(microbatch.model.graph)
         for component in found:
-            change = change_of(microbatch, component)
+            change, noted = change_of(microbatch, component), dict[str, float]()
             if self.own:
                 final = run_with(microbatch, component, change).final[:, -1]
-                loss = float(summed_loss(microbatch, final))
-                self.ablated_losses[component.name] = self.ablated_losses.get(component.name, 0.0) + loss
+                noted = {component.name: float(summed_loss(microbatch, final))}
             for a, weight in self.points:
                 streams = run_with(microbatch, component, a * change)
                 if self.own:
-                    yield Point(weight, streams, component.sources)
+                    yield Point(weight, streams, component.sources, noted=noted)
                 else:
                     cut = None if component.kind == "input" else (component.kind, component.layer)
                     yield Point(weight / len(found), microbatch.clean.below(streams, cut))
+
+    def take(self, noted: Mapping[str, float]) -> None:
+        """Add the losses of a microbatch, in whichever process they were found."""
+        for name, loss in noted.items():
+            self.ablated_losses[name] = self.ablated_losses.get(name, 0.0) + loss
 
     def completeness(self, problem: Problem, scores: Float[Tensor, "src dst"]) -> dict[str, float | str]:
         """The largest miss of a component's sum."""

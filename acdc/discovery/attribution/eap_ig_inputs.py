@@ -71,9 +71,8 @@ def eap_ig_inputs(
         (of local increments; of others the only cut is that behind `input`); and `drawn_points`, by prompt.
     """
     path = InputPath(problem, deltas, quadrature, steps)
-    groups = edge_effects(
-        problem, path, memory=memory, n_groups=n_groups, runs=path.runs, note=noting(progress, "gradients")
-    )
+    note = noting(progress, "gradients")
+    groups = edge_effects(problem, path, memory=memory, n_groups=n_groups, runs=path.runs, take=path.take, note=note)
     scores = groups.sum(0)
     effect = path.ablated_loss / problem.batch.n - problem.model_loss
     every = deltas == "local" and problem.ablated.coherent

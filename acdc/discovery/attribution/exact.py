@@ -2,8 +2,9 @@
 
     score[s, d] = loss(model without s -> d) - loss(model)
 
-One propagation per edge on the exact engine, several stacked. It is the truth that first-order scores approximate; it
-fails only in what it asks: edges that back each other up each look useless, as each alone is.
+One propagation per edge on the exact engine, several stacked; processes share the destinations. It is the truth that
+first-order scores approximate; it fails only in what it asks: edges that back each other up each look useless, as each
+alone is.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,9 +47,9 @@ def exact(
     if memory < 1:
         raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
     state, graph = CircuitState(problem, memory=memory), problem.model.graph
-    losses_of, scores, done = MeasuredLosses(state, checkpoint), np.full((graph.n_src, graph.n_dst), np.nan), 0
-    for edges in _chunks(state, memory):
-        for edge, loss in zip(edges, losses_of(edges), strict=True):
+    chunks, scores, done = list(_chunks(state, memory)), np.full((graph.n_src, graph.n_dst), np.nan), 0
+    for edges, losses in zip(chunks, MeasuredLosses(state, checkpoint).of_each(chunks), strict=True):
+        for edge, loss in zip(edges, losses, strict=True):
             scores[edge] = loss - state.loss
         done += len(edges)
         if progress is not None:

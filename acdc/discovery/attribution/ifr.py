@@ -24,7 +24,7 @@ from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
 from acdc.options.defaults import MEMORY
 from acdc.options.ranges import Bytes
-from acdc.patching.gradient.microbatch import Microbatch, microbatches, n_microbatches
+from acdc.patching.gradient.microbatch import Microbatch, over_microbatches
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
@@ -41,18 +41,19 @@ def ifr(problem: Problem, *, memory: Bytes = MEMORY, progress: Callable[[Progres
     graph, note = problem.model.graph, noting(progress, "flows")
     total = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64)
     tokens = torch.zeros(graph.n_dst, dtype=torch.float64)
-    count = n_microbatches(problem, memory, 1)
-    for done, microbatch in enumerate(microbatches(problem, memory=memory)):
-        _add(microbatch, total, tokens)
-        if note is not None:
-            note(done + 1, count)
+    for _, (shares, n) in over_microbatches(problem, _sums, memory=memory, note=note):
+        total += shares
+        tokens += n
     scores = (total / tokens.clamp_min(1)).masked_fill(~graph.edges_mask, math.nan)
     return EdgeScores(scores, "share", {"forward_passes": 1, "backward_passes": 0})
 
 
-def _add(microbatch: Microbatch, total: Float64[Tensor, "src dst"], tokens: Float64[Tensor, " dst"]) -> None:
-    """Add a microbatch's shares and numbers of tokens to the sums."""
-    graph, real = microbatch.model.graph, microbatch.batch.attention.flatten().nonzero()[:, 0]
+def _sums(microbatch: Microbatch) -> tuple[Float64[Tensor, "src dst"], Float64[Tensor, " dst"]]:
+    """A microbatch's shares, summed over its tokens, and the number of tokens that count at each destination."""
+    graph = microbatch.model.graph
+    total = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64)
+    tokens = torch.zeros(graph.n_dst, dtype=torch.float64)
+    real = microbatch.batch.attention.flatten().nonzero()[:, 0]
     for layer in range(graph.n_layers):
         read = {graph.mlp_dst(layer): microbatch.clean.resid_mid[layer]}
         read |= {graph.head_dst(layer, kind): microbatch.clean.resid_pre[layer] for kind in QKV}
@@ -69,6 +70,7 @@ def _add(microbatch: Microbatch, total: Float64[Tensor, "src dst"], tokens: Floa
     shares, n = _shares(microbatch, microbatch.clean.final[:, -1], graph.n_src, targets)
     total[:, -1] += shares
     tokens[-1] += n
+    return total, tokens
 
 
 def _shares(

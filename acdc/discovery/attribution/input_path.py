@@ -17,13 +17,13 @@ References: CEAP (arXiv 2606.16920); Dhamdhere, Sundararajan, Yan 2018, How Impo
 whose conductance the sums converge to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from acdc.discovery.attribution.quadrature import RandomQuadrature, quadrature_points, random_points
@@ -45,8 +45,8 @@ class InputPath:
 
     Attributes:
         steps: Number of runs; None for 10, or 1 where they are drawn.
-        ablated_loss: The sum of the prompts' losses on the ablated input, of the microbatches seen so far.
-        drawn: For each prompt seen so far its random points.
+        ablated_loss: The sum of the prompts' losses on the ablated input, of the microbatches taken so far.
+        drawn: For each prompt of these its random points.
     """
 
     problem: Problem
@@ -73,23 +73,32 @@ class InputPath:
 
     def __call__(self, microbatch: Microbatch) -> Iterator[Point]:
         end, outputs = forward_with_outputs(microbatch, microbatch.input + microbatch.change.input)
-        self.ablated_loss += float(summed_loss(microbatch, end.final[:, -1]))
+        loss = float(summed_loss(microbatch, end.final[:, -1]))
         del end
-        places, weights = self._places(microbatch), [weight for _, weight in self.points]
+        weights, drawn = [weight for _, weight in self.points], self._drawn(microbatch)
+        noted = {"ablated_loss": loss, "drawn": [] if drawn is None else drawn.T.tolist()}
+        places: list[Share] = [place for place, _ in self.points]
+        if drawn is not None:
+            places = list(drawn.to(microbatch.input.device)[:, :, None, None])
         if self.deltas == "endpoint":
             del outputs
             for place, weight in zip(places, weights, strict=True):
-                yield Point(weight, forward(microbatch, _input(microbatch, place)))
+                yield Point(weight, forward(microbatch, _input(microbatch, place)), noted=noted)
         else:
-            yield from _increments(microbatch, places, weights, None if self.problem.ablated.coherent else outputs)
+            end_outputs = None if self.problem.ablated.coherent else outputs
+            for point in _increments(microbatch, places, weights, end_outputs):
+                yield point._replace(noted=noted)
 
-    def _places(self, microbatch: Microbatch) -> list[Share]:
-        """The points, for all prompts or each."""
+    def take(self, noted: Mapping[str, Any]) -> None:
+        """Take in what was noted of a microbatch, in whichever process."""
+        self.ablated_loss += noted["ablated_loss"]
+        self.drawn.extend(noted["drawn"])
+
+    def _drawn(self, microbatch: Microbatch) -> Float64[Tensor, "steps n"] | None:
+        """The points that are drawn for each prompt; None where they are the same for all."""
         if self.quadrature != "random":
-            return [place for place, _ in self.points]
-        drawn = random_points(microbatch.batch, len(self.points), self.problem.seed)
-        self.drawn.extend(drawn.T.tolist())
-        return list(drawn.to(microbatch.input.device)[:, :, None, None])
+            return None
+        return random_points(microbatch.batch, len(self.points), self.problem.seed)
 
 
 def _increments(

@@ -55,7 +55,8 @@ def nap_ig(
         Evidence: `drawn_points`, by prompt, where they are drawn.
     """
     path = InputPath(problem, deltas, quadrature, steps)
-    effects = node_effects(problem, path, memory=memory, runs=path.runs, note=noting(progress, "gradients"))
+    note = noting(progress, "gradients")
+    effects = node_effects(problem, path, memory=memory, runs=path.runs, take=path.take, note=note)
     drawn = {"drawn_points": path.drawn} if path.drawn else {}
     return EdgeScores(lift(problem.model.graph, effects.mean(0)), "estimated effect", path.cost, drawn)
 

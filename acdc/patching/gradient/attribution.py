@@ -7,9 +7,9 @@ left out. Sums are in float32 at least.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -18,14 +18,12 @@ from torch import Tensor
 from acdc.options.defaults import MEMORY
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.gradient.backward import backward
-from acdc.patching.gradient.microbatch import Microbatch, microbatches, n_microbatches
+from acdc.patching.gradient.microbatch import Microbatch, Note, over_microbatches
 from acdc.patching.gradient.rules import DERIVATIVES, Rules, check_rules
 from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.problem import Problem
 
 __all__ = ["Contraction", "Point", "edge_effects", "node_effects"]
-
-Note = Callable[[int, int], None]  # microbatches done, of all
 
 
 class Point(NamedTuple):
@@ -35,12 +33,14 @@ class Point(NamedTuple):
         weight: Its share in the average.
         sources: Only edges out of these sources get a share; all if None.
         change: What the gradients are multiplied with; `ablated_s - clean_s` if None.
+        noted: What else was found on the way, by name; see `take` of `edge_effects`.
     """
 
     weight: float
     streams: ResidualStreams
     sources: slice | None = None
     change: NodeOutputs | None = None
+    noted: Mapping[str, Any] = {}
 
 
 @torch.no_grad()
@@ -52,6 +52,7 @@ def edge_effects(
     memory: int = MEMORY,
     n_groups: int = 1,
     runs: int = 1,
+    take: Callable[[Mapping[str, Any]], None] | None = None,
     note: Note | None = None,
 ) -> Float[Tensor, "groups src dst"]:
     """Each edge's first-order effect on the mean loss, the gradients averaged over `points`.
@@ -59,8 +60,8 @@ def edge_effects(
     Args:
         points: The runs of a microbatch of the prompts at which gradients are taken.
         rules: What takes the place of derivatives.
-        n_groups, runs: See `microbatches`.
-        note: Told of the progress.
+        n_groups, runs, note: See `over_microbatches`.
+        take: Given what the points of each microbatch noted, in the microbatches' order; in every process.
 
     Returns:
         For each group the part of the mean that its prompts make up, so that the sum over the groups is the effect;
@@ -72,16 +73,19 @@ def edge_effects(
     check_rules(problem.model, rules)
     graph = problem.model.graph
     total = torch.zeros(n_groups, graph.n_src, graph.n_dst, dtype=torch.float64)
-    count = n_microbatches(problem, memory, n_groups, runs)
-    batches = microbatches(problem, memory=memory, n_groups=n_groups, runs=runs, rules=rules)
-    for done, microbatch in enumerate(batches):
+
+    def of_microbatch(microbatch: Microbatch) -> tuple[Tensor, Mapping[str, Any]]:
         contraction = Contraction(microbatch)
         for point in points(microbatch):
             contraction.begin(point)
             backward(microbatch, point.streams, read=contraction.read)
-        total[microbatch.group] += contraction.effects.double().cpu()
-        if note is not None:
-            note(done + 1, count)
+        return contraction.effects.double().cpu(), contraction.noted
+
+    found = over_microbatches(problem, of_microbatch, rules=rules, memory=memory, n_groups=n_groups, note=note)
+    for group, (effects, noted) in found:
+        total[group] += effects
+        if take is not None:
+            take(noted)
     return (total / problem.batch.n).masked_fill(~graph.edges_mask, math.nan)
 
 
@@ -104,9 +108,11 @@ class Contraction:
         rows, n_pos = microbatch.rows, microbatch.batch.n_pos
         self.last = (rows % n_pos == n_pos - 1).nonzero()[:, 0]
         self.of_prompts = torch.bincount(rows // n_pos, minlength=microbatch.batch.n).tolist()
+        self.noted = dict[str, Any]()
 
     def begin(self, point: Point) -> None:
         self.weight, self.sources = point.weight, point.sources or slice(0, len(self.effects))
+        self.noted |= point.noted
         if point.change is not self.change:
             self.change, self.held = point.change, None  # the old one is let go before the new one is made
             self.held = self._written()
@@ -151,12 +157,13 @@ def node_effects(
     rules: Rules = DERIVATIVES,
     memory: int = MEMORY,
     runs: int = 1,
+    take: Callable[[Mapping[str, Any]], None] | None = None,
     note: Note | None = None,
 ) -> Float[Tensor, "batch src"]:
     """Each source's first-order effect on each prompt's loss: `Σ_p change_s[p] · ∂loss/∂out_s[p]`.
 
     Args:
-        points, rules, runs: As in `edge_effects`.
+        points, rules, runs, take: As in `edge_effects`.
         change: What is multiplied with the gradients at points that don't say; `ablated_s - clean_s` if not given.
 
     Returns:
@@ -166,17 +173,24 @@ def node_effects(
         ModelError: The rules don't know a part of the model.
     """
     check_rules(problem.model, rules)
-    found, count = list[Tensor](), n_microbatches(problem, memory, 1, runs)
-    for microbatch in microbatches(problem, memory=memory, runs=runs, rules=rules):
+
+    def of_microbatch(microbatch: Microbatch) -> tuple[Float[Tensor, "n src"], Mapping[str, Any]]:
         usual = change(microbatch)
-        product = _NodeProduct(microbatch, usual)
+        product, noted = _NodeProduct(microbatch, usual), dict[str, Any]()
         for point in points(microbatch):
             product.weight, product.change = point.weight, usual if point.change is None else point.change
             backward(microbatch, point.streams, wrote=product.wrote)
-        found.append(product.effects.double().cpu())
-        if note is not None:
-            note(len(found), count)
-    return torch.cat(found)
+            noted |= point.noted
+        return product.effects.double().cpu(), noted
+
+    effects = list[Tensor]()
+    for _, (found, noted) in over_microbatches(
+        problem, of_microbatch, rules=rules, memory=memory, runs=runs, note=note
+    ):
+        effects.append(found)
+        if take is not None:
+            take(noted)
+    return torch.cat(effects)
 
 
 class _NodeProduct:
