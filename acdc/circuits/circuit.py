@@ -146,7 +146,7 @@ class Circuit:
         """The circuit without edges that lie on no path from `input` to `logits`.
 
         This changes nothing of what the circuit computes if removed edges carry one run's outputs (`corrupt`, `noise`,
-        `resample`). Under `zero` and `mean` ablation it does: there a node without live inputs carries a signal of its
+        `resample`). Under `zero`, means and `optimal` it does: there a node without live inputs carries a signal of its
         own, and `Problem.prune` is what changes nothing.
         """
         return Circuit(self.graph, self.graph.prune(self.mask), self.scores, self.provenance, self.score_kind)

@@ -64,9 +64,7 @@ def discover(
     metric: Annotated[
         str | None, typer.Option(help="kl, logit_diff, prob_diff or nll. [default: the task's own]")
     ] = None,
-    ablation: Annotated[
-        str, typer.Option(help="What a removed edge carries: corrupt, zero, mean, noise or resample.")
-    ] = ABLATION,
+    ablation: Annotated[str, typer.Option(help="What a removed edge carries: see `acdc methods`.")] = ABLATION,
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = N_PROMPTS,
     seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = SEED,
     n_edges: Annotated[

@@ -62,7 +62,7 @@ def evaluate(
         list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Another metric than the run's.")] = None,
-    ablation: Annotated[str | None, typer.Option(help="Another ablation than the run's.")] = None,
+    ablation: Annotated[str | None, typer.Option(help="Another ablation than the run's: see `acdc methods`.")] = None,
     bos: Annotated[
         bool | None,
         typer.Option("--bos/--no-bos", help="Start prompts with a BOS token. [default: as the run]"),

@@ -209,7 +209,7 @@ def methods(
     """List the discovery methods, the metrics and the ablations; with NAME, a method's options."""
     from acdc.discovery import METHODS
     from acdc.metrics import METRICS
-    from acdc.patching.ablation import ABLATIONS
+    from acdc.patching.ablations import ABLATIONS
 
     if name is not None:
         _method(name, as_json)

@@ -12,7 +12,8 @@ from acdc.errors import RunError
 __all__ = ["REQUIRED", "Option", "options_of", "renamed"]
 
 REQUIRED = inspect.Parameter.empty
-OLD_NAMES = {"retention": "faithfulness", "price": "l0_penalty"}  # in runs of older versions, and still taken
+# Names in runs of older versions, which are still taken.
+OLD_NAMES = {"retention": "faithfulness", "price": "l0_penalty", "warm_start": "start"}
 GIVEN_BY_THE_RUN = ("checkpoint", "progress", "n_groups")  # keyword-only parameters that no user gives
 
 

@@ -4,6 +4,7 @@ from acdc.drawing.comparison import draw_comparison
 from acdc.drawing.dot import to_dot
 from acdc.drawing.notebook import facts_html, html_circuit
 from acdc.drawing.render import FORMATS, INSTALL_GRAPHVIZ, Picture, draw, picture
+from acdc.drawing.selection import draw_selection
 
 __all__ = [
     "FORMATS",
@@ -11,6 +12,7 @@ __all__ = [
     "Picture",
     "draw",
     "draw_comparison",
+    "draw_selection",
     "facts_html",
     "html_circuit",
     "picture",

@@ -3,7 +3,7 @@
 | choice | values |
 |---|---|
 | prompts | as the caller names them: `discovery`, `held-out` |
-| ablation | what an edge carries that isn't the circuit's: see `acdc.patching.ablation` |
+| ablation | what an edge carries that isn't the circuit's: see `acdc.patching.ablations` |
 | direction | `noising`: the clean prompt runs, and the edges outside the circuit carry ablated activations; `denoising`: the corrupted prompt runs, and the circuit's edges carry the clean run's activations |
 | granularity | `edges`: as found; `among nodes`: every edge from its nodes to the inputs (q, k, v apart) that it reads; `whole nodes`: every edge out of its nodes |
 | metric | each that is defined on the prompts |
@@ -32,7 +32,7 @@ from acdc.evaluation.confidence import faithfulness_interval
 from acdc.evaluation.knockouts import Step
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.values import ROUNDING, TASK_VALUES, prompt_values, recorded_values
-from acdc.patching.ablation import ABLATIONS, ablate
+from acdc.patching.ablations import ABLATIONS, ablate
 from acdc.patching.masked import masked_logits
 from acdc.patching.problem import Problem
 
@@ -131,8 +131,11 @@ def specifications(
     runs = [(name, kind) for name in problems for kind in ablations]
     for i, (name, kind) in enumerate(runs):
         problem = problems[name]
+        learned = problem.ablated.learned
         try:
-            ablated = ablate(kind, problem.model, problem.batch, problem.clean.outputs, seed=seed)
+            if ABLATIONS.find(kind).learns and learned is None:
+                raise TaskError(f"{kind} is measured only where the circuit was found or is evaluated with it")
+            ablated = ablate(kind, problem.model, problem.batch, problem.clean.outputs, seed=seed, learned=learned)
         except TaskError as error:
             skipped[f"{name}, {kind}"] = str(error)
         else:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from acdc.models.components import Attention, index_of
+from acdc.models.components import Attention, Block, index_of
 from acdc.patching.layout import Layout, Tables
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "head_outputs",
     "head_results",
     "head_rows",
+    "layer_out",
+    "layer_z",
     "project",
     "project_heads",
     "project_layer",
@@ -273,6 +275,21 @@ def constant(attention: Attention) -> Float[Tensor, " d_model"] | None:
 def _mapped(attention: Attention, z: Float[Tensor, "n_heads *tokens d_head"]) -> Float[Tensor, "*tokens d_model"]:
     """`Σ_h z_h W_O`: a product of two matrices, for which einsum would copy the weights."""
     return z.movedim(0, -2).flatten(-2) @ attention.W_O.flatten(0, 1)
+
+
+def layer_z(
+    block: Block, x: Float[Tensor, "batch pos d_model"], layout: Layout
+) -> Float[Tensor, "head batch pos d_head"]:
+    """z of all heads of a layer that read one residual stream."""
+    attention, y, tables = block.attention, block.ln1(x), layout.rotary(block.attention)
+    q, k, v = (project_layer(attention, kind, y, tables)[:, None] for kind in ("q", "k", "v"))
+    return attend_layer(attention, q, k, v, layout.bias_of(attention))[:, 0]
+
+
+def layer_out(block: Block, z: Float[Tensor, "head batch pos d_head"]) -> Float[Tensor, "batch pos d_model"]:
+    """What a layer's attention adds to the residual stream, what belongs to no head included."""
+    out, bias = attn_out(block.attention, z), constant(block.attention)
+    return out if bias is None else out + bias
 
 
 def _gained(attention: Attention, out: Tensor) -> Tensor:

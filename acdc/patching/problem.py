@@ -11,8 +11,9 @@ from acdc.errors import ModelError
 from acdc.metrics import Metric, Objective, get_metric
 from acdc.models import PatchableModel
 from acdc.options.defaults import ABLATION, MASKED_MEMORY, MEMORY, SEED
-from acdc.patching.ablation import Ablated, ablate
-from acdc.patching.activations import ActivationCache, run
+from acdc.patching.ablation import Ablated
+from acdc.patching.ablations import ablate
+from acdc.patching.activations import ActivationCache, NodeOutputs, run
 from acdc.patching.footprint import check_footprint
 from acdc.patching.masked import MaskedForward
 from acdc.prompts.batch import PromptBatch
@@ -54,8 +55,12 @@ class Problem:
         seed: int = SEED,
         memory: int | None = None,
         ranks: Ranks = ALONE,
+        learned: NodeOutputs | None = None,
     ) -> "Problem":
         """Check the batch and make the runs.
+
+        Args:
+            learned: Constants of an ablation that learns them, like `optimal`; they are learned on this batch if None.
 
         Raises:
             TaskError: A prompt doesn't fit the model, or the batch doesn't allow this metric or ablation.
@@ -74,14 +79,14 @@ class Problem:
                 "its weights are damaged, or it needs a wider dtype (float32)"
             )
         objective = Objective(chosen, batch, clean.logits)
-        ablated = ablate(ablation, model, batch, clean.outputs, seed=seed)
+        ablated = ablate(ablation, model, batch, clean.outputs, seed=seed, learned=learned, memory=memory)
         return cls(model, batch, clean, ablated, objective, seed, memory, ranks)
 
     def prune(self, mask: Bool[Tensor, "src dst"]) -> Bool[Tensor, "src dst"]:
         """The mask without edges that change nothing of what the circuit computes.
 
         Always those that don't reach the logits; where ablated outputs are one run's, those without a path from the
-        input too. Where they aren't (zero, mean), a node without live inputs still carries a signal, and stays.
+        input too. Where they aren't (constants), a node without live inputs still carries a signal, and stays.
         """
         return self.model.graph.prune(mask, from_input=self.ablated.coherent)
 

@@ -9,7 +9,6 @@ equations are matrix products like the forward one. The model's own weights get 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -18,9 +17,9 @@ from torch import Tensor
 
 from acdc.circuits.graph import QKV
 from acdc.errors import CircuitError
-from acdc.models import PatchableModel
 from acdc.patching.exact.reachability import LayerReach, Reach
 from acdc.patching.footprint import weighted_bytes
+from acdc.patching.frozen import frozen
 from acdc.patching.heads import LAST, Heads
 from acdc.patching.masked import MaskedForward, needed
 from acdc.patching.masked_pass import MaskedPass
@@ -159,7 +158,7 @@ class _WeightedPass(MaskedPass):
     def logits(self) -> Float[Tensor, "batch vocab"]:
         """Logits at the last positions."""
         self.layers = list[_Layer]()
-        with _frozen(self.model):
+        with frozen(self.model):
             return super().logits()
 
     def _layer(self, layer: int, reach: LayerReach) -> None:
@@ -259,16 +258,3 @@ class _Gradients:
 
 def _leaf(x: Tensor) -> Tensor:
     return x.detach().requires_grad_()
-
-
-@contextmanager
-def _frozen(model: PatchableModel) -> Iterator[None]:
-    """The model's parameters need no gradient for a while."""
-    trained = [parameter for parameter in model.hf.parameters() if parameter.requires_grad]
-    try:
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)

@@ -12,7 +12,8 @@ from acdc.models import PatchableModel
 from acdc.options.defaults import ABLATION, N_PROMPTS, SEED
 from acdc.options.ranges import Seed, checked
 from acdc.options.sizes import size_of
-from acdc.patching.ablation import ABLATIONS
+from acdc.patching.ablations import ABLATIONS
+from acdc.patching.activations import NodeOutputs
 from acdc.patching.footprint import Engine, check_footprint
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
@@ -35,12 +36,13 @@ class Arguments:
             file of prompts where a list was given.
         method: The discovery method's name; None where a circuit doesn't say which one found it.
         options: All options of the method.
-        ablation: What a removed edge carries: a name in `acdc.patching.ablation.ABLATIONS`.
+        ablation: What a removed edge carries: a name in `acdc.patching.ablations.ABLATIONS`.
         n: How many prompt pairs to ask the task for.
         bos: Whether prompts start with a BOS token; as the tokenizer or the task has it if None.
         n_asked: Where the task gave fewer prompts, how many it was asked for; `n` is then how many there are.
         memory: About how many bytes a step may take; what each engine takes by default if None.
         ranks: The processes that share the work; they decide nothing.
+        learned: What the ablation has learned, if it learns; a problem learns it anew if None.
     """
 
     model: ModelSpec
@@ -57,6 +59,12 @@ class Arguments:
     n_asked: int | None = None
     memory: int | None = None
     ranks: Ranks = ALONE
+    learned: NodeOutputs | None = None
+
+    @property
+    def must_learn(self) -> bool:
+        """Whether the ablation has still to learn what removed edges carry."""
+        return ABLATIONS[self.ablation].learns and self.learned is None
 
     def problem(
         self,
@@ -92,6 +100,7 @@ class Arguments:
             seed=seed,
             memory=self.memory,
             ranks=self.ranks,
+            learned=self.learned,
         )
 
     @property
@@ -198,11 +207,10 @@ def checked_settings(ablation: str, n: int, seed: int, bos: bool | None) -> dict
         TaskError: `n` is out of range.
         RunError: The seed is out of range, or `bos` is neither True, False nor None.
     """
-    ABLATIONS.find(ablation)
     check_count(n)
     if bos is not None and not isinstance(bos, bool):
         raise RunError(f"bos must be True, False or None (as the tokenizer does), not {bos!r}")
-    return {"ablation": ablation, "n": n, "seed": checked("seed", Seed, seed), "bos": bos}
+    return {"ablation": ABLATIONS.find(ablation).name, "n": n, "seed": checked("seed", Seed, seed), "bos": bos}
 
 
 def _metric(metric: str | Metric | None, task: Task, method: Method | None) -> Metric:

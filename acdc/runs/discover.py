@@ -18,6 +18,7 @@ from acdc.ranks import ALONE, Ranks
 from acdc.runs.arguments import resolve_arguments
 from acdc.runs.conclusion import conclude
 from acdc.runs.folders import RECORD, Workspace, check_writable, discard, runs_folder, shared_workspace
+from acdc.runs.learning import with_learned
 from acdc.runs.preparation import Clock, Prepared, prepare
 from acdc.runs.result import RunResult, load_run
 from acdc.runs.search_forecast import warning_of_hours
@@ -63,7 +64,7 @@ def discover(
             `PromptPair`.
         method: A name in `acdc.discovery.METHODS`.
         metric: What decides about edges: kl, logit_diff, prob_diff, nll, or a `Metric`; the task's own if None.
-        ablation: What a removed edge carries: corrupt, zero, mean, noise or resample.
+        ablation: What a removed edge carries: a name in `acdc.patching.ablations.ABLATIONS`.
         n: Number of prompt pairs; if the task has fewer, those are used, and it is said.
         seed: Seed of the prompts and of whatever is drawn.
         out: Where runs are kept, as `<out>/<task>/<model>/<method>/<run id>/`; None writes nothing.
@@ -118,6 +119,7 @@ def discover(
         prepared = prepare(arguments, clock, tell)
         if runs is not None:
             return _kept(prepared, runs, resume, tell)
+        prepared = with_learned(prepared, None, tell)
         found = _search(prepared, None, tell)
         announce(tell, "measuring the circuit")
         return conclude(prepared, found, None).result
@@ -134,6 +136,7 @@ def _kept(prepared: Prepared, runs: Path, resume: bool, tell: Tell | None) -> Ru
     with workspace.checkpoint:
         result = ranks.by_first(lambda: _finished(prepared, workspace.path))
         if result is None:
+            prepared = with_learned(prepared, workspace.checkpoint, tell)
             found = _found(prepared, workspace, tell)
             announce(tell, "measuring the circuit")
             conclusion = conclude(prepared, found, workspace)

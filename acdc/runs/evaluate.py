@@ -23,6 +23,7 @@ from acdc.runs.evaluation_report import Evaluation
 from acdc.runs.evaluation_setup import chosen_parts, shared_work
 from acdc.runs.fingerprint import fingerprint, versions
 from acdc.runs.folders import check_writable
+from acdc.runs.learning import learned_again
 from acdc.runs.rediscover import search_again
 from acdc.runs.reload import ReloadedRun, reload
 from acdc.runs.result import RunResult
@@ -109,6 +110,7 @@ def evaluate(
         place = (reloaded.beside if out is None else Path(out).expanduser()) if save else None
         if place is not None:
             check_writable(place)
+        reloaded = learned_again(reloaded, place, tell)
         work, warnings = shared_work(reloaded, given, stability, tell)
         report = _opening(work, reloaded, warnings)
         folder = None if place is None else EvaluationFolder(place, report["fingerprint"], resume=resume)

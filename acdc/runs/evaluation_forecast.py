@@ -13,6 +13,7 @@ from acdc.evaluation.work import Settings, Work
 from acdc.progress import announce, duration, roughly
 from acdc.progress.bars import Progressing, shown
 from acdc.runs.evaluation_setup import chosen_parts, shared_work
+from acdc.runs.learning import unlearned
 from acdc.runs.reload import reload
 from acdc.runs.result import RunResult
 
@@ -65,7 +66,7 @@ def forecast(
     with shown(progress) as tell:
         announce(tell, "loading the model")
         reloaded = reload(run, **{name: value for name, value in arguments.items() if name not in names})
-        work, _ = shared_work(reloaded, given, stability, tell)
+        work, _ = shared_work(unlearned(reloaded), given, stability, tell)
         announce(tell, "timing a forward pass")
         return forecasts(chosen, work, speed=measured_speed(work), all_of_them=thorough or bool(only))
 

@@ -3,11 +3,12 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from acdc.options.defaults import ABLATION
 from acdc.patching.problem import Problem
 from acdc.progress import Tell, announce
 from acdc.runs.arguments import Arguments
@@ -65,7 +66,8 @@ def prepare(arguments: Arguments, clock: Clock, tell: Tell | None) -> Prepared:
     announce(tell, f"loading {arguments.model.name}")
     model = arguments.model.load()
     announce(tell, "making prompts")
-    problem = arguments.problem(model, tell=tell)
+    now = replace(arguments, ablation=ABLATION) if arguments.must_learn else arguments  # learned once it can be kept
+    problem = now.problem(model, tell=tell)
     for note in problem.batch.notes:
         logger.warning("%s", note)
     identity = {

@@ -18,6 +18,12 @@ def _named_as_now(options: Any) -> Any:
     return renamed(options) if isinstance(options, dict) else options
 
 
+def _meant_then(ablation: Any) -> Any:
+    """Up to version 0.2.0 the mean per position was called mean; what is called so now is recorded as mean-all."""
+    return "mean-positional" if ablation == "mean" else ablation
+
+
+AblationName = Annotated[Text, BeforeValidator(_meant_then)]
 Options = Annotated[dict[str, Any], BeforeValidator(_named_as_now)]  # of a method; any kind of value, so only shown
 
 
@@ -34,7 +40,7 @@ class _Arguments(_Part):
     model: Text
     method: Text
     metric: Text
-    ablation: Text
+    ablation: AblationName
     n: Count
     n_asked: Count | None = None
     seed: Count
@@ -55,7 +61,7 @@ class Provenance(_Part):
     model: Text | None = None
     method: Text | None = None
     metric: Text | None = None
-    ablation: Text = ABLATION
+    ablation: AblationName = ABLATION
     n: Count = N_PROMPTS
     n_asked: Count | None = None
     seed: Count = SEED

@@ -48,7 +48,7 @@ discover ioi -o =1 => --option takes KEY=VALUE
 discover ioi --method eap-ig-inputs -o steps=1e9 => steps must be a whole number of at least 1 and at most 1,000,000
 discover ioi --method edge-pruning -o lr=0 => lr must be a number of more than 0
 discover ioi --method subnetwork-probing -o l0_penalty=nan => l0_penalty must be a finite number
-discover ioi --method edge-pruning -o warm_start=eapp => unknown scorer 'eapp': did you mean 'eap'?
+discover ioi --method edge-pruning -o start=eapp => unknown scorer 'eapp': did you mean 'eap'?
 discover ioi --method ensemble -o members=eap => needs at least two scorers
 discover ioi --method eap-ig => did you mean 'eap-ig-inputs'?
 discover IOI => did you mean 'ioi'?

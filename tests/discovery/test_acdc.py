@@ -16,7 +16,7 @@ from acdc.discovery.tau import threshold
 from acdc.errors import ACDCError
 from acdc.metrics import METRICS
 from acdc.models import PatchableModel
-from acdc.patching.ablation import ABLATIONS
+from acdc.patching.ablations import ABLATIONS
 from acdc.patching.problem import Problem
 from acdc.task import load_task
 from tests.configs import ONE_EACH
@@ -68,7 +68,7 @@ def test_every_metric_equals_the_oracle(metric: str, absolute: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("ablation", ["zero", "mean", "noise", "resample"])
+@pytest.mark.parametrize("ablation", ["zero", "mean-all", "mean-positional", "optimal", "noise", "resample"])
 def test_every_ablation_equals_the_oracle(ablation: str) -> None:
     assert_like_oracle(problem_of("llama-gqa", ablation=ablation), tau=0.02)
 

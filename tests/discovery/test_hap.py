@@ -17,7 +17,7 @@ from acdc.discovery.order import edge_order
 from acdc.discovery.selection.by_faithfulness import by_faithfulness
 from acdc.discovery.selection.candidates import Candidates
 from acdc.errors import ACDCError
-from acdc.patching.ablation import ABLATIONS
+from acdc.patching.ablations import ABLATIONS
 from tests.discovery.test_acdc import Memory, problem_of
 from tests.oracle import naive_logits
 

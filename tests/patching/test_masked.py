@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from acdc.patching.ablation import ABLATIONS, ablate
+from acdc.patching.ablations import ABLATIONS, ablate
 from acdc.patching.activations import run
 from acdc.patching.masked import masked_logits
 from tests.configs import CONFIGS

@@ -72,7 +72,7 @@ def test_each_mistake_is_refused_at_the_door(unloadable: None, given: dict, erro
 
 def test_a_run_s_record_and_its_reloading_say_the_same_arguments(tmp_path: Path) -> None:
     model = tiny_model("gpt2")
-    result = discover(model, Copy, n=5, seed=3, tau=0.02, ablation="mean", bos=False, out=tmp_path)
+    result = discover(model, Copy, n=5, seed=3, tau=0.02, ablation="mean-positional", bos=False, out=tmp_path)
     again = reload(result, model=model).arguments
     assert isinstance(again, Arguments)
     assert again.to_json() == load_run(result.path).arguments == result.arguments

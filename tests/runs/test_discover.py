@@ -83,7 +83,9 @@ def test_every_method_makes_a_run_that_is_read_back_and_made_again(
     assert result.path is not None and result.path.parent.name == method
     again = load_run(result.path)
     assert again.circuit == result.circuit and again.summary() == result.summary()
-    assert sorted(path.name for path in result.path.iterdir()) == sorted(FILES)
+    curve = ["curve.svg"] if "curve" in result.record["evidence"] else []
+    assert sorted(path.name for path in result.path.iterdir()) == sorted([*FILES, *curve])
+    assert sorted(path.name for path in result.files) == sorted([*FILES, *curve])
     frame = pd.read_csv(result.path / "edges.csv")
     assert set(frame.loc[frame["kept"], "edge"]) == set(result.circuit.edges)
     assert result.record["cost"] and all(value >= 0 for value in result.record["cost"].values())
@@ -91,10 +93,10 @@ def test_every_method_makes_a_run_that_is_read_back_and_made_again(
 
 
 def test_the_record_says_all_that_made_the_run(model: PatchableModel, tmp_path: Path) -> None:
-    result = discover(model, Copy, n=5, seed=3, tau=0.02, ablation="mean", out=tmp_path)
+    result = discover(model, Copy, n=5, seed=3, tau=0.02, ablation="mean-positional", out=tmp_path)
     record = json.loads((result.path / "run.json").read_text())
     arguments = record["arguments"]
-    assert (arguments["n"], arguments["seed"], arguments["ablation"]) == (5, 3, "mean")
+    assert (arguments["n"], arguments["seed"], arguments["ablation"]) == (5, 3, "mean-positional")
     assert arguments["options"]["tau"] == 0.02 and arguments["options"]["sweeps"] == 1, "defaults too"
     assert arguments["metric"] == "logit_diff"
     assert len(record["model"]["weights_sha256"]) == len(record["prompts_sha256"]) == 64

@@ -80,7 +80,7 @@ def test_messages_name_the_bound(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("method", "options"),
     [
-        ("edge-pruning", {"warm_start": "eapp"}),
+        ("edge-pruning", {"start": "eapp"}),
         ("ensemble", {"members": "eap"}),
         ("ensemble", {"members": "eap,nope"}),
         ("degree-matched", {"of": "nope"}),
@@ -103,10 +103,10 @@ def test_other_tools_names_of_methods_are_taken(alias: str) -> None:
 def test_words_are_read_as_what_is_wanted() -> None:
     found = check_options(
         METHODS["edge-pruning"],
-        {"warm_start": Word("none"), "patience": Word("none"), "steps": Word("7"), "lr": Word("1")},
+        {"start": Word("none"), "patience": Word("none"), "steps": Word("7"), "lr": Word("1")},
     )
-    assert (found["warm_start"], found["patience"], found["steps"], found["lr"]) == ("none", None, 7, 1.0)
-    assert type(found["warm_start"]) is str and type(found["lr"]) is float
+    assert (found["start"], found["patience"], found["steps"], found["lr"]) == ("none", None, 7, 1.0)
+    assert type(found["start"]) is str and type(found["lr"]) is float
     with pytest.raises(RunError, match="must be a whole number"):  # text of a program is no number
         check_options(METHODS["edge-pruning"], {"steps": "7"})
 

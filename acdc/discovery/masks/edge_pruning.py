@@ -7,7 +7,6 @@ ranked by their gates' log odds, and exactly as many as wanted are kept.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from jaxtyping import Float64
@@ -16,27 +15,25 @@ from torch.nn.functional import logsigmoid
 
 from acdc.circuits.graph import Graph
 from acdc.circuits.ranking import first_edges, ranked_edges
-from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
 from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.masks.descent import Schedule
 from acdc.discovery.masks.sparsity import Lagrangian
+from acdc.discovery.masks.start import COLD, START_SPARSITY, Start, starting_log_odds, starting_scores, with_cost_of
 from acdc.discovery.masks.training import train
 from acdc.discovery.method import Method
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.selection.take import take
 from acdc.errors import RunError
 from acdc.options.defaults import MASKED_MEMORY
-from acdc.options.ranges import Bytes, Checked, Count, Learning, Part, Steps, checked
+from acdc.options.ranges import Bytes, Count, Learning, Part, Steps, checked
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
 
-__all__ = ["METHOD", "EdgeGates", "edge_pruning", "initial_log_odds"]
+__all__ = ["METHOD", "EdgeGates", "edge_pruning"]
 
 SPARSITY = 0.95  # where no target is given
-OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
-SPREAD = 2.0  # how far a warm start moves them, up for the highest score and down for the lowest
 
 
 def edge_pruning(
@@ -51,7 +48,9 @@ def edge_pruning(
     multiplier_lr: Learning = 0.5,
     batch_size: Count = 16,
     patience: Steps | None = 100,
-    warm_start: Annotated[str, Checked(lambda name: name == "none" or get_scorer(name))] = "none",
+    start: Start = COLD,
+    start_sparsity: Part = START_SPARSITY,
+    match: bool = False,
     prune: bool = True,
     memory: Bytes = MASKED_MEMORY,
     checkpoint: Checkpoint | None = None,
@@ -70,7 +69,12 @@ def edge_pruning(
         multiplier_lr: Adam's learning rate of the multipliers (in the paper 0.8).
         batch_size: Prompts a step (the paper took 32).
         patience: Stop when the target is met and the loss hasn't fallen for so many steps; none for never.
-        warm_start: The scorer whose ranking the gates start from, or none for all alike.
+        start: What the gates start from: none (all open alike), a scorer's name, or a run's folder or a circuit's file
+            with scores. By scores, the probability that a gate is open rises with the rank of the score's size.
+        start_sparsity: Share of the gates that are expected to be closed at a start from scores, or the one that is
+            wanted where that is less.
+        match: Bring the metric as near to the model's as can be on each prompt, instead of as far to its better side as
+            can be. With kl they are the same.
         prune: Keep only edges on a path from the input to the logits; so many of the ranking are looked at.
         memory: About how many bytes a step may keep for its backward pass.
 
@@ -96,9 +100,10 @@ def edge_pruning(
     if node_sparsity is not None:
         targets.append(checked("node_sparsity", Part, node_sparsity))
     gates = EdgeGates(graph, with_nodes=node_sparsity is not None)
-    start = initial_log_odds(gates, _warm_scores(problem, warm_start))
+    scores = starting_scores(problem, start, progress)
+    first = starting_log_odds(gates.n, gates.sizes(scores), min(start_sparsity, targets[0]))
     size = Lagrangian(targets, warmup=int(warmup * steps))
-    trained = train(problem, gates, start, size, schedule, checkpoint=checkpoint, progress=progress)
+    trained = train(problem, gates, first, size, schedule, match=match, checkpoint=checkpoint, progress=progress)
     log_odds = gates.log_odds(trained.log_alpha)
     order = ranked_edges(graph, log_odds, signed=True)
     taken = take(graph, order, wanted, from_input=problem.ablated.coherent) if prune else None
@@ -107,7 +112,7 @@ def edge_pruning(
         mask=mask,
         scores=log_odds.sigmoid(),
         score_kind="gate",
-        cost=trained.cost,
+        cost=with_cost_of(scores, trained.cost),
         guarantees={"target_met": trained.met, "n_open": int((log_odds > 0).sum())},
         diagnostics={} if taken is None else {"edges_gone_through": taken.gone_through},
         warnings=cautions(problem, mask, more="ask for more edges", less="ask for fewer edges (n_edges, sparsity)"),
@@ -128,15 +133,6 @@ def _wanted(graph: Graph, sparsity: float | None, n_edges: int | None) -> int:
         return n_edges
     sparsity = SPARSITY if sparsity is None else checked("sparsity", Part, sparsity)
     return max(1, round((1 - sparsity) * graph.n_edges))
-
-
-def _warm_scores(problem: Problem, name: str) -> EdgeScores | None:
-    """The scores that the gates start from.
-
-    Raises:
-        UnknownNameError: There is no such scorer.
-    """
-    return None if name == "none" else get_scorer(name)(problem)
 
 
 @dataclass(frozen=True)
@@ -178,6 +174,11 @@ class EdgeGates:
             edges = log_p - torch.log(-torch.expm1(log_p))
         return edges.masked_fill(~self.graph.edges_mask, torch.nan)
 
+    def sizes(self, scores: EdgeScores | None) -> Float64[Tensor, " edges"] | None:
+        """How large the edges' scores are, for a start from them: the size, not the sign, because an edge whose removal
+        is thought to help matters too while others are removed. Sources' own gates have none."""
+        return None if scores is None else scores.scores.cpu()[self.graph.edges_mask].abs().double()
+
     def _split(
         self, gates: Float64[Tensor, "*n gates"]
     ) -> tuple[Float64[Tensor, "*n src dst"], Float64[Tensor, "*n src"] | None]:
@@ -186,20 +187,6 @@ class EdgeGates:
         mask = mask.expand(*gates.shape[:-1], *mask.shape)
         edges = torch.zeros(mask.shape, dtype=gates.dtype).masked_scatter(mask, of_edges)
         return edges, gates[..., self.graph.n_edges :] if self.with_nodes else None
-
-
-def initial_log_odds(gates: EdgeGates, warm: EdgeScores | None) -> Float64[Tensor, " gates"]:
-    """Where the gates start: all open alike, or, with scores, spread evenly by the rank of their size.
-
-    The size, not the sign: an edge whose removal is thought to help matters too while others are removed.
-    """
-    start = torch.full((gates.n,), OPEN, dtype=torch.float64)
-    if warm is not None:
-        n = gates.graph.n_edges
-        sizes = warm.scores.cpu()[gates.graph.edges_mask].abs().nan_to_num(0.0)
-        ranks = sizes.argsort(stable=True).argsort().double()
-        start[:n] += SPREAD * (2 * ranks / max(1, n - 1) - 1)
-    return start
 
 
 METHOD = Method(

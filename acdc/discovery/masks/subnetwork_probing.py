@@ -14,10 +14,12 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import Graph
+from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.cautions import cautions
 from acdc.discovery.checkpoint import Checkpoint
 from acdc.discovery.masks.descent import Schedule
 from acdc.discovery.masks.sparsity import L0Penalty, Lagrangian
+from acdc.discovery.masks.start import COLD, START_SPARSITY, Start, starting_log_odds, starting_scores, with_cost_of
 from acdc.discovery.masks.training import train
 from acdc.discovery.method import Method
 from acdc.discovery.result import DiscoveryResult
@@ -32,7 +34,6 @@ __all__ = ["METHOD", "NodeGates", "subnetwork_probing"]
 L0_PENALTY = 0.01  # where neither a penalty nor a number is given
 MULTIPLIER_LR = 0.5  # as edge pruning's
 Penalty = Annotated[float, Range(0)]
-OPEN = 3.0  # log odds at the start: a gate is exactly 1 three times out of four
 
 
 def subnetwork_probing(
@@ -45,6 +46,9 @@ def subnetwork_probing(
     lr: Learning = 0.1,
     batch_size: Count = 16,
     patience: Steps | None = 100,
+    start: Start = COLD,
+    start_sparsity: Part = START_SPARSITY,
+    match: bool = False,
     memory: Bytes = MASKED_MEMORY,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -63,6 +67,11 @@ def subnetwork_probing(
         batch_size: Prompts a step.
         patience: Stop when the warm-up is over, the number is met, and the loss hasn't fallen for so many steps; none
             for never.
+        start: What the gates start from: none (all open alike), a scorer's name, or a run's folder or a circuit's file
+            with scores. A node's score is the sum of those of its outgoing edges; see edge pruning.
+        start_sparsity: Share of the gates that are expected to be closed at a start from scores.
+        match: Bring the metric as near to the model's as can be on each prompt, instead of as far to its better side as
+            can be. With kl they are the same.
         memory: About how many bytes a step may keep for its backward pass.
 
     Returns:
@@ -83,8 +92,9 @@ def subnetwork_probing(
     checked("warmup", Part, warmup)
     size = _sparsity(gates, l0_penalty, n_nodes, int(warmup * steps))
     schedule = Schedule(steps, lr, MULTIPLIER_LR, batch_size, patience, memory)
-    start = torch.full((gates.n,), OPEN, dtype=torch.float64)
-    trained = train(problem, gates, start, size, schedule, checkpoint=checkpoint, progress=progress)
+    scores = starting_scores(problem, start, progress)
+    first = starting_log_odds(gates.n, gates.sizes(scores), start_sparsity)
+    trained = train(problem, gates, first, size, schedule, match=match, checkpoint=checkpoint, progress=progress)
     n_open = int((trained.log_alpha > 0).sum())
     best = trained.log_alpha.argsort(descending=True, stable=True)[: n_open if n_nodes is None else n_nodes]
     kept = torch.zeros(gates.n, dtype=torch.bool)
@@ -95,7 +105,7 @@ def subnetwork_probing(
         mask=mask,
         scores=gates.log_odds(trained.log_alpha).sigmoid(),
         score_kind="gate",
-        cost=trained.cost,
+        cost=with_cost_of(scores, trained.cost),
         guarantees={"n_open": n_open} | ({} if n_nodes is None else {"target_met": trained.met}),
         warnings=told,
     )
@@ -152,6 +162,10 @@ class NodeGates:
         rows = torch.cat([log_alpha.new_full((1,), torch.inf), log_alpha])
         lower = torch.minimum(rows[:, None], self._by_destination(rows, torch.inf)[None, :])
         return lower.masked_fill(~self.graph.edges_mask | lower.isinf(), torch.nan)
+
+    def sizes(self, scores: EdgeScores | None) -> Float64[Tensor, " gates"] | None:
+        """How large the nodes' scores are. Of attributions, the sum over a node's edges is its first-order effect."""
+        return None if scores is None else scores.scores.cpu().double()[1:].nansum(1).abs()
 
     def _by_destination(self, rows: Tensor, of_logits: float) -> Tensor:
         """Each destination's own node's value."""

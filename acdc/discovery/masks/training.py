@@ -76,10 +76,14 @@ def train(
     sparsity: Lagrangian | L0Penalty,
     schedule: Schedule,
     *,
+    match: bool = False,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
     """Train the gates from the log odds `start`.
+
+    Args:
+        match: Whether the loss is how far the metric is from the model's, prompt by prompt, and not the metric's own.
 
     Raises:
         RunError: The loss becomes NaN.
@@ -91,7 +95,7 @@ def train(
     every, met, finished = max(1, schedule.steps // CHECKPOINTS), False, False
     while state.step < schedule.steps and not finished:
         step, (log_alpha, multipliers) = state.step, state.parameters
-        loss = _loss(problem, gates, log_alpha, schedule, step)
+        loss = _loss(problem, gates, log_alpha, schedule, step, match)
         opened = gates.open(p_open(log_alpha))
         closed = 1 - opened / totals
         state.descend(loss + sparsity(closed, first, multipliers, step), loss.item())
@@ -107,7 +111,7 @@ def train(
 
 
 def _loss(
-    problem: Problem, gates: Gates, log_alpha: Float64[Tensor, " gates"], schedule: Schedule, step: int
+    problem: Problem, gates: Gates, log_alpha: Float64[Tensor, " gates"], schedule: Schedule, step: int, match: bool
 ) -> Float64[Tensor, ""]:
     """The mean loss of some prompts, each with its own draw of the gates.
 
@@ -119,11 +123,22 @@ def _loss(
     weights = gates.weights(sample(log_alpha.expand(len(rows), -1), generator))
     live = _live(problem, weights)
     logits = weighted_logits(problem.masked, weights, rows=rows, live=live, memory=schedule.memory)
-    metric, batch, rows = problem.objective.metric, problem.batch, rows.to(logits.device)
-    value = metric.function(logits, batch.correct[rows], batch.wrong[rows], problem.clean.logits[rows]).double().mean()
-    if math.isnan(value.item()):
+    loss = _measured(problem, logits, rows.to(logits.device), match)
+    if math.isnan(loss.item()):
         raise RunError(f"the loss becomes NaN in step {step + 1}; use a wider dtype (float32 or float64)")
-    return metric.loss(value).to(log_alpha.device)
+    return loss.to(log_alpha.device)
+
+
+def _measured(
+    problem: Problem, logits: Float[Tensor, "n vocab"], rows: Int[Tensor, " n"], match: bool
+) -> Float64[Tensor, ""]:
+    """The mean loss of these prompts: minus the metric where higher is better, or how far it is from the model's."""
+    metric, batch, clean = problem.objective.metric, problem.batch, problem.clean.logits[rows]
+    correct, wrong = batch.correct[rows], batch.wrong[rows]
+    values = metric.function(logits, correct, wrong, clean).double()
+    if match:
+        return (values - metric.function(clean, correct, wrong, clean).double()).abs().mean()
+    return metric.loss(values.mean())
 
 
 def _live(problem: Problem, weights: Float64[Tensor, "n src dst"]) -> Bool[Tensor, " src"]:

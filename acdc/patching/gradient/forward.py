@@ -6,13 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from acdc.circuits.graph import QKV
-from acdc.models.components import Block
 from acdc.patching.activations import NodeOutputs
-from acdc.patching.attention import attend_layer, attn_out, constant, project_layer
+from acdc.patching.attention import layer_out, layer_z
 from acdc.patching.gradient.microbatch import Microbatch
 from acdc.patching.gradient.streams import ResidualStreams
-from acdc.patching.layout import Layout
 
 __all__ = ["forward", "forward_with_outputs", "summed_loss"]
 
@@ -42,10 +39,10 @@ def forward(
         block, read_by_mlp = components.blocks[i], x
         if not (at_mlp and i == layer):
             resid_pre[i] = x
-            z = _z(block, x, layout)
+            z = layer_z(block, x, layout)
             if heads_wrote is not None:
                 heads_wrote(z)
-            x = x + _written(block, z)
+            x = x + layer_out(block, z)
             read_by_mlp = resid_pre[i] if components.parallel else x
         resid_mid[i] = read_by_mlp
         mlp = block.mlp(block.ln2(read_by_mlp))
@@ -69,16 +66,3 @@ def summed_loss(microbatch: Microbatch, final: Float[Tensor, "batch d_model"]) -
     logits = microbatch.model.unembed(final, microbatch.objective.tokens)
     values = microbatch.objective.values(logits if logits.dtype == torch.float64 else logits.float())
     return microbatch.objective.metric.loss(values.sum())
-
-
-def _z(block: Block, x: Float[Tensor, "batch pos d_model"], layout: Layout) -> Float[Tensor, "head batch pos d_head"]:
-    """What a layer's heads write, in head space."""
-    attention, y, tables = block.attention, block.ln1(x), layout.rotary(block.attention)
-    q, k, v = (project_layer(attention, kind, y, tables)[:, None] for kind in QKV)
-    return attend_layer(attention, q, k, v, layout.bias_of(attention))[:, 0]
-
-
-def _written(block: Block, z: Float[Tensor, "head batch pos d_head"]) -> Float[Tensor, "batch pos d_model"]:
-    """What a layer's attention adds, what belongs to no head included."""
-    out, bias = attn_out(block.attention, z), constant(block.attention)
-    return out if bias is None else out + bias

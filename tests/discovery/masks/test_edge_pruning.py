@@ -11,8 +11,7 @@ import torch
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
 from acdc.circuits.ranking import ranked_edges
-from acdc.discovery.attribution.scores import EdgeScores
-from acdc.discovery.masks.edge_pruning import EdgeGates, edge_pruning, initial_log_odds
+from acdc.discovery.masks.edge_pruning import EdgeGates, edge_pruning
 from acdc.discovery.masks.hard_concrete import p_open
 from acdc.discovery.masks.training import _rows
 from acdc.discovery.result import DiscoveryResult
@@ -152,16 +151,14 @@ def test_every_prompt_is_taken_once_before_any_is_taken_again() -> None:
     assert not all(torch.equal(a, b) for a, b in zip(pieces[:3], pieces[3:], strict=True))
 
 
-def test_a_warm_start_follows_the_size_of_the_scores() -> None:
-    graph = Graph(1, 2, 4)
-    gates = EdgeGates(graph)
-    scores = torch.full(graph.edges_mask.shape, math.nan)
-    scores[graph.edges_mask] = torch.linspace(-1, 0.9, graph.n_edges)
-    start = initial_log_odds(gates, EdgeScores(scores, "importance", {}))
-    by_size = scores[graph.edges_mask].abs()
-    assert torch.equal(start.argsort(), by_size.argsort()), "the sign plays no part"
-    assert start.mean().item() == pytest.approx(initial_log_odds(gates, None).mean().item())
-    assert start.min() > 0
+def test_kl_is_matched_by_being_low_and_a_difference_of_logits_is_not() -> None:
+    low, matched = (edge_pruning(problem_of("gpt2"), n_edges=20, match=match, **QUICK) for match in (False, True))
+    assert torch.equal(low.scores.nan_to_num(), matched.scores.nan_to_num())
+    problem = problem_of("gpt2", "logit_diff")
+    high, near = (edge_pruning(problem, n_edges=40, steps=150, match=match) for match in (False, True))
+    apart = [abs(problem.loss(problem.logits(found.mask)) - problem.model_loss) for found in (high, near)]
+    assert problem.loss(problem.logits(high.mask)) < problem.model_loss, "it overshoots"
+    assert apart[1] < apart[0]
 
 
 def test_the_rank_decides_and_nothing_is_wasted_on_dangling_edges() -> None:
@@ -195,7 +192,9 @@ def test_the_rank_decides_and_nothing_is_wasted_on_dangling_edges() -> None:
         ({"lr": math.inf}, "lr must be a finite number"),
         ({"multiplier_lr": 0.0}, "multiplier_lr must be a number of more than 0"),
         ({"patience": 0}, "patience must be a whole number of at least 1"),
-        ({"warm_start": "eapp"}, "unknown scorer 'eapp'"),
+        ({"start": "eapp"}, "unknown scorer 'eapp'"),
+        ({"start": "no/such/run"}, "no run or circuit at no/such/run"),
+        ({"start_sparsity": 1.0}, "start_sparsity must be"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict, message: str) -> None:

@@ -43,7 +43,7 @@ def test_every_metric(metric: str) -> None:
     assert_is_mask_gradient(problem_of("neox-serial", metric))
 
 
-@pytest.mark.parametrize("ablation", ["zero", "mean", "noise", "resample"])
+@pytest.mark.parametrize("ablation", ["zero", "mean-all", "mean-positional", "optimal", "noise", "resample"])
 def test_every_ablation(ablation: str) -> None:
     assert_is_mask_gradient(problem_of("gpt2", ablation=ablation))
     assert_is_mask_gradient(problem_of("llama-gqa", ablation=ablation), memory=60_000)
