@@ -16,7 +16,7 @@ __all__ = ["benchmark"]
 COLUMNS = ("AUC", "kept", "edges P/R", "nodes P/R", "top P", "passes", "seconds")
 LEGEND = """AUC: of the ranking of all edges. kept: edges that the method keeps by its defaults, or by the options in
 its name; P/R: their precision and recall, and those of its heads and MLPs. top P: precision (= recall) of as many
-edges as are true, by rank. passes: forward and backward passes over all prompts."""
+edges as are true, by rank. passes: forward and backward passes over all prompts, and those of attention alone."""
 
 
 @app.command()
@@ -106,7 +106,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
     if "error" in row:
         return ["-"] * len(COLUMNS)
     own, cost = row["own"], row["cost"]
-    passes = [f"{cost[f'{way}_passes']:,.0f}{way[0]}" for way in ("forward", "backward") if cost.get(f"{way}_passes")]
+    ways = [way for way in ("forward", "backward", "attention") if cost.get(f"{way}_passes")]
+    passes = [f"{cost[f'{way}_passes']:,.0f}{way[0]}" for way in ways]
     return [
         _number(row["auc"]),
         f"{own['n_edges']:,}",
