@@ -22,6 +22,7 @@ import torch
 import transformers
 from rich.console import Console
 from rich.table import Table
+from timing import Stopwatch
 
 from acdc.discovery import DiscoveryResult
 from acdc.discovery.acdc import acdc
@@ -30,7 +31,6 @@ from acdc.models import PatchableModel
 from acdc.patching.exact.reachability import reach, reading
 from acdc.patching.problem import Problem
 from acdc.patching.weighted import weighted_logits
-from acdc.progress import Progress
 from acdc.prompts.batch import PromptBatch
 from acdc.task import load_task
 
@@ -139,25 +139,6 @@ def add_shares(table: Table, lines: list[tuple[str, float]]) -> None:
     for name, count in lines:
         table.add_row(name, f"{count:,}", "" if not before else f"{count / before:.1%}")
         before = count
-
-
-class Stopwatch:
-    """Notes the time that every measured edge took to be decided, wasted trials included, and stops the search after a
-    while."""
-
-    def __init__(self, seconds: float) -> None:
-        self.end, self.last = time.perf_counter() + seconds, time.perf_counter()
-        self.each: list[float] = []
-        self.reached = Progress(0, 0, 0, "")
-
-    def __call__(self, progress: Progress) -> None:
-        now, new = time.perf_counter(), progress.measured - self.reached.measured
-        if new:
-            self.each += [(now - self.last) / new] * new
-            self.last = now
-        self.reached = progress
-        if now > self.end:
-            raise TimeoutError
 
 
 def gpt2_shape(seconds: float, taus: list[float]) -> None:

@@ -145,6 +145,7 @@ def _planned(cell: Cell, out: Path, models: _Models) -> PlannedCell:
         n=cell.n,
         seed=cell.seed,
         bos=cell.bos,
+        memory=cell.memory,
     )
     runs = runs_folder(out, arguments.task.name, arguments.model.name, str(arguments.method))
     return PlannedCell(cell, arguments, out, runs)

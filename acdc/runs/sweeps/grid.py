@@ -55,6 +55,7 @@ class Cell(BaseModel):
     n: int = N_PROMPTS
     seed: int = SEED
     bos: bool | None = None
+    memory: int | str | None = None
     dtype: str = DTYPE
     device: str = DEVICE
     device_map: str | None = None

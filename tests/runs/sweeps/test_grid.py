@@ -15,7 +15,7 @@ pytestmark = pytest.mark.fast
 
 
 def test_a_cell_has_all_arguments_of_discover_that_a_file_can_hold() -> None:
-    elsewhere = {"out", "resume", "tokenizer", "progress"}  # of the sweep, or of a live model
+    elsewhere = {"out", "resume", "tokenizer", "progress", "ranks"}  # of the sweep, of a live model, of torchrun
     assert set(Cell.model_fields) == set(inspect.signature(discover).parameters) - elsewhere
     defaults = {name: p.default for name, p in inspect.signature(discover).parameters.items()}
     for name, field in Cell.model_fields.items():
