@@ -62,8 +62,10 @@ def _read(name: str) -> Contestant:
     method, given = get_method(first), dict[str, Any]()
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals:
-            raise RunError(f"{printable(name, 60)!r} must be a method and options, like 'eap rules=gim'")
+        if not equals or key in given:
+            raise RunError(
+                f"{printable(name, 60)!r} must be a method and options, like 'eap rules=gim', each given once"
+            )
         given[key] = Word(value)
     options, defaults = check_options(method, given), check_options(method, {})
     return Contestant(method, {key: options[key] for key in options if options[key] != defaults[key]})

@@ -105,7 +105,7 @@ def checked(name: str, kind: Any, value: Any) -> Any:
     acdc.errors.RunError: steps must be a whole number of at least 1 and at most 1,000,000, not 0
     """
     kinds = _kinds(kind)
-    for one in kinds:
+    for one in sorted(kinds, key=lambda one: one is not NoneType):  # "none" is no text where None is taken
         plain = _as(one, value)
         if plain is not _NO:
             _check_rest(name, one, plain)

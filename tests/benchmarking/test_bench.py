@@ -248,7 +248,7 @@ def test_a_threshold_s_grid_keeps_the_other_options() -> None:
         ("eap rule=gim", "did you mean 'rules'"),
         ("eap rules=gmi", "did you mean 'gim'"),
         ("eap gim", "must be a method and options, like 'eap rules=gim'"),
-        ("eap steps", "must be a method and options"),
+        ("eap rules=gim rules=relp", "each given once"),
         ("eap-ig-inputs steps=0", "steps must be a whole number"),
     ],
 )

@@ -81,6 +81,7 @@ def test_messages_name_the_bound(options: dict[str, Any], message: str) -> None:
     ("method", "options"),
     [
         ("edge-pruning", {"start": "eapp"}),
+        ("eap", {"rules": "gmi"}),
         ("ensemble", {"members": "eap"}),
         ("ensemble", {"members": "eap,nope"}),
         ("degree-matched", {"of": "nope"}),
@@ -107,6 +108,8 @@ def test_words_are_read_as_what_is_wanted() -> None:
     )
     assert (found["start"], found["patience"], found["steps"], found["lr"]) == ("none", None, 7, 1.0)
     assert type(found["start"]) is str and type(found["lr"]) is float
+    rules = [check_options(METHODS["eap"], {"rules": Word(word)})["rules"] for word in ("none", "None", "gim")]
+    assert rules == [None, None, "gim"], "where none of several may be taken, it is no text"
     with pytest.raises(RunError, match="must be a whole number"):  # text of a program is no number
         check_options(METHODS["edge-pruning"], {"steps": "7"})
 

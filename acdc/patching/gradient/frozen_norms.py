@@ -22,7 +22,7 @@ __all__ = ["FrozenNorms", "check_frozen"]
 
 
 class FrozenNorms(TorchFunctionMode):
-    """Within it an inverse root has no derivative, and so no norm's scale has one, whoever's module the norm is.
+    """Within it an inverse root has no derivative, and so no norm's scale has one, whosever module it is.
 
     It holds for the thread that enters it, and changes no module and no function. Nothing else that the backward pass
     makes anew takes an inverse root.

@@ -48,8 +48,7 @@ def test_they_are_the_derivative_of_a_surrogate(family: str, name: str) -> None:
     assert float((found - plain)[edges].abs().max()) > 1e-3, "tests little"
 
 
-@pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("family", ["gpt2", "llama-gqa", "gemma2"])
+@pytest.mark.parametrize(("family", "name"), [("gpt2", "attnrlp"), ("llama-gqa", "gim"), ("gemma2", "relp")])
 def test_memory_changes_nothing(family: str, name: str) -> None:
     problem = problem_of(family)
     little, much = (edge_effects(problem, at_clean, rules=RULES[name], memory=m).sum(0) for m in (1, 2**28))
