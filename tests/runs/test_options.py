@@ -63,7 +63,7 @@ def test_every_number_of_a_method_has_bounds() -> None:
     [
         ({"steps": 10**9}, "steps must be a whole number of at least 1 and at most 1,000,000, not 1000000000"),
         ({"memory": -5}, "memory must be a whole number of at least 1"),
-        ({"steps": Word("abc")}, "steps must be a whole number of at least 1 and at most 1,000,000, not 'abc'"),
+        ({"steps": Word("abc")}, "steps must be a whole number of at least 1 and at most 1,000,000 or none, not 'abc'"),
         ({"steps": Word("1.5")}, "steps must be a whole number"),
         ({"steps": 10**400}, r"not a number of about \S+ digits"),
         ({"faithfulness": Word("nan")}, "faithfulness must be a finite number, not nan"),
