@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from acdc.errors import ModelError
 from acdc.models.views import PerToken, Scaled
 
-__all__ = ["ruled_mlp"]
+__all__ = ["norms_beside", "ruled_mlp"]
 
 GATED = ({"gate_proj", "up_proj", "down_proj"}, {"gate_up_proj", "down_proj"})  # names of weights
 EXPERTS, ROUTERS = {"experts", "shared_expert", "shared_experts"}, {"gate", "router", "shared_expert_gate"}
@@ -52,13 +52,18 @@ def ruled_mlp(module: nn.Module, *, secants: bool, products: float) -> nn.Module
         return twin(activations)
     if _is_activation(module):
         return _Secant(module) if secants else module
-    if isinstance(module, AS_THEY_ARE) or (not children and all(p.ndim < 2 for p in module.parameters())):
-        return module  # the last: norms
+    if isinstance(module, AS_THEY_ARE) or _is_norm(module):
+        return module
     raise ModelError(
         f"backward rules don't know what is inside the MLP {type(module).__name__}; known are two projections around "
         "an activation, gated MLPs (gate_proj or gate_up_proj), and mixtures of gated experts"
         + (" with an activation that is a module" if weights.keys() in GATED else "")
     )
+
+
+def norms_beside(module: nn.Module) -> list[nn.Module]:
+    """The norms that follow an MLP."""
+    return [each for each in module if _is_norm(each)] if isinstance(module, nn.Sequential) else []
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:
@@ -71,6 +76,12 @@ def _is_plain(weights: dict[str, Tensor]) -> bool:
     """Two projections, the second of which reads all that the first writes: nothing between them was split."""
     shapes = [sorted(p.shape) for p in weights.values()]
     return len(shapes) == 2 and shapes[0] == shapes[1]
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """What has numbers for each dimension alone."""
+    weights = list(module.parameters())
+    return bool(weights) and all(p.ndim < 2 for p in weights) and not list(module.children())
 
 
 def _is_activation(module: nn.Module) -> bool:

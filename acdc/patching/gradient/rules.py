@@ -17,7 +17,7 @@ IOI; AttnRLP, as the code of aryamanarora/EAP-IG carries RelP to attention. Its 
 (Achtibat et al. 2024, arXiv 2402.05602), which is the derivative.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -27,10 +27,10 @@ from torch import Tensor, nn
 
 from acdc.errors import ModelError
 from acdc.models import PatchableModel
-from acdc.models.components import Block
+from acdc.models.components import Block, Norm
 from acdc.options.ranges import OneOf
 from acdc.patching.gradient.frozen_norms import FrozenNorms, check_frozen
-from acdc.patching.gradient.mlp_rules import ruled_mlp
+from acdc.patching.gradient.mlp_rules import norms_beside, ruled_mlp
 from acdc.patching.gradient.softmax_rules import at_temperature, by_relevance
 from acdc.registry import Registry
 
@@ -107,14 +107,22 @@ def get_rules(name: str | None) -> Rules:
 
 def check_rules(model: PatchableModel, rules: Rules) -> None:
     """Raise `ModelError` where the rules don't know a norm, an activation or an MLP of the model, and name it."""
-    components, like = model.components, model.components.unembed
-    for block in components.blocks:
+    for block in model.components.blocks:
         rules.block(block, model.dtype)
-        attention = block.attention
-        d_head = attention.W_Q.shape[-1]
-        for norms, heads in ((attention.q_norm, attention.W_Q), (attention.k_norm, attention.W_K)):
-            for norm in norms if rules.frozen_norms else ():
-                check_frozen(norm, d_head * len(heads) if attention.norm_over_heads else d_head, like)
     if rules.frozen_norms:
-        for norm in (components.ln_final, *(ln for block in components.blocks for ln in (block.ln1, block.ln2))):
-            check_frozen(norm, model.graph.d_model, like)
+        for norm, width in _norms(model):
+            check_frozen(norm, width, model.components.unembed)
+
+
+def _norms(model: PatchableModel) -> Iterator[tuple[Norm, int]]:
+    """All norms of a model, and how many numbers each takes; that after attention is ours, and known."""
+    d_model = model.graph.d_model
+    for block in model.components.blocks:
+        attention, of_stream = block.attention, [block.ln1, block.ln2]
+        if isinstance(block.mlp, nn.Module):
+            of_stream += norms_beside(block.mlp)
+        yield from ((norm, d_model) for norm in of_stream)
+        for norms, heads in ((attention.q_norm, attention.W_Q), (attention.k_norm, attention.W_K)):
+            width = heads.shape[-1] * (len(heads) if attention.norm_over_heads else 1)
+            yield from ((norm, width) for norm in norms)
+    yield model.components.ln_final, d_model

@@ -105,8 +105,8 @@ def test_relevance_is_conserved_over_every_cut(family: str, rules: Rules) -> Non
     assert float(scores[:, -1].nansum()) == pytest.approx(metric, abs=1e-9), "what the logits read"
 
 
-def test_what_q_and_k_get_is_what_relp_adds_to_the_metric() -> None:
-    """Its softmax keeps its derivative, for which no sum holds: `relp` conserves v's part and doubles nothing else."""
+def test_relp_gives_q_and_k_what_comes_on_top() -> None:
+    """In the last layer v, the MLP and the logits get what they get with patterns held, and so all of the metric."""
     problem = Problem.make(without_biases("llama"), tiny_batch(), metric="logit_diff", ablation="zero")
     graph = problem.model.graph
     free, held = (edge_effects(problem, at_clean, rules=rules).sum(0) for rules in (RULES["relp"], PATTERNS_HELD))
