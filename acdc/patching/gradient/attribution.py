@@ -81,8 +81,8 @@ def edge_effects(
             backward(microbatch, point.streams, read=contraction.read)
         return contraction.effects.double().cpu(), contraction.noted
 
-    found = over_microbatches(problem, of_microbatch, rules=rules, memory=memory, n_groups=n_groups, note=note)
-    for group, (effects, noted) in found:
+    split = {"memory": memory, "n_groups": n_groups, "runs": runs}
+    for group, (effects, noted) in over_microbatches(problem, of_microbatch, rules=rules, note=note, **split):
         total[group] += effects
         if take is not None:
             take(noted)

@@ -92,6 +92,17 @@ def test_progress_ends_at_the_last_part() -> None:
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+@pytest.mark.parametrize("effects", [edge_effects, node_effects])
+def test_runs_that_are_held_at_once_take_their_part_of_the_memory(effects) -> None:
+    def n_parts(memory: int, runs: int) -> int:
+        told: list[tuple[int, int]] = []
+        effects(problem_of("gpt2"), at_clean, memory=memory, runs=runs, note=lambda *parts: told.append(parts))
+        return told[-1][1]
+
+    enough = next(2**k for k in range(16, 30) if n_parts(2**k, 1) == 1)
+    assert n_parts(enough, 200) > 1
+
+
 def test_memory_must_be_positive() -> None:
     with pytest.raises(RunError, match="memory must be a positive number"):
         edge_effects(problem_of("gpt2"), at_clean, memory=0)

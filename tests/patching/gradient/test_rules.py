@@ -55,6 +55,15 @@ def test_memory_changes_nothing(family: str, name: str) -> None:
     torch.testing.assert_close(little, much, atol=1e-5, rtol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_long_prompts_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those for which torch's fused attention is taken where a rule doesn't need the pattern."""
+    problem = problem_of("llama-gqa")
+    short = eap(problem, rules=name).scores
+    monkeypatch.setattr("acdc.patching.attention.LONG", 1)
+    torch.testing.assert_close(eap(problem, rules=name).scores, short, atol=1e-12, rtol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("family", ["gpt2", "llama-gqa", "gemma2", "olmo2", "mixtral", "neox-parallel"])
 def test_rules_that_change_nothing_are_derivatives_bit_for_bit(family: str) -> None:
     problem = problem_of(family)
