@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import app
-from acdc.cli.terminal import Debug, Json, Memory, Quiet, dump, guessed, hush, pairs, say, table
+from acdc.cli.terminal import (
+    Debug,
+    DeviceMap,
+    Json,
+    Memory,
+    Offload,
+    Quiet,
+    dump,
+    guessed,
+    hush,
+    pairs,
+    placing,
+    say,
+    table,
+)
 from acdc.options.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_HELD_OUT, N_RANDOM, QUANTILE, SEED
 
 if TYPE_CHECKING:
@@ -69,6 +83,8 @@ def evaluate(
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="Another dtype than the run's.")] = None,
     device: Annotated[str | None, typer.Option(help="Another device than the run's.")] = None,
+    device_map: DeviceMap = None,
+    offload: Offload = False,
     memory: Memory = None,
     revision: Annotated[str | None, typer.Option(help="Another revision of the model than the run's.")] = None,
     trust_remote_code: Annotated[
@@ -131,6 +147,7 @@ def evaluate(
         "bos": bos,
         "dtype": dtype,
         "device": device,
+        "device_map": placing(device_map, offload),
         "memory": memory,
         "revision": revision,
         "trust_remote_code": trust_remote_code,

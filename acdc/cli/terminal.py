@@ -15,9 +15,11 @@ __all__ = [
     "Bos",
     "Debug",
     "Device",
+    "DeviceMap",
     "Dtype",
     "Json",
     "Memory",
+    "Offload",
     "Quiet",
     "Revision",
     "TaskOption",
@@ -27,6 +29,7 @@ __all__ = [
     "guessed",
     "hush",
     "pairs",
+    "placing",
     "plain",
     "say",
     "show_warnings",
@@ -43,6 +46,13 @@ TaskOption = Annotated[
 Bos = Annotated[
     bool | None,
     typer.Option("--bos/--no-bos", help="Start prompts with a BOS token. [default: as the tokenizer does]"),
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(help="Spread the model by accelerate (auto), or load it straight to a device, instead of --device."),
+]
+Offload = Annotated[
+    bool, typer.Option("--offload", help="Keep the blocks on the CPU or the disk, and read one at a time.")
 ]
 Dtype = Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
@@ -108,6 +118,17 @@ def pairs(words: list[str] | None, option: str) -> dict[str, str]:
             raise RunError(f"{option} {printable(key, 60)} is given twice")
         found[key] = value.strip()
     return found
+
+
+def placing(device_map: str | None, offload: bool) -> str | None:
+    """The device map that is meant.
+
+    Raises:
+        RunError: Both are given.
+    """
+    if offload and device_map is not None:
+        raise RunError("--offload is a device map of its own; give it or --device-map, not both")
+    return "offload" if offload else device_map
 
 
 def hush() -> None:

@@ -63,4 +63,13 @@ def _meddled(module: nn.Module) -> str | None:
     for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
         if not (getattr(hook, "__module__", None) or "").startswith("transformers."):
             return f"it has a hook ({getattr(hook, '__qualname__', type(hook).__name__)}); remove the hook"
-    return "its forward was replaced; load the model anew" if "forward" in vars(module) else None
+    if "forward" in vars(module) and not _only_moves(module):
+        return "its forward was replaced; load the model anew"
+    return None
+
+
+def _only_moves(module: nn.Module) -> bool:
+    """Whether it was accelerate that replaced the module's forward, by one that moves weights and inputs."""
+    hook, old = getattr(module, "_hf_hook", None), vars(module).get("_old_forward")
+    kinds = {f"{type(one).__module__}.{type(one).__name__}" for one in getattr(hook, "hooks", [hook])}
+    return kinds == {"accelerate.hooks.AlignDevicesHook"} and getattr(old, "__func__", None) is type(module).forward

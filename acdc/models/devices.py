@@ -1,6 +1,6 @@
 """Devices and number types by their names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,9 +10,10 @@ from acdc.errors import ModelError, nearest, printable
 from acdc.options.defaults import DEVICE
 from acdc.registry import Registry
 
-__all__ = ["DTYPES", "as_device", "as_dtype", "check_device_map", "check_one_device"]
+__all__ = ["DTYPES", "OFFLOAD", "as_device", "as_dtype", "check_device_map"]
 
 DEVICES = ("cpu", "cuda", "mps")
+OFFLOAD = "offload"  # a device map: all but the blocks on the device, and these read one at a time
 DTYPES = Registry(
     "dtype",
     {
@@ -45,24 +46,7 @@ def check_device_map(device_map: str | Mapping[str, Any] | None, device: str = D
     """Raise `ModelError` unless this device map can be used here: before the weights are loaded."""
     if device_map is None:
         return
-    if device != DEVICE:
+    if device != DEVICE and device_map != OFFLOAD:
         raise ModelError(f"give device ({device!r}) or device_map ({device_map!r}), not both")
     if find_spec("accelerate") is None:
         raise ModelError("device_map needs the package accelerate: pip install 'acdc-engine[large]', or give device")
-    if isinstance(device_map, Mapping) and len(places := {str(place) for place in device_map.values()}) > 1:
-        raise ModelError(_spread("device_map spreads the model", places))
-
-
-def check_one_device(hf: Any, name: str) -> None:
-    """Raise `ModelError` unless all weights are on one device and in its memory."""
-    places = {str(parameter.device) for parameter in hf.parameters()}
-    if len(places) > 1 or "meta" in places:
-        raise ModelError(_spread(f"device_map spread {name!r}", places))
-
-
-def _spread(what: str, places: Iterable[str]) -> str:
-    named = " and ".join("the disk" if place in ("meta", "disk") else place for place in sorted(places))
-    return (
-        f"{what} over {named}, and the engines need it whole on one device: name one with enough memory, like "
-        "device_map={'': 'cuda:0'}, or take dtype bfloat16 or a smaller model"
-    )

@@ -1,5 +1,8 @@
 """Reading a model's files by transformers, with errors that say what to do."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +89,7 @@ def load_model(
             **origin.options,
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # told below, with both shapes
-            **({} if device_map is None else {"device_map": device_map}),
+            **({} if device_map is None else {"device_map": device_map, "offload_folder": scratch_folder()}),
             **_kernels(config, dtype),
             output_loading_info=True,
         ),
@@ -94,6 +97,13 @@ def load_model(
     check_fit(origin.place, hf, info)
     check_types(Path(origin.place), hf)
     return hf.eval() if device_map is not None else hf.eval().to(device)
+
+
+def scratch_folder() -> str:
+    """A folder till the program ends, for weights that are kept on the disk and aren't there as they are needed."""
+    folder = tempfile.mkdtemp(prefix="acdc-offload-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _kernels(config: Any, dtype: torch.dtype) -> dict[str, str]:

@@ -3,6 +3,8 @@
 What a run stacks on top is counted in `acdc.patching.footprint`.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,30 +13,40 @@ import torch
 
 from acdc.errors import ModelError
 
-__all__ = ["PROGRAM", "check_weights", "free_bytes", "gib", "held_bytes", "weight_bytes"]
+__all__ = ["PROGRAM", "check_weights", "free_bytes", "gib", "held_bytes", "weight_bytes", "without_weights"]
 
 GIB = 2**30
 PROGRAM = 430 * 2**20  # bytes of Python, torch, transformers and a tokenizer, as measured
 
 
-def weight_bytes(config: Any, dtype: torch.dtype, trust_remote_code: bool = False) -> int:
-    """Bytes of all parameters and buffers of a causal language model of this config; nothing is allocated for it."""
+def without_weights(config: Any, trust_remote_code: bool = False) -> Any:
+    """A causal language model of this config whose parameters hold nothing."""
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        hf = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+
+
+def weight_bytes(config: Any, dtype: torch.dtype, trust_remote_code: bool = False) -> int:
+    """Bytes of all parameters and buffers of a causal language model of this config; nothing is allocated for it."""
+    hf = without_weights(config, trust_remote_code)
     buffers = sum(buffer.numel() * buffer.itemsize for buffer in hf.buffers())  # like a mask of all pairs of positions
     return sum(parameter.numel() for parameter in hf.parameters()) * dtype.itemsize + buffers
 
 
 def held_bytes(hf: Any, device: torch.device) -> int:
-    """Bytes of a live model's parameters and buffers on a device."""
+    """Bytes of a live model's parameters and buffers on a device; of layers that are kept elsewhere, one's."""
     held = {
-        t.untyped_storage().data_ptr(): t.numel() * t.itemsize
+        t.untyped_storage()._cdata: t.numel() * t.itemsize
         for t in (*hf.parameters(), *hf.buffers())
         if t.device == device
     }
-    return sum(held.values())
+    away = Counter[str]()
+    for name, parameter in hf.named_parameters():
+        if parameter.is_meta and device.type != "meta":
+            layer = re.search(r"\.(\d+)\.", name)
+            away[layer[1] if layer else ""] += parameter.numel() * parameter.itemsize
+    return sum(held.values()) + max(away.values(), default=0)
 
 
 def free_bytes(device: torch.device, *, own: bool = False) -> int | None:

@@ -13,10 +13,12 @@ from acdc.errors import ModelError, TaskError
 from acdc.models.adapter import base_of, is_adapter, merged, tokenizer_of
 from acdc.models.bypassed import check_bypassed
 from acdc.models.components import ModelComponents
-from acdc.models.devices import as_device, as_dtype, check_device_map, check_one_device
+from acdc.models.devices import OFFLOAD, as_device, as_dtype, check_device_map
 from acdc.models.families import family_of
 from acdc.models.loading import Origin, load_config, load_model, load_tokenizer, loaded
-from acdc.models.memory import check_weights, weight_bytes
+from acdc.models.memory import check_weights, weight_bytes, without_weights
+from acdc.models.offload import offload_map
+from acdc.models.placement import read_placed
 from acdc.models.source import ModelSource, available_model, suggesting
 from acdc.options.defaults import DEVICE, DTYPE
 from acdc.prompts.batch import PromptBatch
@@ -50,7 +52,7 @@ class PatchableModel:
         self.revision: str | None = getattr(hf.config, "_commit_hash", None)
         check_bypassed(hf, self.family.reads)
         with torch.no_grad():  # views of weights that need no gradient, whatever the model's parameters do
-            self.components: ModelComponents = self.family.read(hf)
+            self.components: ModelComponents = read_placed(hf, self.family)
         n_heads, d_model, _ = self.components.blocks[0].attention.W_Q.shape
         self.graph = Graph(len(self.components.blocks), n_heads, d_model, self.components.parallel)
 
@@ -76,8 +78,9 @@ class PatchableModel:
             revision: Branch, tag or commit on the hub.
             dtype: float32, float64, bfloat16 or float16.
             device: `cpu`, `cuda`, `cuda:1`, `mps`…
-            device_map: Loads the weights straight to a device, by the package accelerate: `auto`, a device's name, or
-                `{"": "cuda:1"}`; instead of `device`. All parts must come to lie on one device.
+            device_map: Spreads the weights over devices, the CPU and the disk, by the package accelerate: `auto`, a
+                device's name, or which module goes where, like `{"": "cuda:1"}`; instead of `device`. With `offload`
+                all but the blocks lies on `device`, and these in the CPU's memory or on the disk, read one at a time.
             trust_remote_code: Whether code that comes with the model may run.
 
         Raises:
@@ -102,8 +105,9 @@ class PatchableModel:
         if device_map is None:  # accelerate plans by itself what goes where
             needed = loaded(origin.place, lambda: weight_bytes(config, torch_dtype, trust_remote_code))
             check_weights(name, needed, torch_dtype, {torch.device("cpu"), torch_device})
+        if device_map == OFFLOAD:
+            device_map = offload_map(without_weights(config, trust_remote_code), torch_device, torch_dtype)
         hf = load_model(origin, config, torch_dtype, torch_device, device_map)
-        check_one_device(hf, name)
         return loaded(origin.place, lambda: cls(hf, tokenizer, name=name))
 
     @property

@@ -60,10 +60,10 @@ def project(
     weight: Float[Tensor, "n d_model d_head"],
     bias: Float[Tensor, "n d_head"] | None,
 ) -> Float[Tensor, "n rows d_head"]:
-    """`x W + b` for n heads, each with its own x."""
-    if bias is None:
-        return torch.bmm(x, weight)
-    return torch.baddbmm(bias[:, None, :], x, weight)
+    """`x W + b` for n heads, each with its own x, computed where the weights lie."""
+    there = x.to(weight.device)
+    rows = torch.bmm(there, weight) if bias is None else torch.baddbmm(bias[:, None, :], there, weight)
+    return rows.to(x.device)
 
 
 def project_heads(
@@ -249,7 +249,8 @@ def head_results(
     attention: Attention, z: Float[Tensor, "n *tokens d_head"], heads: Heads
 ) -> Float[Tensor, "n *tokens d_model"]:
     """What some heads add to the residual stream, each head's `result`: `gain z W_O`."""
-    out = torch.bmm(z.flatten(1, -2), attention.W_O[index_of(heads)])
+    weight = attention.W_O[index_of(heads)]
+    out = torch.bmm(z.flatten(1, -2).to(weight.device), weight).to(z.device)
     return _gained(attention, out).view(*z.shape[:-1], -1)
 
 
@@ -258,7 +259,7 @@ def pull_to_heads(
 ) -> Float[Tensor, "n *tokens d_head"]:
     """The gradient of some heads' z, from that of what they add to the residual stream."""
     weight = attention.W_O[index_of(heads)]
-    rows = _gained(attention, g) @ weight.flatten(0, 1).T
+    rows = (_gained(attention, g).to(weight.device) @ weight.flatten(0, 1).T).to(g.device)
     return rows.unflatten(-1, weight.shape[:2]).movedim(-2, 0)
 
 
@@ -274,7 +275,8 @@ def constant(attention: Attention) -> Float[Tensor, " d_model"] | None:
 
 def _mapped(attention: Attention, z: Float[Tensor, "n_heads *tokens d_head"]) -> Float[Tensor, "*tokens d_model"]:
     """`Σ_h z_h W_O`: a product of two matrices, for which einsum would copy the weights."""
-    return z.movedim(0, -2).flatten(-2) @ attention.W_O.flatten(0, 1)
+    weight = attention.W_O.flatten(0, 1)
+    return (z.movedim(0, -2).flatten(-2).to(weight.device) @ weight).to(z.device)
 
 
 def layer_z(

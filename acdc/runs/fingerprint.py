@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from acdc.models import PatchableModel
+from acdc.models.offload import loaded_weight
 from acdc.version import __version__
 
 __all__ = ["HASHED", "fingerprint", "model_identity", "run_fingerprint", "versions"]
@@ -69,7 +70,8 @@ def _weights_hash(hf: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in (*hf.named_parameters(), *hf.named_buffers()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        whole = loaded_weight(hf, name, tensor).detach().to("cpu", tensor.dtype)
+        digest.update(whole.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -11,6 +11,7 @@ from acdc.discovery import METHODS
 from acdc.errors import CircuitError, RunError, UnknownNameError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
+from acdc.models.devices import OFFLOAD
 from acdc.options.defaults import ABLATION, N_PROMPTS, SEED
 from acdc.options.sizes import size_of
 from acdc.patching.problem import Problem
@@ -88,6 +89,7 @@ def reload(
     bos: bool | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
     memory: int | str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -101,6 +103,7 @@ def reload(
         run: See `open_circuit`.
         model, task, task_options, metric, ablation, bos, dtype, device, revision: Instead of what the record says.
         memory: About how much a step may take, as a number of bytes or like "2 GB"; each engine's own default if None.
+        device_map: How to spread the model: see `PatchableModel.from_pretrained`. A record's isn't taken up.
         tokenizer: The tokenizer of `model`, if that is a live Hugging Face model.
         trust_remote_code: Whether code that comes with the model may run; a record can't allow that.
         trust_task: Whether a recorded task that is in a file or a module may be run; a record can't allow that.
@@ -114,7 +117,7 @@ def reload(
         ACDCError: Model or task can't be loaded.
     """
     room = size_of("memory", memory)
-    given = {"dtype": dtype, "device": device, "revision": revision}
+    given = {"dtype": dtype, "device": device, "device_map": device_map, "revision": revision}
     loading: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     loading |= {"tokenizer": tokenizer, "trust_remote_code": trust_remote_code}
     (circuit, record, beside), loaded = _opened(run, model, loading)
@@ -220,7 +223,10 @@ def _model(recorded: Mapping[str, Any], model: Any, loading: Mapping[str, Any]) 
             f"model {name!r} was loaded with code of its own, which runs again only if you allow it "
             "(trust_remote_code, --trust-remote-code)"
         )
-    then = {key: recorded[key] for key in ("dtype", "device", "revision") if key in recorded}
+    names = (
+        ("dtype", "revision") if loading.get("device_map") not in (None, OFFLOAD) else ("dtype", "device", "revision")
+    )
+    then = {key: recorded[key] for key in names if key in recorded}
     return ModelSpec.of(name, **{**then, **loading})
 
 

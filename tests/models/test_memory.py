@@ -5,7 +5,6 @@ import torch
 
 from acdc.errors import ModelError
 from acdc.models import PatchableModel, memory
-from acdc.models.devices import check_one_device
 from tests.configs import ONE_EACH
 from tests.tiny import tiny_batch, tiny_model
 
@@ -58,13 +57,3 @@ def test_a_device_map_without_accelerate_says_so(monkeypatch: pytest.MonkeyPatch
 def test_a_device_map_and_a_device_are_refused() -> None:
     with pytest.raises(ModelError, match="not both"):
         PatchableModel.from_pretrained("acdc-small", device_map="auto", device="meta")
-
-
-def test_a_model_over_several_devices_is_refused() -> None:
-    pytest.importorskip("accelerate")
-    with pytest.raises(ModelError, match="over cpu and cuda:0, and the engines need it whole"):
-        PatchableModel.from_pretrained("acdc-small", device_map={"model": "cuda:0", "lm_head": "cpu"})
-    hf = tiny_model("gpt2").hf
-    hf.transformer.h[0].to("meta")
-    with pytest.raises(ModelError, match="over cpu and the disk"):
-        check_one_device(hf, "a model")

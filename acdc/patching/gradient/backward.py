@@ -172,7 +172,8 @@ def _pull(
     """`g Wᵀ` of some query heads."""
     weight = head_rows(attention, kind)[0]
     used, n = shared(_stored(weight, heads, attention))
-    return torch.bmm(g.reshape(n, -1, g.shape[-1]), weight[used].mT).view(*g.shape[:-1], -1)
+    there = g.reshape(n, -1, g.shape[-1]).to(weight.device)
+    return torch.bmm(there, weight[used].mT).to(g.device).view(*g.shape[:-1], -1)
 
 
 def _project(

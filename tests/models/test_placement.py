@@ -1,0 +1,116 @@
+"""A model that is spread over devices computes the same, and nothing meets what lies on another device."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from acdc.models import PatchableModel
+from acdc.models.placement import Placed
+from acdc.patching import source_changes
+from acdc.patching.exact.state import CircuitState
+from acdc.patching.gradient.attribution import Point, edge_effects
+from acdc.patching.problem import Problem
+from acdc.patching.weighted import weighted_logits
+from tests.tiny import NumberTokenizer, tiny_batch, tiny_model
+from tests.virtual import FAR, VirtualDevices, numbers, on
+
+CPU = torch.device("cpu")
+
+
+def moved(module: nn.Module) -> None:
+    """Put a module's parameters and buffers on the far device."""
+    for part in module.modules():
+        for key, parameter in part._parameters.items():
+            if parameter is not None:
+                part._parameters[key] = nn.Parameter(on(parameter, FAR), requires_grad=False)
+        for key, buffer in part._buffers.items():
+            if buffer is not None:
+                part._buffers[key] = on(buffer, FAR)
+
+
+def spread(family: str, far: tuple[str, ...]) -> PatchableModel:
+    """A tiny model of which some modules lie on the far device."""
+    hf = tiny_model(family).hf
+    with VirtualDevices():
+        for name in far:
+            moved(hf.get_submodule(name))
+        return PatchableModel(hf, NumberTokenizer(), name=family)
+
+
+def logits(problem: Problem) -> Tensor:
+    return problem.clean.logits
+
+
+def masked(problem: Problem) -> Tensor:
+    mask = problem.model.graph.edges_mask.clone()
+    mask[::3] = False
+    return problem.logits(mask)
+
+
+def gradients(problem: Problem) -> Tensor:
+    return edge_effects(problem, lambda microbatch: [Point(1.0, microbatch.clean)])[0].nan_to_num()
+
+
+def weighted(problem: Problem) -> Tensor:
+    weights = (problem.model.graph.edges_mask.double() / 2).requires_grad_()
+    problem.objective.loss(weighted_logits(problem.masked, weights)).sum().backward()
+    assert weights.grad is not None
+    return weights.grad
+
+
+def exact(problem: Problem) -> Tensor:
+    state = CircuitState(problem)
+    state.remove([(0, 0), (1, problem.model.graph.n_dst - 1)])
+    return state.losses([(0, 1), (0, 2), (0, problem.model.graph.n_dst - 1)])
+
+
+BODIES = {
+    "gpt2": "transformer.h",
+    "llama-gqa": "model.layers",
+    "gemma2": "model.layers",
+    "neox-parallel": "gpt_neox.layers",
+}
+
+
+@pytest.fixture(autouse=True)
+def doubles_are_let_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double's parameters are of another class, and it has no sparse tensors."""
+    monkeypatch.setattr("acdc.models.patchable.check_bypassed", lambda hf, reads: None)
+    monkeypatch.setattr(source_changes, "_compact", lambda weights: weights)
+
+
+@pytest.mark.parametrize("work", [logits, masked, gradients, weighted, exact])
+@pytest.mark.parametrize("family", BODIES)
+@pytest.mark.parametrize("which", ["a block", "all blocks", "an MLP"])
+def test_blocks_on_another_device_compute_the_same(which: str, family: str, work: Callable[[Problem], Tensor]) -> None:
+    layers = BODIES[family]
+    far = {"a block": (f"{layers}.1",), "all blocks": (f"{layers}.0", f"{layers}.1"), "an MLP": (f"{layers}.0.mlp",)}
+    model, here = spread(family, far[which]), tiny_model(family)
+    with VirtualDevices():
+        found = numbers(work(Problem.make(model, tiny_batch())))
+    assert torch.equal(found, work(Problem.make(here, tiny_batch())))
+
+
+def test_activations_lie_with_the_unembedding() -> None:
+    model = spread("llama-gqa", ("lm_head", "model.layers.0", "model.rotary_emb"))
+    with VirtualDevices():
+        problem = Problem.make(model, tiny_batch())
+        assert model.device == FAR and isinstance(model.components.embed, Placed)
+        assert {x.device for x in (*problem.clean.outputs.mlp, *problem.clean.q, problem.clean.final)} == {FAR}
+        found = numbers(masked(problem))
+    assert torch.equal(found, masked(Problem.make(tiny_model("llama-gqa"), tiny_batch())))
+
+
+def test_the_double_refuses_to_mix_devices() -> None:
+    with VirtualDevices():
+        here, far = torch.ones(2, 2), on(torch.ones(2, 2), FAR)
+        assert (far + far).device == (far + 1).device == here.to(FAR).device == FAR
+        assert (far.cpu() + here).device == CPU and float((far @ far).sum()) == 8
+        for mixed in (lambda: here + far, lambda: far @ here, lambda: torch.cat([far, here]), lambda: here[far.long()]):
+            with pytest.raises(RuntimeError, match="operands on"):
+                mixed()
+    model = spread("gpt2", ("transformer.h.1",))
+    with VirtualDevices(), pytest.raises(RuntimeError, match="operands on"):
+        model.hf.transformer.h[1].mlp(torch.ones(1, 16, dtype=torch.float64))
