@@ -4,7 +4,8 @@ Every block holds one of n values, as a code of zero mean (a one-hot vector minu
 head reads one block with each of q, k and v, and writes one; an MLP reads some and writes one. What a node does not
 read can't touch it: all that is written has zero mean, and LayerNorm's epsilon is so large beside any variance that
 LayerNorm does nothing but take the mean away, whichever world its input comes from. So an edge carries something if
-and only if its source writes a block that its destination reads: the true circuit follows from the tables.
+and only if its source writes a block that its destination reads: the true circuit follows from the tables. A model
+may have noise besides: every destination reads a little of every block, as in a trained model.
 """
 
 import argparse
@@ -13,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+from compiled_card import card_of
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 from word_tokenizer import build_tokenizer, save_tokenizer
@@ -83,6 +86,10 @@ class Model:
         heads, mlps: By name. A node that is not here writes nothing.
         answer: The block that the unembedding reads, and what each of its values adds to the logits, `[block vocab]`.
         same: The blocks that hold the same in both worlds: what the input writes there is never carried.
+        noise: How much every head, MLP and logit reads of every block besides what it should: see `_stray`. With it
+            no edge is without effect, and the true ones are those whose effect is far larger.
+        backups: Nodes of which each does without the others: an edge on the way through one of them matters only
+            where others are out.
     """
 
     name: str
@@ -98,6 +105,8 @@ class Model:
     mlps: Mapping[str, MLP]
     answer: tuple[str, Tensor]
     same: frozenset[str] = frozenset({"position"})
+    noise: float = 0.0
+    backups: tuple[str, ...] = ()
 
     @property
     def d_model(self) -> int:
@@ -173,7 +182,21 @@ class Model:
                 self._set_head(model.transformer.h[int(name[1])].attn, int(name[4:]), head)
             for name, mlp in self.mlps.items():
                 self._set_mlp(model.transformer.h[int(name[1:])].mlp, mlp)
+            if self.noise:
+                self._stray(model)
         return model
+
+    def _stray(self, model: GPT2LMHeadModel) -> None:
+        """Add to every weight that reads the residual stream a number drawn from -noise to noise, in the weight's unit:
+        that of the scores for queries, of the answer's logits for the unembedding, 1 for keys, values and MLPs."""
+        rng = np.random.default_rng(0)
+        scores = SHARPNESS * math.sqrt(self.d_model // self.n_heads)
+        units = torch.tensor([scores, 1.0, 1.0], dtype=torch.float64).repeat_interleave(self.d_model)
+        for block in model.transformer.h:
+            for weight, unit in ((block.attn.c_attn.weight, units), (block.mlp.c_fc.weight, 1.0)):
+                weight += self.noise * unit * torch.from_numpy(rng.uniform(-1, 1, weight.shape))
+        weight = model.lm_head.weight
+        weight += self.noise * self.answer[1].max() * torch.from_numpy(rng.uniform(-1, 1, weight.shape))
 
     def _set_head(self, attn: torch.nn.Module, h: int, head: Head) -> None:
         """q is the row of scores of its value, k a one-hot code of its value, v a one-hot code too."""
@@ -225,32 +248,6 @@ def steps(weights: Mapping[str, Tensor], thresholds: Sequence[float], gap: float
     return {block: slope * weight[:, None].expand(-1, len(bias)) for block, weight in weights.items()}, bias
 
 
-CARD = """---
-license: mit
-summary: {summary}
----
-
-# {name}
-
-A GPT-2-architecture model of {n_layers} layers with {n_heads} heads, whose weights were set by hand, not trained.
-{story}
-Other heads and MLPs read and write too, but nobody reads what they write.
-
-`circuit.json` holds the true circuit for the task `{task}`, derived by the same script from what each node reads
-and writes: {edges}.
-
-An edge is true if its source writes something that its destination reads, that differs between clean and corrupted
-prompts, and that reaches the logits. Positions are the same in both prompts, so no true edge carries them: this holds
-where removed edges carry the corrupted prompt's activations (`--ablation corrupt`), not where they carry zero.
-
-LayerNorm's epsilon is {epsilon:g}, so that LayerNorm takes the mean away and does nothing else.
-
-Made by `python training/compile_{script}.py --out acdc/zoo/{name}`.
-
-It knows nothing but this: it has no use outside of checking discovery methods.
-"""
-
-
 def main(model: Model, doc: str | None) -> None:
     """The command line of a script: write the model."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -266,15 +263,4 @@ def save(model: Model, out: Path) -> None:
     model.compile().float().save_pretrained(out)
     save_tokenizer(build_tokenizer(model.words), out, n_positions=model.n_positions)
     model.truth.save(out / "circuit.json")
-    card = CARD.format(
-        name=model.name,
-        summary=model.summary,
-        story=model.story,
-        task=model.task,
-        n_layers=model.n_layers,
-        n_heads=model.n_heads,
-        epsilon=EPSILON,
-        edges=", ".join(f"`{edge}`" for edge in model.truth.edges),
-        script=model.task.replace("-", "_"),
-    )
-    (out / "README.md").write_text(card)
+    (out / "README.md").write_text(card_of(model, out, EPSILON))

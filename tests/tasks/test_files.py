@@ -20,8 +20,10 @@ PROMPTS = {  # of seed 0: the start of the fingerprint of twenty discovery and t
     "arithmetic": "922ad8aad22b 6347e2a9691a",
     "brackets": "db9e291a71e0 e1da25131942",
     "capitals": "3df77de5aea7 420881ce1ad4",
+    "chain": "34226656fc45 7cd015eb01da",
     "colored-objects": "4a49906cbc06 0903fb6b8bec",
     "docstring": "0a582adddc3e 74bac5d4ca8a",
+    "either": "2c5d65e4e2c3 18b0f51e1d14",
     "frac-prevs": "625bfc755fb1 cca09e3bec49",
     "gendered-pronoun": "8dbd34c40ab9 b4f7b26d410f",
     "greater-than": "8c5898f98255 7c0fb952955c",
@@ -31,6 +33,7 @@ PROMPTS = {  # of seed 0: the start of the fingerprint of twenty discovery and t
     "neighbor": "d2ec38429064 df9580faa16f",
     "recall": "4d01a9d6b8e8 b2a55d026dff",
     "reverse": "b74ab689436d aeb6af3c750b",
+    "suppression": "dcb79f401f58 9f09de6ff22d",
 }
 
 

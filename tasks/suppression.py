@@ -1,0 +1,42 @@
+"""Recall against suppression (after McDougall et al. 2023, copy suppression): " d a c b a" -> " c"."""
+
+import random
+from string import ascii_lowercase
+from typing import Any
+
+from acdc import PromptPair, Task
+
+LETTERS = tuple(f" {letter}" for letter in ascii_lowercase)
+
+
+class Suppression(Task):
+    """Different letters, then one of them again; the answer is the letter that came after it.
+
+    All letters of the corrupted prompt are others. The metric is the logit difference, as in work on negative heads: a
+    node that works against the answer makes it smaller. (KL counts any change of the prediction, whatever its sign.)
+    """
+
+    name = "suppression"
+    summary = "the letter that came after this one before, which a head works against"
+    source = "after McDougall et al. 2023, Copy suppression (arXiv 2310.04625)"
+    metric = "logit_diff"
+    default_model = "suppression-compiled"
+    shortest, longest = 5, 12
+
+    def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
+        """`n` pairs of several lengths."""
+        self.require_single_tokens(tokenizer, LETTERS)
+        return [self.pair(rng) for _ in range(n)]
+
+    def pair(self, rng: random.Random) -> PromptPair:
+        """Two sequences without a common letter."""
+        length = rng.randint(self.shortest, self.longest)
+        drawn = rng.sample(LETTERS, 2 * length)
+        (clean, right), (corrupt, wrong) = (recall(side, rng) for side in (drawn[:length], drawn[length:]))
+        return PromptPair(clean, corrupt, [right], [wrong])
+
+
+def recall(letters: list[str], rng: random.Random) -> tuple[str, str]:
+    """The letters and then one of them again, not the first; and the letter that came after it."""
+    asked = rng.randrange(1, len(letters) - 1)
+    return "".join([*letters, letters[asked]]), letters[asked + 1]
