@@ -1,12 +1,17 @@
 """The program `acdc`: its commands are registered by the modules beside this one."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from acdc.version import __version__
 
-__all__ = ["app"]
+__all__ = ["Context", "app"]
+
+if TYPE_CHECKING:
+    Context = typer.Context
+else:
+    Context = typer.Context.__base__  # what Typer really hands over, which the tests' type checks see
 
 app = typer.Typer(
     add_completion=False,

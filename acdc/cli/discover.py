@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acdc.cli.app import app
+from acdc.cli.app import Context, app
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -49,7 +49,7 @@ OF_COMMAND = {"progress": "--quiet, for none", "task_options": "--task-option KE
 
 @app.command()
 def discover(
-    context: typer.Context,
+    context: Context,
     task: Annotated[
         str, typer.Argument(metavar="TASK", help="A name (see `acdc tasks`), path/to/file.py:Class, or module:Class.")
     ],
