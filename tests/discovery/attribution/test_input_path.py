@@ -12,7 +12,9 @@ from acdc.discovery.attribution.eap_ig_inputs import cuts, eap_ig_inputs
 from acdc.discovery.attribution.nap_ig import nap_ig
 from acdc.discovery.attribution.quadrature import random_points
 from acdc.patching.activations import run
+from acdc.patching.footprint import gradient_bytes
 from acdc.patching.problem import Problem
+from acdc.progress import Progress
 from tests.discovery.attribution.problems import assert_same, problem_of
 from tests.oracle import ablated_sources
 from tests.soft import shift_gradient, whole_change
@@ -47,6 +49,20 @@ def test_scores_across_any_cut_converge_to_the_effect_and_the_published_rule_s_d
     coarse, fine = (worst_cut(problem, steps=steps) for steps in (20, 60))
     assert fine < coarse / 4, "of second order"
     assert worst_cut(problem, steps=20, deltas="endpoint") > max(10 * fine, 0.03)
+
+
+@pytest.mark.parametrize("scorer", [eap_ig_inputs, nap_ig])
+def test_prompts_are_taken_in_smaller_parts_for_the_runs_that_increments_hold(scorer) -> None:
+    problem = problem_of()
+    memory = problem.batch.n * gradient_bytes(problem.model.graph, problem.batch.n_pos, 8)[0]
+
+    def parts(deltas: str) -> int | None:
+        told = list[Progress]()
+        scorer(problem, steps=1, deltas=deltas, memory=memory, progress=told.append)
+        return told[-1].total
+
+    assert parts("endpoint") == 1
+    assert parts("local") == 2
 
 
 def test_the_worst_cut_is_told() -> None:
