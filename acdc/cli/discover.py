@@ -29,7 +29,18 @@ from acdc.cli.terminal import (
     warn,
 )
 from acdc.errors import RunError
-from acdc.options.defaults import ABLATION, DEVICE, DTYPE, FAITHFULNESS, LARGE_SIZE, METHOD, N_PROMPTS, OUT, SEED
+from acdc.options.defaults import (
+    ABLATION,
+    DEVICE,
+    DIRECTION,
+    DTYPE,
+    FAITHFULNESS,
+    LARGE_SIZE,
+    METHOD,
+    N_PROMPTS,
+    OUT,
+    SEED,
+)
 from acdc.options.ranges import Word
 
 if TYPE_CHECKING:
@@ -68,6 +79,13 @@ def discover(
         str | None, typer.Option(help="kl, logit_diff, prob_diff or nll. [default: the task's own]")
     ] = None,
     ablation: Annotated[str, typer.Option(help="What a removed edge carries: see `acdc methods`.")] = ABLATION,
+    direction: Annotated[
+        str,
+        typer.Option(
+            help="noising: spoil edges of the clean run, and keep those that the answer needs; denoising: restore "
+            "edges of the corrupted run, and keep those that bring the answer back."
+        ),
+    ] = DIRECTION,
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = N_PROMPTS,
     seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = SEED,
     n_edges: Annotated[
@@ -120,6 +138,7 @@ def discover(
         method=method,
         metric=metric,
         ablation=ablation,
+        direction=direction,
         n=n,
         seed=seed,
         out=out,

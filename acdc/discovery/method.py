@@ -29,6 +29,7 @@ class Method:
             method's edges are ranked by the circuits at falling thresholds, not by their scores.
         faster: A method of the same kind of answer for models on which this one takes hours.
         variants: Options that make it a method of its own, which a benchmark compares beside it.
+        noising_only: It can't look for a circuit by denoising: see `acdc.patching.direction`.
         baseline: It knows nothing of the task, and is there to compare others with.
         aliases: What other tools call it.
         engines: What of `acdc.patching` it works with: see `acdc.patching.footprint`, where they are counted.
@@ -42,6 +43,7 @@ class Method:
     threshold: str | None = None
     faster: str | None = None
     variants: tuple[Mapping[str, Any], ...] = ()
+    noising_only: bool = False
     baseline: bool = False
     aliases: tuple[str, ...] = ()
     engines: tuple[Engine, ...] = ("gradient",)

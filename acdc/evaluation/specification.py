@@ -33,6 +33,7 @@ from acdc.evaluation.knockouts import Step
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.values import ROUNDING, TASK_VALUES, prompt_values, recorded_values
 from acdc.patching.ablations import ABLATIONS, ablate
+from acdc.patching.direction import DENOISED
 from acdc.patching.masked import masked_logits
 from acdc.patching.problem import Problem
 
@@ -51,7 +52,6 @@ __all__ = [
 
 CHOICES = ("prompts", "ablation", "direction", "granularity", "metric")
 RESAMPLES = 1000
-DENOISED = "corrupt"  # the one ablation that denoising exists for
 
 
 def _among_nodes(graph: Graph, mask: Tensor) -> Tensor:

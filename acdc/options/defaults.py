@@ -5,6 +5,7 @@ __all__ = [
     "ALPHA",
     "CORRECTION",
     "DEVICE",
+    "DIRECTION",
     "DTYPE",
     "EPSILON",
     "FAITHFULNESS",
@@ -27,6 +28,7 @@ METHOD = "acdc"
 N_PROMPTS = 50  # prompt pairs of a discovery
 SEED = 0
 ABLATION = "corrupt"  # what a removed edge carries: the corrupted prompt's activation
+DIRECTION = "noising"  # the clean prompts run, and removed edges are spoilt
 FAITHFULNESS = 0.9  # share of the metric that a circuit chosen by scores keeps
 LARGE = 20_000  # edges of a model, above which a circuit chosen by scores has a fixed size instead
 LARGE_SIZE = 500  # that size

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from acdc.discovery import Checkpoint, DiscoveryResult, Method, check_options, default_metric, get_method
+from acdc.discovery import METHODS, Checkpoint, DiscoveryResult, Method, check_options, default_metric, get_method
 from acdc.discovery.attribution.scores import check_gradient
 from acdc.errors import RunError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
-from acdc.options.defaults import ABLATION, N_PROMPTS, SEED
+from acdc.options.defaults import ABLATION, DIRECTION, N_PROMPTS, SEED
 from acdc.options.ranges import Seed, checked
 from acdc.options.sizes import size_of
 from acdc.patching.ablations import ABLATIONS
 from acdc.patching.activations import NodeOutputs
+from acdc.patching.direction import DENOISED, DENOISING, NOISING, check_direction, directed
 from acdc.patching.footprint import Engine, check_footprint
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
@@ -37,6 +38,8 @@ class Arguments:
         method: The discovery method's name; None where a circuit doesn't say which one found it.
         options: All options of the method.
         ablation: What a removed edge carries: a name in `acdc.patching.ablations.ABLATIONS`.
+        direction: From which side the circuit is looked for: see `acdc.patching.direction`. The problem itself is that
+            of noising, in which every circuit is measured; `search` turns it.
         n: How many prompt pairs to ask the task for.
         bos: Whether prompts start with a BOS token; as the tokenizer or the task has it if None.
         n_asked: Where the task gave fewer prompts, how many it was asked for; `n` is then how many there are.
@@ -60,6 +63,7 @@ class Arguments:
     memory: int | None = None
     ranks: Ranks = ALONE
     learned: NodeOutputs | None = None
+    direction: str = DIRECTION
 
     @property
     def must_learn(self) -> bool:
@@ -110,9 +114,11 @@ class Arguments:
     def search(
         self, problem: Problem, *, checkpoint: Checkpoint | None = None, progress: Tell | None = None
     ) -> DiscoveryResult:
-        """What the method finds in a problem."""
+        """What the method finds in a problem, looked at in the run's direction."""
         assert self.method is not None, "a method is named where something is searched"
-        return get_method(self.method).search(problem, checkpoint=checkpoint, progress=progress, **self.options)
+        turned = directed(problem, self.direction)
+        found = get_method(self.method).search(turned, checkpoint=checkpoint, progress=progress, **self.options)
+        return found if turned is problem else _with_restored(found, turned)
 
     def checked_options(self) -> "Arguments":
         """The same, with the recorded options read as those of the method as it is now.
@@ -140,6 +146,7 @@ class Arguments:
             "method": self.method,
             "metric": self.metric.name,
             "ablation": self.ablation,
+            "direction": self.direction,
             "n": self.n,
             **({} if self.n_asked is None else {"n_asked": self.n_asked}),  # a task may draw fewer in another way
             "seed": self.seed,
@@ -158,6 +165,7 @@ def resolve_arguments(
     task_options: Mapping[str, Any] | None = None,
     metric: str | Metric | None = None,
     ablation: str = ABLATION,
+    direction: str = DIRECTION,
     n: int = N_PROMPTS,
     seed: int = SEED,
     bos: bool | None = None,
@@ -184,14 +192,16 @@ def resolve_arguments(
         options = {"memory": room, **options}
     filled = {} if chosen is None else check_options(chosen, options)
     made = load_task(task, **(task_options or {}))
-    settings = checked_settings(ablation, n, seed, bos)
+    settings = checked_settings(ablation, n, seed, bos, direction)
+    if chosen is not None and direction == DENOISING:
+        _check_denoising(chosen, settings["ablation"])
     return Arguments(
         task=made,
         task_given=given_name(task, made),
         task_options=task_options or {},
         method=None if chosen is None else chosen.name,
         options=filled,
-        metric=_metric(metric, made, chosen),
+        metric=_metric(metric, made, chosen, direction),
         memory=room,
         ranks=ranks,
         model=ModelSpec.of(made.default_model if model is None else model, **loading),  # may ask the hub, so it is last
@@ -199,25 +209,48 @@ def resolve_arguments(
     )
 
 
-def checked_settings(ablation: str, n: int, seed: int, bos: bool | None) -> dict[str, Any]:
+def checked_settings(ablation: str, n: int, seed: int, bos: bool | None, direction: str) -> dict[str, Any]:
     """These arguments by name, each checked.
 
     Raises:
-        UnknownNameError: There is no such ablation.
+        UnknownNameError: There is no such ablation or direction.
         TaskError: `n` is out of range.
         RunError: The seed is out of range, or `bos` is neither True, False nor None.
     """
+    kind = ABLATIONS.find(ablation).name
+    check_direction(direction)
     check_count(n)
     if bos is not None and not isinstance(bos, bool):
         raise RunError(f"bos must be True, False or None (as the tokenizer does), not {bos!r}")
-    return {"ablation": ABLATIONS.find(ablation).name, "n": n, "seed": checked("seed", Seed, seed), "bos": bos}
+    return {"ablation": kind, "direction": direction, "n": n, "seed": checked("seed", Seed, seed), "bos": bos}
 
 
-def _metric(metric: str | Metric | None, task: Task, method: Method | None) -> Metric:
+def _check_denoising(method: Method, ablation: str) -> None:
+    """Raise `RunError` where the method or the ablation doesn't allow denoising."""
+    if method.noising_only:
+        others = ", ".join(name for name, each in METHODS.items() if not each.noising_only)
+        raise RunError(f"method {method.name!r} can't look for a circuit by denoising; these can: {others}")
+    if ablation != DENOISED:
+        raise RunError(
+            f"direction 'denoising' runs the corrupted prompts, so it needs ablation {DENOISED!r}, not {ablation!r}"
+        )
+
+
+def _with_restored(found: DiscoveryResult, turned: Problem) -> DiscoveryResult:
+    """What was found by denoising, with the share of the metric that comes back when all other edges are restored."""
+    whole = turned.empty_loss - turned.model_loss
+    rise = turned.loss(turned.logits(found.mask)) - turned.model_loss
+    restored = {"restored_by_others": rise / whole} if whole else {}
+    cost = {**found.cost, "forward_passes": found.cost.get("forward_passes", 0) + 2}
+    return replace(found, diagnostics={**found.diagnostics, **restored}, cost=cost)
+
+
+def _metric(metric: str | Metric | None, task: Task, method: Method | None, direction: str) -> Metric:
+    at_clean = method is not None and method.at_clean and direction == NOISING  # no metric is flat at the corrupted run
     if metric is None:
-        metric = task.metric if method is None else default_metric(task, method)
+        metric = default_metric(task, method) if method is not None and at_clean else task.metric
     used = get_metric(metric)
-    if method is not None and method.at_clean:
+    if method is not None and at_clean:
         check_gradient(used, method.name)
     return used
 

@@ -10,7 +10,7 @@ import torch
 from acdc.discovery import Checkpoint, DiscoveryResult
 from acdc.errors import ACDCError, FileError
 from acdc.metrics import Metric
-from acdc.options.defaults import ABLATION, DEVICE, DTYPE, METHOD, N_PROMPTS, OUT, SEED
+from acdc.options.defaults import ABLATION, DEVICE, DIRECTION, DTYPE, METHOD, N_PROMPTS, OUT, SEED
 from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import PromptPair
@@ -38,6 +38,7 @@ def discover(
     method: str = METHOD,
     metric: str | Metric | None = None,
     ablation: str = ABLATION,
+    direction: str = DIRECTION,
     n: int = N_PROMPTS,
     seed: int = SEED,
     out: str | Path | None = OUT,
@@ -65,6 +66,9 @@ def discover(
         method: A name in `acdc.discovery.METHODS`.
         metric: What decides about edges: kl, logit_diff, prob_diff, nll, or a `Metric`; the task's own if None.
         ablation: What a removed edge carries: a name in `acdc.patching.ablations.ABLATIONS`.
+        direction: noising: the clean prompts run, and an edge is kept whose removal makes the metric worse; denoising:
+            the corrupted prompts run, removed edges carry the clean run's activations, and an edge is kept whose
+            removal brings the answer back. Whichever it is, the circuit is measured by noising.
         n: Number of prompt pairs; if the task has fewer, those are used, and it is said.
         seed: Seed of the prompts and of whatever is drawn.
         out: Where runs are kept, as `<out>/<task>/<model>/<method>/<run id>/`; None writes nothing.
@@ -100,6 +104,7 @@ def discover(
         task_options=task_options,
         metric=metric,
         ablation=ablation,
+        direction=direction,
         n=n,
         seed=seed,
         bos=bos,

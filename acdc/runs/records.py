@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from acdc.discovery.options import renamed
-from acdc.options.defaults import ABLATION, DEVICE, DTYPE, N_PROMPTS, SEED
+from acdc.options.defaults import ABLATION, DEVICE, DIRECTION, DTYPE, N_PROMPTS, SEED
 
 __all__ = ["Metrics", "Provenance", "Record"]
 
@@ -41,6 +41,7 @@ class _Arguments(_Part):
     method: Text
     metric: Text
     ablation: AblationName
+    direction: Text = DIRECTION
     n: Count
     n_asked: Count | None = None
     seed: Count
@@ -62,6 +63,7 @@ class Provenance(_Part):
     method: Text | None = None
     metric: Text | None = None
     ablation: AblationName = ABLATION
+    direction: Text = DIRECTION
     n: Count = N_PROMPTS
     n_asked: Count | None = None
     seed: Count = SEED

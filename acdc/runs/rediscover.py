@@ -55,6 +55,7 @@ def _identity(reloaded: ReloadedRun, arguments: Arguments, problem: Problem) -> 
         "seed": problem.seed,
         "metric": arguments.metric.name,
         "ablation": arguments.ablation,
+        "direction": arguments.direction,
         "prompts_sha256": problem.batch.fingerprint,
         "weights_sha256": reloaded.identity["weights_sha256"],
         "versions": versions(),

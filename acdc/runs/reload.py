@@ -12,7 +12,7 @@ from acdc.errors import CircuitError, RunError, UnknownNameError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
 from acdc.models.devices import OFFLOAD
-from acdc.options.defaults import ABLATION, N_PROMPTS, SEED
+from acdc.options.defaults import ABLATION, DIRECTION, N_PROMPTS, SEED
 from acdc.options.sizes import size_of
 from acdc.patching.problem import Problem
 from acdc.progress import Tell
@@ -139,6 +139,7 @@ def reload(
             n=recorded.get("n_asked") or recorded.get("n", N_PROMPTS),  # as many as the task was asked for then
             seed=recorded.get("seed", SEED),
             bos=recorded.get("bos") if bos is None else bos,
+            direction=recorded.get("direction", DIRECTION),
         ),
         model=_model(recorded, model, loading) if loaded is None else ModelSpec.of(loaded),
     )

@@ -10,6 +10,7 @@ from acdc.discovery import METHODS
 from acdc.errors import counted, printable
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.meaning import shown_ratio
+from acdc.options.defaults import DIRECTION
 
 __all__ = ["facts", "title"]
 
@@ -21,6 +22,7 @@ MEASURED = {  # what our methods measure on the way, in words; other methods' na
     "completeness_error": "scores add up to the exact effect within {}",
     "relative_completeness_error": "which is {} of that effect",
     "worst_component": "the worst is {}",
+    "restored_by_others": "{} of the metric comes back when all other edges carry the clean run's activations",
     "worst_cut": "the worst cut is behind {}",
 }
 COUNTED = {
@@ -36,6 +38,7 @@ def title(record: Mapping[str, Any]) -> str:
     """What was looked for, in which model, and how."""
     arguments = record["arguments"]
     settings = [*_options(record), str(arguments["metric"]), f"ablation {arguments['ablation']}"]
+    settings += [] if arguments.get("direction", DIRECTION) == DIRECTION else [str(arguments["direction"])]
     settings.append(counted(arguments["n"], "prompt"))
     model = model_words(str(arguments["model"]))
     return printable(f"{arguments['task_name']} on {model}, by {arguments['method']} ({', '.join(settings)})", 400)

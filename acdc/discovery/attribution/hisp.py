@@ -81,4 +81,11 @@ def _normalised(graph: Graph, importance: Float[Tensor, " src"]) -> Float[Tensor
     return torch.cat([importance[:1], torch.nn.functional.normalize(layers, dim=1).flatten()])
 
 
-METHOD = Method("hisp", "gradient times activation of nodes", "Michel et al. 2019", Scored(hisp), at_clean=True)
+METHOD = Method(
+    "hisp",
+    "gradient times activation of nodes",
+    "Michel et al. 2019",
+    Scored(hisp),
+    at_clean=True,
+    noising_only=True,
+)

@@ -94,5 +94,6 @@ METHOD = Method(
     "each source's share in what a destination reads",
     "Ferrando & Voita 2024",
     Scored(ifr),
+    noising_only=True,
     aliases=("information-flow-routes",),
 )

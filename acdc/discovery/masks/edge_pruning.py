@@ -196,4 +196,5 @@ METHOD = Method(
     edge_pruning,
     faster="eap-ig-inputs",
     engines=("weighted",),
+    noising_only=True,
 )

@@ -179,4 +179,5 @@ METHOD = Method(
     subnetwork_probing,
     faster="nap-ig",
     engines=("weighted",),
+    noising_only=True,
 )

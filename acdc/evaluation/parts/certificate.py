@@ -1,7 +1,7 @@
 """Part `certificate`: is the circuit minimal, every kept edge being needed by its exact knock-out effect?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtyping import Bool
@@ -13,6 +13,8 @@ from acdc.evaluation.numbers import Number, number
 from acdc.evaluation.part import Line, Part
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.evaluation.work import Work
+from acdc.options.defaults import DIRECTION
+from acdc.patching.direction import directed
 from acdc.patching.problem import Problem
 
 __all__ = ["PART", "Certificate", "certify"]
@@ -33,6 +35,7 @@ class Certificate(Part):
         weakest: The edge with the smallest effect; None where the circuit is empty.
         least_effect: That effect.
         effects: Each kept edge's effect: the rise of the loss when it alone is removed.
+        direction: In which the circuit was found, and the edges are removed: see `acdc.patching.direction`.
     """
 
     name = "certificate"
@@ -51,6 +54,7 @@ class Certificate(Part):
     n_prompts: int
     forward_passes: int
     effects: Mapping[str, Number]
+    direction: str = DIRECTION
 
     def __post_init__(self) -> None:
         if self.holds is not None and self.tau is None:
@@ -58,14 +62,16 @@ class Certificate(Part):
 
     @classmethod
     def measure(cls, work: Work) -> "Certificate":
-        return certify(
-            work.discovery,
+        direction = work.arguments.get("direction", DIRECTION)
+        found = certify(
+            directed(work.discovery, direction),
             work.mask,
             work.settings.tau,
             absolute=bool(work.arguments.get("options", {}).get("absolute")),
             recorder=work.recorder,
             progress=work.step,
         )
+        return replace(found, direction=direction)
 
     @classmethod
     def cost(cls, work: Work) -> Cost:
@@ -74,6 +80,7 @@ class Certificate(Part):
 
     def lines(self) -> Iterator[Line]:
         where = f"{self.n_prompts} discovery prompts, {self.metric}"
+        where += "" if self.direction == DIRECTION else f", {self.direction}"
         least = "" if self.weakest is None else f"least {number(self.least_effect)}, {self.weakest}"
         if self.holds is None:
             yield self.name, f"no tau to check against ({where}); {least}"
