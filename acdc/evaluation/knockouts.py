@@ -53,6 +53,7 @@ def knock_out_edges(
     problem: Problem,
     mask: Bool[Tensor, "src dst"],
     *,
+    only: Bool[Tensor, "src dst"] | None = None,
     memory: int | None = None,
     recorder: Recorder = AFRESH,
     progress: Step | None = None,
@@ -62,12 +63,14 @@ def knock_out_edges(
     An edge into a node that no kept edge leaves has effect 0 without a question.
 
     Args:
+        only: Of the kept edges, those to remove; all if None.
         memory: About how many bytes a question may take; the problem's own if None.
         recorder: Keeps what is measured: see `acdc.evaluation.recording`.
         progress: Told how many of the kept edges are done.
     """
     state = CircuitState(problem, mask, memory=memory)
-    edges = [(src, dst) for dst, src in mask.T.nonzero().tolist()]
+    chosen = mask if only is None else mask & only
+    edges = [(src, dst) for dst, src in chosen.T.nonzero().tolist()]
     asked = [edge for edge in edges if state.is_useful(edge[1])][::-1]  # late destinations first: they cost least
     effects = torch.full(mask.shape, torch.nan, dtype=torch.float64)
     for edge in edges:
