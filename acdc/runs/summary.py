@@ -24,6 +24,7 @@ MEASURED = {  # what our methods measure on the way, in words; other methods' na
     "worst_component": "the worst is {}",
     "restored_by_others": "{} of the metric comes back when all other edges carry the clean run's activations",
     "worst_cut": "the worst cut is behind {}",
+    "steps_taken": "{} runs between the inputs",
 }
 COUNTED = {
     "candidates": "candidate",

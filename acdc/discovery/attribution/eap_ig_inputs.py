@@ -68,7 +68,8 @@ def eap_ig_inputs(
     Returns:
         Evidence: `completeness_error`, how far the scores across a cut are at worst from the effect of ablating the
         input, which they should add up to; `relative_completeness_error`, the same in units of that effect; `worst_cut`
-        (of local increments; of others the only cut is that behind `input`); and `drawn_points`, by prompt.
+        (of local increments; of others the only cut is that behind `input`); `steps_taken`; and `drawn_points`, by
+        prompt.
     """
     path = InputPath(problem, deltas, quadrature, steps)
     note = noting(progress, "gradients")
@@ -77,9 +78,7 @@ def eap_ig_inputs(
     effect = path.ablated_loss / problem.batch.n - problem.model_loss
     every = deltas == "local" and problem.ablated.coherent
     diagnostics = _completeness(problem.model.graph, scores, effect, every_cut=every)
-    if path.drawn:
-        diagnostics["drawn_points"] = path.drawn
-    return EdgeScores(scores, "estimated effect", path.cost, diagnostics, groups)
+    return EdgeScores(scores, "estimated effect", path.cost, diagnostics | path.told, groups)
 
 
 def cuts(graph: Graph) -> Iterator[tuple[str, Bool[Tensor, "src dst"]]]:

@@ -71,22 +71,26 @@ class InputPath:
         """The clean run, the ablated one and the run on its input; and a run and its gradients for each step."""
         return {"forward_passes": 3 + len(self.points), "backward_passes": len(self.points)}
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a run keeps of it."""
+        return {"steps_taken": len(self.points)} | ({"drawn_points": self.drawn} if self.drawn else {})
+
     def __call__(self, microbatch: Microbatch) -> Iterator[Point]:
-        end, outputs = forward_with_outputs(microbatch, microbatch.input + microbatch.change.input)
-        loss = float(summed_loss(microbatch, end.final[:, -1]))
-        del end
+        streams, outputs = forward_with_outputs(microbatch, microbatch.input + microbatch.change.input)
+        loss = float(summed_loss(microbatch, streams.final[:, -1]))
+        end = None if self.deltas == "endpoint" or self.problem.ablated.coherent else outputs
+        del streams, outputs  # not held while gradients are taken
         weights, drawn = [weight for _, weight in self.points], self._drawn(microbatch)
         noted = {"ablated_loss": loss, "drawn": [] if drawn is None else drawn.T.tolist()}
         places: list[Share] = [place for place, _ in self.points]
         if drawn is not None:
             places = list(drawn.to(microbatch.input.device)[:, :, None, None])
         if self.deltas == "endpoint":
-            del outputs
             for place, weight in zip(places, weights, strict=True):
                 yield Point(weight, forward(microbatch, _input(microbatch, place)), noted=noted)
         else:
-            end_outputs = None if self.problem.ablated.coherent else outputs
-            for point in _increments(microbatch, places, weights, end_outputs):
+            for point in _increments(microbatch, places, weights, end):
                 yield point._replace(noted=noted)
 
     def take(self, noted: Mapping[str, Any]) -> None:

@@ -52,13 +52,12 @@ def nap_ig(
         memory: About how many bytes gradients may take; prompts are taken in parts that fit.
 
     Returns:
-        Evidence: `drawn_points`, by prompt, where they are drawn.
+        Evidence: `steps_taken`, and `drawn_points`, by prompt, where they are drawn.
     """
     path = InputPath(problem, deltas, quadrature, steps)
     note = noting(progress, "gradients")
     effects = node_effects(problem, path, memory=memory, runs=path.runs, take=path.take, note=note)
-    drawn = {"drawn_points": path.drawn} if path.drawn else {}
-    return EdgeScores(lift(problem.model.graph, effects.mean(0)), "estimated effect", path.cost, drawn)
+    return EdgeScores(lift(problem.model.graph, effects.mean(0)), "estimated effect", path.cost, path.told)
 
 
 METHOD = Method(

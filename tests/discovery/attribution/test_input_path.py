@@ -149,6 +149,7 @@ def test_expected_gradients_are_each_prompt_s_gradients_at_its_own_input() -> No
         assert_same(found.scores, expected)
         assert found.cost == {"forward_passes": 4, "backward_passes": 1}
         assert found.diagnostics["drawn_points"] == [[place] for place in drawn.tolist()]
+        assert found.diagnostics["steps_taken"] == 1
 
 
 @pytest.mark.parametrize("deltas", ["local", "endpoint"])
