@@ -7,8 +7,8 @@ and those of the layer before are let go.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -73,22 +73,35 @@ class OffloadedBlocks:
                 module._parameters[key] = parameter
 
 
-class Offloaded(Attention):
-    """Attention whose weights are read when they are asked for."""
+class Source(NamedTuple):
+    """Where a layer's attention is read from, and where activations lie."""
 
-    _source: tuple[int, OffloadedBlocks, torch.device] | None = None
+    layer: int
+    blocks: OffloadedBlocks
+    home: torch.device
+
+
+@dataclass(frozen=True)
+class Offloaded(Attention):
+    """Attention whose weights are read when they are asked for: of its own it has their shapes alone."""
+
+    source: Source = field(kw_only=True)
 
     @classmethod
     def of(cls, attention: Attention, layer: int, blocks: OffloadedBlocks, home: torch.device) -> "Offloaded":
-        """The same attention, of which it keeps the shapes."""
-        made = cls(**{field.name: getattr(attention, field.name) for field in fields(Attention)})
-        object.__setattr__(made, "_source", (layer, blocks, home))
-        return made
+        """The same attention."""
+        own = {each.name: getattr(attention, each.name) for each in fields(Attention)}
+        return cls(**own, source=Source(layer, blocks, home))
+
+    def __post_init__(self) -> None:
+        for name in TENSORS:  # `replace` gives weights that were read
+            if isinstance(value := object.__getattribute__(self, name), Tensor):
+                object.__setattr__(self, name, value.to("meta"))
 
     def __getattribute__(self, name: str) -> Any:
-        if name not in TENSORS or (source := object.__getattribute__(self, "_source")) is None:
+        if name not in TENSORS:
             return object.__getattribute__(self, name)
-        layer, blocks, home = source
+        layer, blocks, home = object.__getattribute__(self, "source")
         value = getattr(blocks.attention(layer), name)
         return value.to(home) if name in ("b_O", "sinks", "gain") and isinstance(value, Tensor) else value
 

@@ -17,7 +17,7 @@ from acdc.models.devices import OFFLOAD, as_device, as_dtype, check_device_map
 from acdc.models.families import family_of
 from acdc.models.loading import Origin, load_config, load_model, load_tokenizer, loaded
 from acdc.models.memory import check_weights, weight_bytes, without_weights
-from acdc.models.offload import offload_map
+from acdc.models.offload import is_offloaded, offload_map
 from acdc.models.placement import read_placed
 from acdc.models.source import ModelSource, available_model, suggesting
 from acdc.options.defaults import DEVICE, DTYPE
@@ -38,6 +38,7 @@ class PatchableModel:
         graph: Sources, destinations and edges.
         components: The modules and per-head weight views that the engines use.
         revision: Commit hash on the hub, if known.
+        offloaded: Whether some blocks are kept elsewhere and read one at a time.
 
     Raises:
         ModelError: The family isn't supported, or the model is in training mode, wrapped or hooked.
@@ -50,6 +51,7 @@ class PatchableModel:
         self.hf, self.tokenizer = hf, tokenizer
         self.name = name or hf.config.name_or_path or self.family.name
         self.revision: str | None = getattr(hf.config, "_commit_hash", None)
+        self.offloaded = is_offloaded(hf)
         check_bypassed(hf, self.family.reads)
         with torch.no_grad():  # views of weights that need no gradient, whatever the model's parameters do
             self.components: ModelComponents = read_placed(hf, self.family)

@@ -51,6 +51,10 @@ class Heads:
         stored = index_of([h * len(weight) // self.attention.n_heads for h in self.reading[kind]])
         return weight[stored], None if bias is None else bias[stored]
 
+    def let_go(self) -> None:
+        """Hold the weights no longer."""
+        self._weights.clear()
+
     @property
     def n(self) -> int:
         """How many there are."""

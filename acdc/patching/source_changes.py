@@ -84,6 +84,8 @@ class Reader:
 
 def _compact(weights: Float[Tensor, "*batch dst src"]) -> Tensor:
     """The same, as a sparse matrix where few of the weights are other than 0."""
+    if weights.device.type != "cpu":  # counting would wait for the device
+        return weights
     if weights.ndim > 2 or weights.dtype.itemsize < 4 or int(weights.count_nonzero()) > SPARSE * weights.numel():
         return weights
     with warnings.catch_warnings():

@@ -153,11 +153,15 @@ class _Layer(NamedTuple):
 
 
 class _WeightedPass(MaskedPass):
-    """A forward pass that remembers, layer by layer, what its backward pass needs."""
+    """A forward pass that remembers, layer by layer, what its backward pass needs.
+
+    A graph holds the weights that it is made with; so where blocks are read one at a time, only their inputs are kept,
+    and the backward pass makes each block's graph anew.
+    """
 
     def logits(self) -> Float[Tensor, "batch vocab"]:
         """Logits at the last positions."""
-        self.layers = list[_Layer]()
+        self.layers, self.keeps_graphs = list[_Layer](), not self.model.offloaded
         with frozen(self.model):
             return super().logits()
 
@@ -166,17 +170,28 @@ class _WeightedPass(MaskedPass):
         dsts, mlp = heads.dsts(*QKV), [self.model.graph.mlp_dst(layer)] * reach.mlp_all_positions
         x, below = self.changes[0].reader(dsts + mlp).read().split([len(dsts), len(mlp)])
         x, last = _leaf(x), _leaf(self.changes[1].reader(heads.dsts(LAST)).read())
-        with torch.enable_grad():
-            changes = heads.changes(heads.project(x, *QKV) | heads.project(last, LAST))
+        with torch.set_grad_enabled(self.keeps_graphs):
+            changes = _changes(heads, (x, last))
         self.write_heads(changes)
         made = None
         if reach.mlp:
             read = _leaf(self.mlp_input(layer, reach, below if reach.mlp_all_positions else None, starts[0]))
-            with torch.enable_grad():
+            with torch.set_grad_enabled(self.keeps_graphs):
                 change = self.mlp_change(layer, read, reach.mlp_all_positions)
             self.write(change, reach.mlp_all_positions)
             made = read, change
+        if not self.keeps_graphs:
+            heads.let_go()
         self.layers.append(_Layer(heads, reach, starts, (x, last), changes, made))
+
+    def _with_graph(self, layer: _Layer) -> _Layer:
+        """The same layer, computed again."""
+        heads = Heads(self.background, layer.heads.layer, layer.reach)
+        with torch.enable_grad():
+            changes, made = _changes(heads, layer.inputs), layer.mlp
+            if made is not None:
+                made = made[0], self.mlp_change(heads.layer, made[0], layer.reach.mlp_all_positions)
+        return layer._replace(heads=heads, changes=changes, mlp=made)
 
     def backward(self, gradient: Float[Tensor, "batch vocab"]) -> Float[Tensor, "*batch src dst"]:
         """The gradient in the weights, from that in the logits."""
@@ -185,8 +200,10 @@ class _WeightedPass(MaskedPass):
             final = _leaf(self.final())
             (g,) = torch.autograd.grad(self.model.unembed(final[0]), final, gradient)
         self.gradients[1].read([self.model.graph.n_dst - 1], g, 1, self.changes[1].filled)
-        while self.layers:
-            self._pull(self.layers.pop())
+        with frozen(self.model):
+            while self.layers:
+                layer = self.layers.pop()
+                self._pull(layer if self.keeps_graphs else self._with_graph(layer))
         found = g.new_zeros(*self.changes[0].weights.shape[:-2], *self.model.graph.edges_mask.shape)
         for sources, gradients in zip(self.sources, self.gradients, strict=True):
             found[..., sources, :] += gradients.weights[..., 1:, :]
@@ -254,6 +271,12 @@ class _Gradients:
             found.append(changes.buffer[each, a:b].flatten(1) @ of_prompt.T)
             self.buffer[each, a:b].flatten(1).addmm_(w, of_prompt)
         self.weights[..., each, dsts] += found[0] if weights.ndim == 2 else torch.stack(found)
+
+
+def _changes(heads: Heads, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+    """What a layer's heads change, from their inputs at all rows and at the last positions."""
+    x, last = inputs
+    return heads.changes(heads.project(x, *QKV) | heads.project(last, LAST))
 
 
 def _leaf(x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """A model whose blocks are kept on the disk computes what it computes in memory, with one block there at a time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from acdc.errors import ModelError
 from acdc.models import PatchableModel
 from acdc.models.offload import Offloaded, OffloadedBlocks, is_offloaded
 from acdc.patching.problem import Problem
+from acdc.patching.weighted import weighted_logits
 from acdc.runs.fingerprint import model_identity
 from tests.models.test_placement import exact, gradients, logits, masked, weighted
 from tests.tiny import tiny_batch, tiny_model
@@ -83,3 +85,25 @@ def test_one_layer_is_held_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not first.is_meta and not last.is_meta
     assert model.components.blocks[0].attention.W_Q is not first, "it was let go when the last was read"
     assert all(parameter.is_meta for parameter in model.hf.model.layers.parameters())
+
+
+def test_a_backward_pass_through_masks_holds_no_layer_s_weights(tmp_path: Path) -> None:
+    problem = Problem.make(loaded(folder("llama-gqa", tmp_path), "offload"), tiny_batch())
+    weights = problem.model.graph.edges_mask.double().requires_grad_()
+    logits = weighted_logits(problem.masked, weights)
+    (made,) = logits.grad_fn.passes.held.values()
+    assert len(made.layers) == problem.model.graph.n_layers
+    for layer in made.layers:
+        assert not layer.heads._weights and all(change is None or change.grad_fn is None for change in layer.changes)
+        assert layer.mlp is None or layer.mlp[1].grad_fn is None
+    logits.sum().backward()
+    assert weights.grad is not None and bool(weights.grad.any())
+
+
+def test_an_attention_with_another_field_holds_no_weights_either(tmp_path: Path) -> None:
+    model = loaded(folder("llama-gqa", tmp_path), "offload")
+    attention = model.components.blocks[0].attention
+    other = replace(attention, softmax=torch.exp)
+    assert isinstance(other, Offloaded) and other.softmax is torch.exp
+    assert vars(other)["W_Q"].is_meta and vars(other)["W_Q"].shape == attention.W_Q.shape
+    assert torch.equal(other.W_Q, attention.W_Q) and other.n_heads == attention.n_heads == 4 and other.group == 2

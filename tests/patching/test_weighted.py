@@ -120,7 +120,7 @@ def kept_bytes(problem: Problem, memory: int) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         logits = weighted_logits(problem.masked, weights, memory=memory)
-    passes = [node.made for node, _ in logits.grad_fn.next_functions if node.made is not None]
+    passes = logits.grad_fn.passes.held.values()
     buffers = [changes.buffer.untyped_storage().nbytes() for made in passes for changes in made.changes]
     return sum(storages.values()) + 2 * sum(buffers)
 
