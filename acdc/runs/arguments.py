@@ -27,6 +27,11 @@ from acdc.task import PromptList, Task, load_task
 
 __all__ = ["Arguments", "checked_settings", "given_name", "resolve_arguments"]
 
+MEASURED_BY_NOISING = (
+    "the circuit was found by denoising and is measured by noising, in which it need not be enough alone: of what is "
+    "needed together it may hold a part"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Arguments:
@@ -242,7 +247,8 @@ def _with_restored(found: DiscoveryResult, turned: Problem) -> DiscoveryResult:
     rise = turned.loss(turned.logits(found.mask)) - turned.model_loss
     restored = {"restored_by_others": rise / whole} if whole else {}
     cost = {**found.cost, "forward_passes": found.cost.get("forward_passes", 0) + 2}
-    return replace(found, diagnostics={**found.diagnostics, **restored}, cost=cost)
+    warnings = (*found.warnings, MEASURED_BY_NOISING)
+    return replace(found, diagnostics={**found.diagnostics, **restored}, cost=cost, warnings=warnings)
 
 
 def _metric(metric: str | Metric | None, task: Task, method: Method | None, direction: str) -> Metric:

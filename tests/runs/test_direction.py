@@ -25,6 +25,7 @@ def test_a_run_by_denoising_says_so(method: str) -> None:
     assert result.record["arguments"]["direction"] == "denoising"
     assert result.circuit.provenance["direction"] == "denoising"
     assert "denoising" in result.summary().splitlines()[0]
+    assert any("measured by noising" in warning for warning in result.warnings)
     if not METHODS[method].baseline:
         assert result.record["evidence"]["restored_by_others"] < 0.2, "the corruption acts through the circuit"
 
