@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from acdc.errors import ACDCError, RunError
 
-__all__ = ["ALONE", "ProcessEnded", "Ranks", "joined", "leave_after_first", "rank_given"]
+__all__ = ["ALONE", "ProcessEnded", "Ranks", "joined", "leave_after_first", "own_device", "rank_given"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -182,6 +182,11 @@ def leave_after_first() -> None:
 def rank_given() -> int:
     """Which process this is, as torchrun says; 0 where it says nothing."""
     return int(os.environ["RANK"]) if _is_one_of_several() else 0
+
+
+def own_device(device: str) -> str:
+    """The device that this process takes where `device` is asked for: of several processes each takes its own GPU."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device.startswith("cuda") and _is_one_of_several() else device
 
 
 def _is_one_of_several() -> bool:

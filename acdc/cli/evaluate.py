@@ -36,6 +36,7 @@ PARTS = sorted(path.stem for path in _FOLDER.glob("[!_]*.py"))
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run's folder, a circuit file, or a folder with runs: the newest.")
     ],
@@ -158,7 +159,7 @@ def evaluate(
     if dry_run:
         _tell_costs(forecast(run, **asked), as_json)
         return
-    found = gather(run, out=out, resume=resume, **asked)
+    found = gather(run, out=out, resume=resume, ranks=context.obj, **asked)
     if as_json:
         dump(found.to_dict())
     elif not quiet:

@@ -161,7 +161,7 @@ def denoised_logits(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Float[Te
     """
     batch = replace(problem.batch, clean=problem.batch.corrupt, corrupt=problem.batch.clean)
     live = problem.model.graph.edges_mask & ~mask
-    return masked_logits(problem.model, batch, problem.clean.outputs, live)
+    return masked_logits(problem.model, batch, problem.clean.outputs, live, ranks=problem.ranks)
 
 
 def _measured(

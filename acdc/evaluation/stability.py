@@ -102,5 +102,12 @@ def resampled(problem: Problem, seed: int, *, ablation: str = ABLATION) -> Probl
     """
     rng = random.Random(f"resampled {seed}")
     batch = problem.batch.select([rng.randrange(problem.batch.n) for _ in range(problem.batch.n)])
-    metric, learned = problem.objective.metric, problem.ablated.learned
-    return Problem.make(problem.model, batch, metric=metric, ablation=ablation, seed=seed, learned=learned)
+    return Problem.make(
+        problem.model,
+        batch,
+        metric=problem.objective.metric,
+        ablation=ablation,
+        seed=seed,
+        learned=problem.ablated.learned,
+        ranks=problem.ranks,
+    )

@@ -20,6 +20,7 @@ from acdc.errors import ModelError, counted
 from acdc.models import PatchableModel
 from acdc.models.memory import PROGRAM, free_bytes, gib, held_bytes
 from acdc.options.defaults import MASKED_MEMORY, MEMORY
+from acdc.patching.prompt_blocks import block_size
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["Engine", "Footprint", "Sizes", "footprint", "gradient_bytes", "masked_bytes", "weighted_bytes"]
@@ -150,15 +151,17 @@ def footprint(sizes: Sizes, engines: Collection[Engine] = (), memory: int | None
     graph, n, size = sizes.graph, sizes.n, sizes.itemsize
     step, masked_step = memory or MEMORY, memory or MASKED_MEMORY
     a_masked, a_gradient = masked_bytes(graph, sizes.n_pos, size), gradient_bytes(graph, sizes.n_pos, size)[0]
+    masked_block = block_size("masked", graph, n, sizes.n_pos, on_cpu=sizes.on_cpu)
+    gradient_block = block_size("gradient", graph, n, sizes.n_pos, on_cpu=sizes.on_cpu)
     a_weighted = weighted_bytes(graph, sizes.n_pos, sizes.n_pos, size)
     runs = sizes.held(3, 2, 4, once=3) + n * sizes.n_vocab * (size + 24)
     second = sizes.held(1, 2, 2)
-    masked = sizes.held(2, 2, 3, once=2) + _step(masked_step, n, a_masked)
+    masked = sizes.held(2, 2, 3, once=2) + _step(masked_step, masked_block, a_masked)
     measuring = 2 * masked + runs + second
     a_copy = n * graph.n_src * sizes.n_pos * graph.d_model * size
     exact = sizes.held(5, 0, 4, once=2) + a_copy * _at_once(step, MOST_COPIES, a_copy) + min(step, a_copy)
     on_top: dict[Engine, int] = {
-        "gradient": _step(step, n, a_gradient),
+        "gradient": _step(step, gradient_block, a_gradient),
         "weighted": masked + _step(masked_step, n, a_weighted),
         "exact": exact + (masked if len(engines) > 1 else 0),  # it goes on from masked passes
         "evaluation": measuring + exact,
@@ -170,7 +173,7 @@ def footprint(sizes: Sizes, engines: Collection[Engine] = (), memory: int | None
         scores=4 * graph.n_src * graph.n_dst * 8,
         search=max(second, masked, *(on_top[engine] for engine in engines)),
         measuring=measuring if engines else 0,
-        prompts_at_once=(_at_once(masked_step, n, a_masked), _at_once(step, n, a_gradient)),
+        prompts_at_once=(_at_once(masked_step, masked_block, a_masked), _at_once(step, gradient_block, a_gradient)),
     )
 
 

@@ -30,8 +30,6 @@ from acdc.ranks import ALONE, Ranks
 
 __all__ = ["MaskedForward", "masked_logits"]
 
-BLOCK = 128  # tokens of a block; with 64 a pass takes a tenth longer (SmolLM2, 20 prompts)
-
 
 class MaskedForward:
     """Circuits' forward passes on a batch's clean prompts.
@@ -67,7 +65,8 @@ class MaskedForward:
 
     def block_size(self, n: int) -> int:
         """How many of `n` prompts a block has: see `acdc.patching.prompt_blocks`."""
-        return block_size(self.model, n, self.rows_per_prompt, tokens=BLOCK)
+        on_cpu = self.model.device.type == "cpu"
+        return block_size("masked", self.model.graph, n, self.batch.n_pos, on_cpu=on_cpu)
 
     @cached_property
     def _groups(self) -> list[range]:
@@ -120,7 +119,8 @@ def masked_logits(
     mask: Bool[Tensor, "src dst"],
     *,
     memory: int = MASKED_MEMORY,
+    ranks: Ranks = ALONE,
 ) -> Float[Tensor, "batch vocab"]:
     """The logits of the circuit `mask` on the clean prompts, for one use; see `MaskedForward`."""
     anything = Ablated(ablated, batch.attention, coherent=False)
-    return MaskedForward(model, batch, anything, memory=memory).logits(mask)
+    return MaskedForward(model, batch, anything, memory=memory, ranks=ranks).logits(mask)

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from acdc.files import plain
 from acdc.options.defaults import ALPHA, CORRECTION, EPSILON, LEVEL, N_RANDOM, QUANTILE, SEED
 from acdc.progress import Progress, Tell, announce
 from acdc.progress.bars import Progressing, shown
-from acdc.runs.evaluation_folder import EvaluationFolder, Parts
+from acdc.ranks import ALONE, Ranks
+from acdc.runs.evaluation_folder import Parts
 from acdc.runs.evaluation_forecast import PartForecast, cost_words, forecasts, measured_speed, total_of
 from acdc.runs.evaluation_report import Evaluation
 from acdc.runs.evaluation_setup import chosen_parts, shared_work
@@ -27,6 +28,7 @@ from acdc.runs.learning import learned_again
 from acdc.runs.rediscover import search_again
 from acdc.runs.reload import ReloadedRun, reload
 from acdc.runs.result import RunResult
+from acdc.runs.shared_evaluation import SharedFolder
 
 __all__ = ["evaluate"]
 
@@ -52,6 +54,7 @@ def evaluate(
     out: str | Path | None = None,
     resume: bool = True,
     progress: Progressing = None,
+    ranks: Ranks = ALONE,
     **world: Any,
 ) -> Evaluation:
     """Gather the evidence that a saved circuit is real.
@@ -76,7 +79,9 @@ def evaluate(
         save: Whether to write anything.
         out: Where to; `evaluation/` beside the run's files if None.
         resume: Take over finished parts of an earlier evaluation with the same circuit, prompts and settings.
-        progress: True shows a bar; a function is called with a `Progress` as the work proceeds.
+        progress: True shows a bar; a function is called with a `Progress` as the work proceeds. Of several processes
+            the first tells.
+        ranks: The processes that share the work, as `acdc.ranks.joined` gives them: see `docs/scale.md`.
         world: Model, task and loading options instead of the run's own: see `acdc.runs.reload.reload`.
 
     Returns:
@@ -104,16 +109,17 @@ def evaluate(
             "thorough": thorough,
         }
     )
-    with shown(progress) as tell:
+    with shown(progress if ranks.is_first else None) as tell:
         announce(tell, "loading the model")
         reloaded = reload(run, **world)
+        reloaded = replace(reloaded, arguments=replace(reloaded.arguments, ranks=ranks))
         place = (reloaded.beside if out is None else Path(out).expanduser()) if save else None
-        if place is not None:
+        if place is not None and ranks.is_first:
             check_writable(place)
         reloaded = learned_again(reloaded, place, tell)
         work, warnings = shared_work(reloaded, given, stability, tell)
         report = _opening(work, reloaded, warnings)
-        folder = None if place is None else EvaluationFolder(place, report["fingerprint"], resume=resume)
+        folder = None if place is None else SharedFolder(ranks, place, report["fingerprint"], resume=resume)
         work.searcher = lambda: search_again(reloaded, folder)
         plan = _planned(chosen, work, folder, tell, all_of_them=thorough or bool(only))
         report["parts"] = _all_measured(plan, work, report, folder, tell)
@@ -122,7 +128,7 @@ def evaluate(
 
 
 def _planned(
-    chosen: Sequence[str], work: Work, folder: EvaluationFolder | None, tell: Tell | None, *, all_of_them: bool
+    chosen: Sequence[str], work: Work, folder: SharedFolder | None, tell: Tell | None, *, all_of_them: bool
 ) -> Sequence[PartForecast]:
     """What the chosen parts will cost, and which of them are too costly; nothing is timed where all lie in the folder.
 
@@ -134,9 +140,9 @@ def _planned(
     is_timed = is_new and (not all_of_them or any(PARTS[name].shares_outcomes for name in chosen))
     if is_timed:
         announce(tell, "timing a forward pass")
-    plan = forecasts(
-        chosen, work, speed=measured_speed(work) if is_timed else None, all_of_them=all_of_them or not is_new
-    )
+    speed = measured_speed(work) if is_timed else None
+    speed = work.problem.ranks.by_first(lambda: speed)  # clocks differ, and all must leave out the same
+    plan = forecasts(chosen, work, speed=speed, all_of_them=all_of_them or not is_new)
     if tell is not None and is_new:
         n = sum(part.left_out is None for part in plan)
         tell(Progress(0, 0, stage=counted(n, "part"), note=cost_words(*total_of(plan))))
@@ -153,7 +159,7 @@ def _all_measured(
     plan: Sequence[PartForecast],
     work: Work,
     report: Mapping[str, Any],
-    folder: EvaluationFolder | None,
+    folder: SharedFolder | None,
     tell: Tell | None,
 ) -> Parts:
     """The parts of the plan, and those that lie in the folder, in the order of a report; each is kept as soon as it is
@@ -192,7 +198,7 @@ def _telling(tell: Tell | None, name: str, place: int, n_parts: int) -> Callable
     return step
 
 
-def _checkpoint(folder: EvaluationFolder | None, name: str) -> AbstractContextManager[Any]:
+def _checkpoint(folder: SharedFolder | None, name: str) -> AbstractContextManager[Any]:
     """Where what is measured in the block is kept, so that an interrupted one continues there."""
     return nullcontext() if folder is None else folder.checkpoint(name)
 

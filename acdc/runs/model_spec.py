@@ -12,6 +12,7 @@ from acdc.models import PatchableModel
 from acdc.models.devices import as_device, as_dtype, check_device_map
 from acdc.models.source import ModelSource, available_model, recorded_name
 from acdc.options.defaults import DEVICE, DTYPE
+from acdc.ranks import own_device
 
 __all__ = ["ModelSpec"]
 
@@ -90,7 +91,7 @@ class ModelSpec:
         return PatchableModel.from_pretrained(
             self.source,
             dtype=self.dtype,
-            device=self.device,
+            device=own_device(self.device),
             device_map=self.device_map,
             revision=self.revision,
             trust_remote_code=self.trust_remote_code,

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from acdc.patching import masked, prompt_blocks
-from acdc.patching.gradient import microbatch
-from acdc.ranks import ALONE, Ranks
+from acdc.patching import prompt_blocks
+from acdc.patching.prompt_blocks import block_size
+from acdc.ranks import ALONE, Ranks, own_device
 from tests.ranks.starting import run_together
 from tests.ranks.work import shared_work, smallest_blocks
 from tests.tiny import tiny_model
@@ -15,8 +15,8 @@ from tests.tiny import tiny_model
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((prompt_blocks, "LEAST_WORK"), (masked, "BLOCK"), (microbatch, "BLOCK")):
-        monkeypatch.setattr(module, name, getattr(module, name))  # is set back after the test
+    for name in ("LEAST_WORK", "TOKENS"):
+        monkeypatch.setattr(prompt_blocks, name, getattr(prompt_blocks, name))  # is set back after the test
     smallest_blocks()
 
 
@@ -60,8 +60,22 @@ def test_one_process_works_as_if_there_were_no_ranks() -> None:
 
 
 def test_blocks_are_a_power_of_2_and_of_a_small_model_s_prompts_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny_model("gpt2")
-    assert prompt_blocks.block_size(model, 50, 20, tokens=64) == 50
+    graph = tiny_model("gpt2").graph
+    assert block_size("gradient", graph, 50, 20, on_cpu=True) == 50
     monkeypatch.setattr(prompt_blocks, "LEAST_WORK", 1)
-    sizes = {n: prompt_blocks.block_size(model, n, 20, tokens=64) for n in (1, 3, 7, 13, 20, 100)}
+    sizes = {n: block_size("gradient", graph, n, 20, on_cpu=True) for n in (1, 3, 7, 13, 20, 100)}
     assert sizes == {1: 1, 3: 3, 7: 4, 13: 4, 20: 5, 100: 7}
+    assert block_size("gradient", graph, 100, 20, on_cpu=False) == 100
+
+
+def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own_device("cuda") == "cuda"
+    for name, value in {
+        "RANK": "1",
+        "LOCAL_RANK": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "",
+        "MASTER_PORT": "",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert [own_device(device) for device in ("cuda", "cuda:0", "cpu")] == ["cuda:1", "cuda:1", "cpu"]

@@ -13,8 +13,7 @@ from acdc.discovery.hap import hap
 from acdc.discovery.masks.edge_pruning import edge_pruning
 from acdc.discovery.scored import Scored
 from acdc.evaluation import certify, minimality, outcomes_of
-from acdc.patching import masked, prompt_blocks
-from acdc.patching.gradient import microbatch
+from acdc.patching import prompt_blocks
 from acdc.patching.problem import Problem
 from acdc.ranks import Ranks, joined
 from tests.tiny import tiny_batch, tiny_model
@@ -54,13 +53,13 @@ def _searches(problem: Problem) -> Iterator[tuple[str, Callable]]:
     yield "eap", lambda: Scored(get_scorer("eap"))(problem, select="faithfulness", faithfulness=0.8, resamples=5)
     yield "edge pruning", lambda: edge_pruning(problem, steps=6, batch_size=5, n_edges=30)
     yield "edge pruning in little memory", lambda: edge_pruning(problem, steps=2, n_edges=30, memory=1)
-    yield "acdc", lambda: acdc(problem, tau=0.1)
-    yield "hap", lambda: hap(problem, tau=0.1)
+    yield "acdc", lambda: acdc(problem, tau="5%")
+    yield "hap", lambda: hap(problem, tau="5%")
 
 
 def smallest_blocks() -> None:
     """Blocks as small as can be: else a tiny problem is one."""
-    prompt_blocks.LEAST_WORK = masked.BLOCK = microbatch.BLOCK = 1
+    prompt_blocks.LEAST_WORK, prompt_blocks.TOKENS = 1, {"masked": 1, "gradient": 1}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,6 @@ __all__ = ["Microbatch", "Note", "over_microbatches"]
 
 R = TypeVar("R")
 Note = Callable[[int, int], None]  # microbatches done, of all
-BLOCK = 64  # tokens of a block; with 128 a pass takes a third longer, which leaves the cache (SmolLM2, 20 prompts)
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,8 @@ def _plan(problem: Problem, memory: int, runs: int) -> tuple[int, int, int]:
     graph = problem.model.graph
     per_prompt, per_head = gradient_bytes(graph, problem.batch.n_pos, problem.model.dtype.itemsize, runs)
     if per_prompt <= memory:
-        size = min(memory // per_prompt, block_size(problem.model, problem.batch.n, problem.batch.n_pos, tokens=BLOCK))
+        n, n_pos, on_cpu = problem.batch.n, problem.batch.n_pos, problem.model.device.type == "cpu"
+        size = min(memory // per_prompt, block_size("gradient", graph, n, n_pos, on_cpu=on_cpu))
         return size, graph.n_heads, memory
     half = memory // 2
     return 1, min(graph.n_heads, max(1, half // per_head)), half
