@@ -170,11 +170,9 @@ def joined() -> Iterator[Ranks]:
 def leave_after_first() -> None:
     """After an error, wait until the first process has ended: torchrun stops all when one is gone, and before that the
     first is to say why."""
-    if not rank_given():
-        return
     import torch.distributed as dist
 
-    if dist.is_initialized():
+    if dist.is_initialized() and dist.get_rank():
         with suppress(RuntimeError):
             dist.all_gather_object([None] * dist.get_world_size(), None)
 

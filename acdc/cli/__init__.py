@@ -14,7 +14,7 @@ import typer
 
 # importing a module registers its commands
 from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, runs, show, sweep  # noqa: F401
-from acdc.cli.app import app
+from acdc.cli.app import RANKS, app
 from acdc.errors import ACDCError, EndRequested, RunError, printable
 from acdc.ranks import ProcessEnded, joined, leave_after_first, rank_given
 
@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         with joined() as ranks:
             if ranks.n > 1 and words[0] not in SHARED:
                 raise RunError(f"several processes share the work of {' and '.join(SHARED)} only: leave torchrun out")
-            code = int(app(words, standalone_mode=False, prog_name="acdc", obj=ranks) or 0)
+            RANKS.set(ranks)
+            code = int(app(words, standalone_mode=False, prog_name="acdc") or 0)
         if code == STOPPED:  # typer's answer to Ctrl-C
             raise KeyboardInterrupt
         return code
@@ -131,9 +132,17 @@ def run_main() -> None:
         code = UNREAD
     if code == UNREAD:  # nothing more can be written, so the interpreter need not try at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if code:
-        leave_after_first()
+    if code and rank_given():
+        _leave(code)
     sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """End one of several processes after an error: when the first has spoken, but then at once."""
+    try:
+        leave_after_first()
+    finally:
+        os._exit(code)
 
 
 def _hold_tongue() -> None:

@@ -1,17 +1,16 @@
 """The program `acdc`: its commands are registered by the modules beside this one."""
 
-from typing import TYPE_CHECKING, Annotated
+from contextvars import ContextVar
+from typing import Annotated
 
 import typer
 
+from acdc.ranks import ALONE, Ranks
 from acdc.version import __version__
 
-__all__ = ["Context", "app"]
+__all__ = ["RANKS", "app"]
 
-if TYPE_CHECKING:
-    Context = typer.Context
-else:
-    Context = typer.Context.__base__  # what Typer really hands over, which the tests' type checks see
+RANKS: ContextVar[Ranks] = ContextVar("ranks", default=ALONE)  # the processes that share the command's work
 
 app = typer.Typer(
     add_completion=False,

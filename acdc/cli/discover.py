@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acdc.cli.app import Context, app
+from acdc.cli.app import RANKS, app
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -55,12 +55,16 @@ FLAGS = {  # options of methods that are options of the command too
     "absolute": "--absolute",
     "memory": "--memory",
 }
-OF_COMMAND = {"progress": "--quiet, for none", "task_options": "--task-option KEY=VALUE", "task": "the first argument"}
+OF_COMMAND = {
+    "progress": "--quiet, for none",
+    "task_options": "--task-option KEY=VALUE",
+    "task": "the first argument",
+    "ranks": "torchrun",
+}
 
 
 @app.command()
 def discover(
-    context: Context,
     task: Annotated[
         str, typer.Argument(metavar="TASK", help="A name (see `acdc tasks`), path/to/file.py:Class, or module:Class.")
     ],
@@ -151,7 +155,7 @@ def discover(
         bos=bos,
         task_options=of_task,
         progress=not (quiet or as_json),
-        ranks=context.obj,
+        ranks=RANKS.get(),
         **options,
     )
     _tell(result, as_json, quiet)
@@ -164,7 +168,7 @@ def _options(words: list[str] | None, named: dict[str, Any]) -> dict[str, Any]:
         RunError: One is given twice, or isn't an option of a method but of the command.
     """
     options = pairs(words, "--option")
-    own = inspect.signature(discover).parameters.keys() - {"context"}
+    own = inspect.signature(discover).parameters
     for key in options:
         if key in named:
             raise RunError(f"{key} is given twice: as {FLAGS[key]} and as --option {key}=...")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acdc.cli.app import app
+from acdc.cli.app import RANKS, app
 from acdc.cli.terminal import (
     Debug,
     DeviceMap,
@@ -36,7 +36,6 @@ PARTS = sorted(path.stem for path in _FOLDER.glob("[!_]*.py"))
 
 @app.command()
 def evaluate(
-    context: typer.Context,
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run's folder, a circuit file, or a folder with runs: the newest.")
     ],
@@ -159,7 +158,7 @@ def evaluate(
     if dry_run:
         _tell_costs(forecast(run, **asked), as_json)
         return
-    found = gather(run, out=out, resume=resume, ranks=context.obj, **asked)
+    found = gather(run, out=out, resume=resume, ranks=RANKS.get(), **asked)
     if as_json:
         dump(found.to_dict())
     elif not quiet:

@@ -191,7 +191,7 @@ def resolve_arguments(
     Raises:
         ACDCError: A name isn't known, a number is out of range, or two arguments don't go together.
     """
-    if ranks.n > 1 and loading.get("device_map") is not None:
+    if ranks.n > 1 and loading.get("device_map") not in (None, "offload"):
         raise RunError("several processes take a GPU each (--device cuda): --device-map can't be given with them")
     chosen = None if method is None else get_method(method)
     room, options = size_of("memory", memory), options or {}

@@ -63,13 +63,19 @@ def learned_again(reloaded: ReloadedRun, place: Path | None, tell: Tell | None) 
     problem, _ = unlearned(reloaded).discovery_problem()
     vouch = _vouch(problem, str(reloaded.identity["weights_sha256"]))
     folders = [folder for folder in (reloaded.beside and reloaded.beside.parent, place) if folder is not None]
-    learned = _read([folder / CONSTANTS for folder in folders], vouch, _like(problem))
-    if learned is None:
-        announce(tell, STAGE)
-        learned = _learn(problem, reloaded.arguments.ablation, None, tell)
-        if place is not None:
-            place.mkdir(parents=True, exist_ok=True)
-            _write(place / CONSTANTS, learned, vouch)
+    like = _like(problem)
+
+    def known() -> Tensor:
+        learned = _read([folder / CONSTANTS for folder in folders], vouch, like)
+        if learned is None:
+            announce(tell, STAGE)
+            learned = _learn(problem, reloaded.arguments.ablation, None, tell)
+            if place is not None:
+                place.mkdir(parents=True, exist_ok=True)
+                _write(place / CONSTANTS, learned, vouch)
+        return to_vector(learned)
+
+    learned = from_vector(problem.ranks.by_first(known), like)
     return replace(reloaded, arguments=replace(reloaded.arguments, learned=learned))
 
 

@@ -9,7 +9,7 @@ from acdc.patching import prompt_blocks
 from acdc.patching.prompt_blocks import block_size
 from acdc.ranks import ALONE, Ranks, own_device
 from tests.ranks.starting import run_together
-from tests.ranks.work import shared_work, smallest_blocks
+from tests.ranks.work import resumed, shared_work, smallest_blocks
 from tests.tiny import tiny_model
 
 
@@ -22,9 +22,14 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_several_processes_give_the_bits_of_one(n: int, tmp_path: Path, small_blocks: None) -> None:
+    """And go on from its checkpoint, which they complete."""
+    checkpoint = tmp_path / "checkpoint.jsonl"
+    expected = shared_work(ALONE) | {"exact": resumed(ALONE, checkpoint)}
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(b"".join(whole.splitlines(keepends=True)[:4]))
     done = run_together(n, "tests.ranks.work", str(tmp_path))
     assert [process.returncode for process in done] == [0] * n, done
-    expected = shared_work(ALONE)
+    assert checkpoint.read_bytes() == whole
     for rank in range(n):
         found = torch.load(tmp_path / f"{rank}.pt")
         assert found.keys() == expected.keys()

@@ -16,6 +16,8 @@ from acdc.evaluation import certify, minimality, outcomes_of
 from acdc.patching import prompt_blocks
 from acdc.patching.problem import Problem
 from acdc.ranks import Ranks, joined
+from acdc.runs.checkpoint import FileCheckpoint
+from acdc.runs.mirror import mirrored
 from tests.tiny import tiny_batch, tiny_model
 
 SCORERS = (
@@ -35,7 +37,7 @@ Found = dict[str, Tensor | float]
 
 def shared_work(ranks: Ranks) -> Found:
     """What every kind of shared work gives, by name."""
-    problem = Problem.make(tiny_model("gpt2"), tiny_batch(n=7), metric="logit_diff", seed=5, ranks=ranks)
+    problem = _problem(ranks)
     mask = torch.rand(problem.model.graph.edges_mask.shape, generator=torch.Generator().manual_seed(1)) < 0.5
     mask = problem.prune(mask & problem.model.graph.edges_mask)
     found: Found = {name: get_scorer(name)(problem).scores for name in SCORERS}
@@ -47,6 +49,16 @@ def shared_work(ranks: Ranks) -> Found:
     found |= {f"need of {node}": need.largest for node, need in minimality(problem, mask, n_sets=1).nodes.items()}
     kept = outcomes_of(problem, mask).values["logit_diff"]
     return found | {who: torch.from_numpy(values) for who, values in kept.items()}
+
+
+def resumed(ranks: Ranks, checkpoint: Path) -> Tensor:
+    """Exact effects, going on from the first process's checkpoint."""
+    own = FileCheckpoint(checkpoint, "run") if ranks.is_first else None
+    return get_scorer("exact")(_problem(ranks), checkpoint=mirrored(ranks, own)).scores
+
+
+def _problem(ranks: Ranks) -> Problem:
+    return Problem.make(tiny_model("gpt2"), tiny_batch(n=7), metric="logit_diff", seed=5, ranks=ranks)
 
 
 def _searches(problem: Problem) -> Iterator[tuple[str, Callable]]:
@@ -64,5 +76,7 @@ def smallest_blocks() -> None:
 
 if __name__ == "__main__":
     smallest_blocks()
+    folder = Path(sys.argv[1])
     with joined() as ranks:
-        torch.save(shared_work(ranks), Path(sys.argv[1]) / f"{ranks.rank}.pt")
+        found = shared_work(ranks) | {"exact": resumed(ranks, folder / "checkpoint.jsonl")}
+        torch.save(found, folder / f"{ranks.rank}.pt")
