@@ -12,7 +12,7 @@ __all__ = ["warning_of_hours"]
 logger = logging.getLogger(__name__)
 
 HOUR = 3600.0  # seconds
-SEEN = 10.0  # seconds of a stage after which its forecast is believed
+SEEN = 30.0  # seconds of a stage after which its forecast is believed
 
 
 def warning_of_hours(method: str, tell: Tell | None, clock: Callable[[], float] = time.monotonic) -> Tell:
