@@ -12,6 +12,7 @@ summed on the CPU; so gloo carries it, wherever it was computed.
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 
 from acdc.errors import ACDCError, RunError
 
-__all__ = ["ALONE", "ProcessEnded", "Ranks", "joined", "leave_after_first", "own_device", "rank_given"]
+__all__ = ["ALONE", "ProcessEnded", "Ranks", "joined", "leave", "own_device", "rank_given"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -148,7 +149,8 @@ ALONE = Ranks()
 def joined() -> Iterator[Ranks]:
     """All processes that torchrun started for this run; this one alone where nothing says that there are more.
 
-    An error that leaves the block in one process ends the others too, which raise `ProcessEnded` at their next item.
+    An error that leaves the block in one process ends the others too, which raise `ProcessEnded` at their next item. A
+    script that is done calls `leave`.
     """
     if not _is_one_of_several():
         yield ALONE
@@ -162,14 +164,29 @@ def joined() -> Iterator[Ranks]:
     except BaseException as error:
         with suppress(ProcessEnded, KeyboardInterrupt):
             ranks.end(error)
-        raise  # the group lives on, so that `leave_after_first` can wait for the first process's words
+        raise  # the group lives on, so that `leave` can wait for the first process's words
     ranks.end(None)
     dist.destroy_process_group()
 
 
-def leave_after_first() -> None:
-    """After an error, wait until the first process has ended: torchrun stops all when one is gone, and before that the
-    first is to say why."""
+def leave(code: int = 0) -> None:
+    """End one of several processes with this exit code; a process alone goes on.
+
+    After an error it waits until the first process has ended: torchrun stops all when one is gone, and before that the
+    first is to say why. It ends at once, since threads that served the exchange may abort an interpreter's usual end.
+    """
+    if not _is_one_of_several():
+        return
+    try:
+        if code:
+            _wait_for_first()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _wait_for_first() -> None:
     import torch.distributed as dist
 
     if dist.is_initialized() and dist.get_rank():

@@ -16,7 +16,7 @@ import typer
 from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, runs, show, sweep  # noqa: F401
 from acdc.cli.app import RANKS, app
 from acdc.errors import ACDCError, EndRequested, RunError, printable
-from acdc.ranks import ProcessEnded, joined, leave_after_first, rank_given
+from acdc.ranks import ProcessEnded, joined, leave, rank_given
 
 __all__ = ["app", "main", "run_main"]
 
@@ -132,17 +132,8 @@ def run_main() -> None:
         code = UNREAD
     if code == UNREAD:  # nothing more can be written, so the interpreter need not try at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if code and rank_given():
-        _leave(code)
+    leave(code)
     sys.exit(code)
-
-
-def _leave(code: int) -> None:
-    """End one of several processes after an error: when the first has spoken, but then at once."""
-    try:
-        leave_after_first()
-    finally:
-        os._exit(code)
 
 
 def _hold_tongue() -> None:

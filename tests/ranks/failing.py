@@ -6,7 +6,7 @@ import sys
 import time
 
 from acdc.errors import ACDCError, TaskError
-from acdc.ranks import ProcessEnded, Ranks, joined, leave_after_first
+from acdc.ranks import ProcessEnded, Ranks, joined, leave
 
 
 def square(x: int) -> int:
@@ -35,5 +35,4 @@ if __name__ == "__main__":
             share(ranks, sys.argv[1])
     except (ProcessEnded, KeyboardInterrupt, ValueError) as error:
         print(f"{os.environ['RANK']}: {type(error).__name__}: {error}", flush=True)
-        leave_after_first()
-        sys.exit(3)
+        leave(3)

@@ -15,7 +15,7 @@ from acdc.discovery.scored import Scored
 from acdc.evaluation import certify, minimality, outcomes_of
 from acdc.patching import prompt_blocks
 from acdc.patching.problem import Problem
-from acdc.ranks import Ranks, joined
+from acdc.ranks import Ranks, joined, leave
 from acdc.runs.checkpoint import FileCheckpoint
 from acdc.runs.mirror import mirrored
 from tests.tiny import tiny_batch, tiny_model
@@ -80,3 +80,4 @@ if __name__ == "__main__":
     with joined() as ranks:
         found = shared_work(ranks) | {"exact": resumed(ranks, folder / "checkpoint.jsonl")}
         torch.save(found, folder / f"{ranks.rank}.pt")
+    leave()

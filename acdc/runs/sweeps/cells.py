@@ -142,6 +142,7 @@ def _planned(cell: Cell, out: Path, models: _Models) -> PlannedCell:
         task_options=cell.task_options,
         metric=cell.metric,
         ablation=cell.ablation,
+        direction=cell.direction,
         n=cell.n,
         seed=cell.seed,
         bos=cell.bos,

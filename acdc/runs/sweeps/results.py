@@ -15,7 +15,20 @@ from acdc.runs.sweeps.commands import Failure
 
 __all__ = ["ARGUMENTS", "MEASURED", "results", "summarised", "varied", "write_results"]
 
-ARGUMENTS = ("task", "model", "method", "metric", "ablation", "n", "seed", "bos", "dtype", "device", "revision")
+ARGUMENTS = (
+    "task",
+    "model",
+    "method",
+    "metric",
+    "ablation",
+    "direction",
+    "n",
+    "seed",
+    "bos",
+    "dtype",
+    "device",
+    "revision",
+)
 MEASURED = {  # column: its path in metrics.json or run.json
     "n_edges": (METRICS, "n_edges"),
     "n_edges_of_model": (METRICS, "n_edges_of_model"),

@@ -11,9 +11,10 @@ import torch
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
 from acdc.circuits.ranking import ranked_edges
-from acdc.discovery.masks.edge_pruning import EdgeGates, edge_pruning
+from acdc.discovery.masks.edge_pruning import METHOD, EdgeGates, edge_pruning
 from acdc.discovery.masks.hard_concrete import p_open
 from acdc.discovery.masks.training import _rows
+from acdc.discovery.method import check_options
 from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.selection.take import take
 from acdc.errors import ACDCError
@@ -193,10 +194,20 @@ def test_the_rank_decides_and_nothing_is_wasted_on_dangling_edges() -> None:
         ({"multiplier_lr": 0.0}, "multiplier_lr must be a number of more than 0"),
         ({"patience": 0}, "patience must be a whole number of at least 1"),
         ({"start": "eapp"}, "unknown scorer 'eapp'"),
-        ({"start": "no/such/run"}, "no run or circuit at no/such/run"),
-        ({"start_sparsity": 1.0}, "start_sparsity must be"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ACDCError, match=message):
         edge_pruning(problem_of("gpt2"), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": "no/such/run"}, "no run or circuit at no/such/run"),
+        ({"start_sparsity": 1.0}, "start_sparsity must be"),
+    ],
+)
+def test_a_start_that_can_not_be_one_is_refused_before_anything_is_loaded(options: dict, message: str) -> None:
+    with pytest.raises(ACDCError, match=message):
+        check_options(METHOD, options)
