@@ -1,9 +1,11 @@
 """What evaluations are tried with: random pairs, few of them; and the numbers of their reports."""
 
 from acdc import PromptPair, Task
+from acdc.evaluation import PARTS
 from tests.configs import VOCAB
 
 FEW = {"n": 6, "n_random": 4}
+ASKED_FOR = [name for name in PARTS if name != "gates"]  # by default, with stability; gates are measured by name alone
 
 
 class Random(Task):

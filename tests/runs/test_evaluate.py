@@ -16,7 +16,7 @@ from acdc.evaluation import PARTS
 from acdc.runs.reload import reload
 from acdc.runs.result import RunResult
 from tests.evaluation.ground import naive_loss
-from tests.runs.evaluated import FEW, Random, numbers
+from tests.runs.evaluated import ASKED_FOR, FEW, Random, numbers
 from tests.tiny import tiny_model
 
 
@@ -35,7 +35,7 @@ class Fixed(Random):
 def test_all_parts_of_a_saved_run(run: RunResult, model: PatchableModel, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     found = evaluate(run.path, model=model, task=Random, stability=2, out=tmp_path / "e", **FEW)
-    assert list(found.report["parts"]) == [name for name, part in PARTS.items() if part.by_default]
+    assert list(found.report["parts"]) == ASKED_FOR
     assert not [part for part in found.report["parts"].values() if "left_out" in part]
     assert found.circuit == run.circuit
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before, "the run is as it was"

@@ -5,21 +5,18 @@ from pathlib import Path
 import pytest
 
 from acdc import Circuit, PatchableModel, evaluate
-from acdc.evaluation import PARTS, work
+from acdc.evaluation import work
 from acdc.progress import Progress
 from acdc.runs import evaluation_forecast
 from acdc.runs.evaluation_forecast import forecast
 from acdc.runs.result import RunResult
-from tests.runs.evaluated import FEW, Random
+from tests.runs.evaluated import ASKED_FOR, FEW, Random
 
 
 def test_a_forecast_says_at_most_how_many_passes_each_part_takes(run: RunResult, model: PatchableModel) -> None:
     settings = {"model": model, "task": Random, "stability": 1, **FEW}
     found = {part.name: part for part in forecast(run, **settings)}
-    assert (
-        list(found) == [name for name, part in PARTS.items() if part.by_default]
-        and found["stability"].forward_passes is None
-    )
+    assert list(found) == ASKED_FOR and found["stability"].forward_passes is None
     assert found["equivalence"].forward_passes == 0, "made for faithfulness already"
     report = evaluate(run, **settings, save=False, skip=["equivalence", "independence", "stability"]).report
     for name, part in report["parts"].items():
