@@ -18,7 +18,11 @@ WIDTH, HEIGHT, COLUMNS = 4.6, 3.6, 3  # inches of a panel, and panels in a row
 
 def draw_faithfulness(frame: pd.DataFrame, path: Path) -> Path:
     """Each run's faithfulness (on held-out prompts where there are any) against its edges, a panel for each task and
-    model; where a method has runs of several settings, a line joins their means over the seeds."""
+    model.
+
+    Where a method has runs with several values of its options, a line joins their means over the seeds. Runs that
+    differ in what is measured (metric, ablation, direction...) are not joined.
+    """
     runs = _finished(frame)
     runs["shown"] = runs["held_out_faithfulness"].fillna(runs["faithfulness"])
     figure, panels = _panels(runs, path)
@@ -30,8 +34,7 @@ def draw_faithfulness(frame: pd.DataFrame, path: Path) -> Path:
                 continue
             label = method if runs["metric"].nunique() == 1 else f"{method}, by {own['metric'].iloc[0]}"
             axes.plot(own["n_edges"], own["shown"], "o", ms=4, alpha=0.7, color=colour, label=label)
-            if settings and own.groupby(settings, dropna=False).ngroups > 1:
-                means = own.groupby(settings, dropna=False)[["n_edges", "shown"]].mean().sort_values("n_edges")
+            for means in _means(own, settings):
                 axes.plot(means["n_edges"], means["shown"], "-", lw=1, color=colour)
         for level in (0, 1):
             axes.axhline(level, color=GREY, lw=0.8, zorder=0)
@@ -61,6 +64,18 @@ def draw_time(frame: pd.DataFrame, path: Path) -> Path:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("seconds of the search")
     return save_figure(figure, path)
+
+
+def _means(own: pd.DataFrame, settings: list[str]) -> Iterator[pd.DataFrame]:
+    """The means over seeds of runs that differ in options of the method alone, by size, where there are several."""
+    options = [column for column in settings if column.startswith("options.")]
+    others = [column for column in settings if column not in options]
+    if not options:
+        return
+    for _, alike in own.groupby(others, dropna=False) if others else [((), own)]:
+        means = alike.groupby(options, dropna=False)[["n_edges", "shown"]].mean()
+        if len(means) > 1:
+            yield means.sort_values("n_edges")
 
 
 def _decades(seconds: pd.Series) -> tuple[float, float]:

@@ -58,6 +58,18 @@ def test_pictures_show_each_method_and_are_the_same_each_time(tmp_path: Path) ->
     assert "recall, m" in draw_time(table, tmp_path / "t.svg").read_text()
 
 
+def test_a_line_joins_runs_that_differ_in_options_alone(tmp_path: Path) -> None:
+    """Each line of a picture is a path of its own; circuits found by noising and by denoising aren't on one curve."""
+
+    def n_lines(**columns: list) -> int:
+        table = frame(n_edges=[5, 11], n_edges_of_model=[100, 100], faithfulness=[1.0, 0.1], **columns)
+        return draw_faithfulness(table, tmp_path / "a.svg").read_text().count('<g id="line2d_')
+
+    apart = n_lines(direction=["noising", "denoising"])
+    assert n_lines(**{"options.tau": [0.1, 0.2]}) == apart + 1
+    assert n_lines(**{"options.tau": [0.1, 0.2], "direction": ["noising", "denoising"]}) == apart
+
+
 def test_the_sum_of_forecasts_knows_the_longest_cell() -> None:
     known = [CellForecast(60.0), CellForecast(10.0), CellForecast(0.0)]
     assert total_seconds(known, 1) == (70.0, False)
