@@ -1,48 +1,23 @@
 """Compiled models: what their scripts make is what is shipped, and their true circuits are just what matters."""
 
-import functools
-from types import ModuleType
-
 import compile_brackets
 import compile_frac_prevs
 import compile_reverse
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
-from acdc.circuits.circuit import Circuit
 from acdc.discovery.acdc import acdc
-from acdc.models import PatchableModel
 from acdc.patching.exact.state import CircuitState
-from acdc.patching.problem import Problem
-from acdc.task import load_task
 from acdc.zoo import zoo_path
+from tests.zoo.compiled import assert_shipped_as_made, problem_of, truth_of
 
 SCRIPTS = {script.model().name: script for script in (compile_reverse, compile_frac_prevs, compile_brackets)}
 
 
-@functools.cache
-def problem_of(name: str, seed: int = 0, dtype: str = "float32", metric: str = "kl") -> Problem:
-    model = PatchableModel.from_pretrained(name, dtype=dtype)
-    task = load_task(name.removesuffix("-compiled"))
-    return Problem.make(model, task.batch(model.tokenizer, 20, seed), metric=metric)
-
-
-def truth_of(name: str) -> Circuit:
-    return Circuit.load(zoo_path(name) / "circuit.json")
-
-
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_shipped_model_is_what_its_script_makes(name: str) -> None:
-    script: ModuleType = SCRIPTS[name]
-    shipped = AutoModelForCausalLM.from_pretrained(zoo_path(name)).state_dict()
-    made = script.model().compile().float().state_dict()
-    assert shipped.keys() == made.keys()
-    assert all(torch.equal(shipped[key], made[key]) for key in made)
-    truth = truth_of(name)
-    assert script.model().truth == truth
-    assert truth.provenance["task"] == name.removesuffix("-compiled")
-    assert all(f"`{edge}`" in (zoo_path(name) / "README.md").read_text() for edge in truth.edges)
+    assert_shipped_as_made(name, SCRIPTS[name])
+    assert truth_of(name).provenance["task"] == name.removesuffix("-compiled")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

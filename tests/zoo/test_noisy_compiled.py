@@ -1,8 +1,6 @@
 """Compiled models with noise, whose true circuits have an OR, edges that work against the answer, or a deep chain."""
 
-import functools
 from itertools import combinations
-from types import ModuleType
 
 import compile_chain
 import compile_either
@@ -11,16 +9,14 @@ import pytest
 import torch
 from margins import largest_effects
 from torch import Tensor
-from transformers import AutoModelForCausalLM
 
-from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
 from acdc.discovery.acdc import acdc
 from acdc.evaluation.knockouts import knock_out_edges
-from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
 from acdc.task import load_task
 from acdc.zoo import zoo_path
+from tests.zoo.compiled import assert_shipped_as_made, problem_of, truth_of
 
 SCRIPTS = {script.model().name: script for script in (compile_either, compile_suppression, compile_chain)}
 AGAINST = ("input->a2.h1<k>", "input->a2.h1<v>", "a1.h2->a2.h1<q>", "a2.h1->logits")  # of suppression-compiled
@@ -29,31 +25,13 @@ PATHS = {  # of either-compiled
 }
 
 
-@functools.cache
-def problem_of(name: str, seed: int = 0, dtype: str = "float32", metric: str = "kl", n: int = 20) -> Problem:
-    model = PatchableModel.from_pretrained(name, dtype=dtype)
-    task = load_task(name.removesuffix("-compiled"))
-    return Problem.make(model, task.batch(model.tokenizer, n, seed), metric=metric)
-
-
-def truth_of(name: str) -> Circuit:
-    return Circuit.load(zoo_path(name) / "circuit.json")
-
-
 def loss_of(problem: Problem, mask: Tensor) -> float:
     return problem.loss(problem.logits(mask))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_shipped_model_is_what_its_script_makes(name: str) -> None:
-    script: ModuleType = SCRIPTS[name]
-    shipped = AutoModelForCausalLM.from_pretrained(zoo_path(name)).state_dict()
-    made = script.model().compile().float().state_dict()
-    assert shipped.keys() == made.keys()
-    assert all(torch.equal(shipped[key], made[key]) for key in made)
-    assert script.model().truth == truth_of(name)
-    card = (zoo_path(name) / "README.md").read_text()
-    assert all(f"`{edge}`" in card for edge in truth_of(name).edges)
+    assert_shipped_as_made(name, SCRIPTS[name])
     assert sum(path.stat().st_size for path in zoo_path(name).iterdir()) < 2e6
 
 
