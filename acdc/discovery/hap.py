@@ -18,7 +18,6 @@ score and stops after one pass of ACDC over them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Annotated
 
 import torch
@@ -98,7 +97,7 @@ def hap(
         state = CircuitState(problem, first.mask(problem), memory=memory)
         losses = MeasuredLosses(state, checkpoint)
         blocks = Blocks(state, least.removes, losses, progress)
-        blocks.remove(_by_destination(first.edges, order))
+        blocks.remove(_by_destination(first.edges, order, problem.model.graph.n_dst))
         left = state.n_edges
         found = acdc_from(state, losses, least, order, sweeps=sweeps, progress=progress)
         return replace(
@@ -132,11 +131,11 @@ class _Start:
         return mask
 
 
-def _by_destination(weakest_first: Sequence[int], order: Sequence[Edge]) -> dict[int, list[int]]:
+def _by_destination(weakest_first: Sequence[int], order: Sequence[Edge], n_dst: int) -> dict[int, list[int]]:
     """Each destination's sources as they come in `weakest_first`, destinations as they come in ACDC's order."""
-    found: dict[int, list[int]] = {dst: [] for dst, _ in groupby(order, key=lambda edge: edge[1])}
+    found: dict[int, list[int]] = {dst: [] for _, dst in order}
     for edge in weakest_first:
-        src, dst = divmod(edge, len(found))
+        src, dst = divmod(edge, n_dst)
         found[dst].append(src)
     return found
 
