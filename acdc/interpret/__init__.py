@@ -1,0 +1,1 @@
+"""What nodes are and do: attention patterns, roles, direct effects, lenses, patching maps, probes, steering."""

@@ -1,0 +1,1 @@
+"""The interactive page of a run, made of saved results alone."""
