@@ -15,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from acdc.models.components import Attention, Block, index_of
 from acdc.patching.layout import Layout, Tables
+from acdc.patching.pattern import shares
 
 __all__ = [
     "attend",
@@ -154,27 +155,10 @@ def attend(
     sinks: Float[Tensor, " n"] | None = None,
     softmax: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, "n copies_of_any batch query d_head"]:
-    """`softmax(scale q kᵀ + bias) v`, the softmax in float32 at least.
-
-    Args:
-        bias: The mask, `[batch query key]`, or a bias for each head, `[n 1 batch query key]`.
-        soft_cap: Scores s become `soft_cap tanh(s / soft_cap)` before the bias.
-        sinks: For each head a score more in the softmax, which adds nothing to z.
-        softmax: What turns scores into the pattern; torch's if None.
-    """
+    """`softmax(scale q kᵀ + bias) v`: the pattern (`acdc.patching.pattern.shares`) times v."""
     if soft_cap is None and sinks is None and softmax is None and bias.ndim == 3 and (q.is_cuda or q.shape[-2] >= LONG):
         return _attend_fused(q, k, v, bias, scale)
-    scores = torch.matmul(q, k.transpose(-1, -2)).mul_(scale)
-    if soft_cap is not None:
-        scores = soft_cap * torch.tanh(scores / soft_cap)
-    scores = scores.add_(bias)
-    precise = scores if scores.dtype == torch.float64 else scores.float()
-    if sinks is not None:
-        column = sinks.to(precise.dtype).view(-1, 1, 1, 1, 1).expand(*precise.shape[:-1], 1)
-        precise = torch.cat([precise, column], -1)
-    pattern = precise.softmax(-1) if softmax is None else softmax(precise)
-    if sinks is not None:
-        pattern = pattern[..., :-1]
+    pattern = shares(q, k, bias, scale, soft_cap=soft_cap, sinks=sinks, softmax=softmax)
     return torch.matmul(pattern.to(v.dtype), v)
 
 
