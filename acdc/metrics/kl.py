@@ -33,7 +33,7 @@ def kl_against(reference: Logits) -> Callable[[Tensor], Tensor]:
         exp = x.expm1()
         rest = exp - x if exp.requires_grad else exp.sub_(x)  # the backward pass of expm1 needs its result
         found = torch.linalg.vecdot(p, rest).log1p()
-        if bool(torch.isfinite(found).all()):
+        if logits.device.type == "cpu" and bool(torch.isfinite(found).all()):  # elsewhere, to ask is to wait
             return found
         far = (reference.log_softmax(-1) + logits - reference).logsumexp(-1) - mean  # where expm1 overflows
         return torch.where(torch.isfinite(found), found, far)

@@ -9,11 +9,17 @@ __all__ = ["Cost", "cost_of"]
 
 
 class Cost(NamedTuple):
-    """Bytes held and floating-point operations of each copy of the batch, and bytes of weights, which all share."""
+    """What each copy of the batch takes, and what all of them share.
+
+    Attributes:
+        memory, flops: Bytes held and floating-point operations of each copy.
+        weights, layers: Bytes of weights that are read, and layers that are touched, once for all copies.
+    """
 
     memory: int
     flops: int
     weights: int
+    layers: int
 
 
 def cost_of(problem: Problem, reach: Reach, n_rows: int) -> Cost:
@@ -35,4 +41,5 @@ def cost_of(problem: Problem, reach: Reach, n_rows: int) -> Cost:
         at_once = max(at_once, 2 * projected + queries + scores, 12 * mlp)
     rows = reach.n_all_positions * n_rows + reach.n_changed * batch + 4 * batch + at_once
     size = problem.clean.final.element_size()
-    return Cost(rows * d_model * size, flops, weights * size)
+    n_layers = sum(bool(each.all_positions or each.last_position or each.mlp) for each in reach.layers)
+    return Cost(rows * d_model * size, flops, weights * size, n_layers)

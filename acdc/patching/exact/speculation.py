@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from acdc.patching.exact.cost import Cost
+from acdc.patching.exact.device_speed import DeviceSpeed, speed_of
 from acdc.patching.exact.state import CircuitState, Edge
 
 __all__ = ["Losses", "Speculation", "Trial"]
@@ -22,8 +23,6 @@ __all__ = ["Losses", "Speculation", "Trial"]
 Losses = Callable[[Sequence[Edge], Bool[np.ndarray, "copies edges"]], list[float]]
 
 WIDTHS = [round(2 ** (i / 2)) for i in range(17)]  # 1 to 256
-OVERHEAD = 3 * 10**8  # floating-point operations in the time that a propagation takes however small it is
-PER_BYTE = 13  # floating-point operations in the time that a byte of weights takes to be read
 NEARLY = 0.95  # of the best speed: the fewest edges that reach it
 
 
@@ -63,7 +62,8 @@ class Speculation:
     free: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._width = _Width(self.width, self.state.memory)
+        model = self.state.problem.model
+        self._width = _Width(self.width, self.state.memory, speed_of(model.device, model.dtype))
         self._removed_lately = 1.0  # share of the measured edges that were removed, the latest ones most
         self._guesses: dict[Edge, float] = {}  # rises that were measured in another circuit than the search's
 
@@ -154,11 +154,12 @@ class _Width:
     """How many edges to try at once: the fewest that decide nearly as many edges in a given time as any number could.
 
     If a prediction holds with probability p, K trials are expected to decide `(1 - p^K) / (1 - p)` edges, in a time of
-    `OVERHEAD + PER_BYTE weights + K flops`.
+    `start + layer layers + byte weights + K flops` operations, by the device's speed.
     """
 
     fixed: int | None
     memory: int
+    speed: DeviceSpeed
     held: float = 3.0
     missed: float = 1.0
 
@@ -168,7 +169,7 @@ class _Width:
             return min(self.fixed, max(1, self.memory // cost.memory))
         p = self.held / (self.held + self.missed)
         widths = [width for width in WIDTHS if width == 1 or width * cost.memory <= self.memory]
-        once = OVERHEAD + PER_BYTE * cost.weights
+        once = self.speed.start + self.speed.layer * cost.layers + self.speed.byte * cost.weights
         speeds = [(1 - p**width) / (once + width * cost.flops) for width in widths]
         return next(width for width, speed in zip(widths, speeds, strict=True) if speed >= NEARLY * max(speeds))
 
