@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "ACDCError",
+    "AlignmentError",
     "CircuitError",
     "EndRequested",
     "FileError",
@@ -28,6 +29,14 @@ class ACDCError(Exception):
 
 class TaskError(ACDCError):
     """A task or its prompts can't be used as they are."""
+
+
+class AlignmentError(TaskError):
+    """The two sides of a pair have different numbers of tokens; `rows` shows them one above the other."""
+
+    def __init__(self, message: str, rows: tuple[str, ...]) -> None:
+        super().__init__("\n".join((message, *rows)))
+        self.message, self.rows = message, rows
 
 
 class ModelError(ACDCError):

@@ -168,7 +168,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["discover", "none.py:Mine"], "there is no task file 'none.py'"),
         (["discover", "tests/test_cli.py"], "say which class in it is the task"),
         (["methods", "eapp"], "unknown method 'eapp': did you mean 'eap'?"),
-        (["discover"], "Missing argument 'TASK'"),
+        (["discover"], "name a task (acdc tasks), or give a pair of prompts: --clean, --corrupt and --answer"),
         (["discovr", "ioi"], "Did you mean 'discover'?"),
         (["show", "nowhere"], "there is no run 'nowhere'"),
     ],

@@ -15,7 +15,8 @@ import typer
 # importing a module registers its commands
 from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, runs, show, sweep  # noqa: F401
 from acdc.cli.app import RANKS, app
-from acdc.errors import ACDCError, EndRequested, RunError, printable
+from acdc.cli.terminal import plain
+from acdc.errors import ACDCError, AlignmentError, EndRequested, RunError, printable
 from acdc.ranks import ProcessEnded, joined, leave, rank_given
 
 __all__ = ["app", "main", "run_main"]
@@ -42,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         if code == STOPPED:  # typer's answer to Ctrl-C
             raise KeyboardInterrupt
         return code
+    except AlignmentError as error:
+        return _fail(error.message, error, 2, debug, error.rows)
     except ACDCError as error:
         return _fail(str(error), error, 2, debug)
     except ProcessEnded as error:
@@ -105,10 +108,12 @@ def _usage(error: Exception) -> str:
     )
 
 
-def _fail(message: str, error: BaseException, code: int, debug: bool) -> int:
+def _fail(message: str, error: BaseException, code: int, debug: bool, rows: tuple[str, ...] = ()) -> int:
     if debug:
         traceback.print_exception(error)
     sys.stderr.write(f"acdc: {printable(message, LONGEST)}\n")
+    for row in rows:
+        sys.stderr.write(f"{plain(row)}\n")
     return code
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import RANKS, app
+from acdc.cli.one_prompt import Answer, Clean, Corrupt, Wrong, asked_task
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -66,8 +67,12 @@ OF_COMMAND = {
 @app.command()
 def discover(
     task: Annotated[
-        str, typer.Argument(metavar="TASK", help="A name (see `acdc tasks`), path/to/file.py:Class, or module:Class.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="TASK",
+            help="A name (see `acdc tasks`), path/to/file.py:Class, or module:Class; left out with --clean.",
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="A bundled model, a local folder, or a hub name. [default: the task's own]")
     ] = None,
@@ -110,6 +115,10 @@ def discover(
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="Another option of the method.")
     ] = None,
+    clean: Clean = None,
+    corrupt: Corrupt = None,
+    answer: Answer = None,
+    wrong: Wrong = None,
     task_option: TaskOption = None,
     bos: Bos = None,
     dtype: Dtype = DTYPE,
@@ -126,7 +135,7 @@ def discover(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Find the circuit of TASK, measure it, draw it and save it.
+    """Find the circuit of TASK, or of one pair of prompts (--clean, --corrupt, --answer), measure it, draw it, save it.
 
     A run that was stopped goes on where it was when the same command is given again.
     """
@@ -138,7 +147,7 @@ def discover(
 
     result = run(
         model,
-        task,
+        asked_task(task, clean, corrupt, answer, wrong, model=model),
         method=method,
         metric=metric,
         ablation=ablation,

@@ -19,8 +19,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from acdc.errors import TaskError
+from acdc.prompts.alignment import unequal_lengths
+from acdc.prompts.answers import answer_ids
 from acdc.prompts.pairs import PromptPair, checked
-from acdc.prompts.tokens import Surroundings, continuation, encode, names_of, single_token, surroundings
+from acdc.prompts.tokens import Surroundings, encode, names_of, single_token, surroundings
 
 __all__ = ["MAX_PAIRS", "PromptBatch", "PromptPair", "check_count", "encode", "single_token"]
 
@@ -203,10 +205,7 @@ class _Row:
     def read(cls, pair: PromptPair, tokenizer: Any, where: str, lead: _Lead) -> "_Row":
         clean, corrupt = (_ids(side, tokenizer, where, lead) for side in (pair.clean, pair.corrupt))
         if len(clean) != len(corrupt):
-            raise TaskError(
-                f"{where}: the two sides must have the same number of tokens; clean has {len(clean)} "
-                f"({_show(clean, tokenizer)}), corrupted has {len(corrupt)} ({_show(corrupt, tokenizer)})"
-            )
+            raise unequal_lengths(clean, corrupt, tokenizer, where)
         end = _target_end(pair.target, len(clean), where, len(lead.before(pair.clean)))
         if clean[:end] == corrupt[:end]:
             raise TaskError(
@@ -255,18 +254,9 @@ def _target_end(target: int, length: int, where: str, n_before: int) -> int:
 
 
 def _answers(answers: Sequence[str | int], tokenizer: Any, where: str) -> list[int]:
-    ids = []
-    for answer in answers:
-        token = single_token(tokenizer, answer) if isinstance(answer, str) else answer
-        if token is None:
-            pieces = names_of(tokenizer, continuation(tokenizer, str(answer)))
-            raise TaskError(
-                f"{where}: the answer {answer!r} is not a single token of this tokenizer (it gives {pieces}); "
-                "use a word that is one token, often one with a leading space"
-            )
-        ids.append(token)
+    ids = answer_ids(answers, tokenizer, where)
     _check_range(ids, tokenizer, where)
-    return list(dict.fromkeys(ids))
+    return ids
 
 
 def _check_range(ids: list[int], tokenizer: Any, where: str) -> None:

@@ -81,7 +81,7 @@ evaluate {LONG} => acdc:
 convert nowhere x.json --from bogus => unknown
 convert nowhere x.json --to bogus => unknown
 show nowhere => there is no run 'nowhere'
-discover => Missing argument 'TASK'. Usage: acdc discover [OPTIONS] TASK
+discover => name a task (acdc tasks), or give a pair of prompts
 models x => Usage: acdc models [OPTIONS]
 """.strip().splitlines()
 

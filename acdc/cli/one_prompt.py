@@ -1,0 +1,75 @@
+"""One pair of prompts on a command line: the options that give it, and the task that it is."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from acdc.errors import RunError
+
+if TYPE_CHECKING:
+    from acdc.task import OnePrompt
+
+__all__ = ["Answer", "Clean", "Corrupt", "Wrong", "asked_task", "one_prompt"]
+
+Clean = Annotated[
+    str | None, typer.Option("--clean", metavar="TEXT", help="A prompt instead of a task, with --corrupt and --answer.")
+]
+Corrupt = Annotated[
+    str | None, typer.Option("--corrupt", metavar="TEXT", help="Its corrupted twin, with as many tokens.")
+]
+Answer = Annotated[
+    list[str] | None,
+    typer.Option("--answer", metavar="TEXT", help="The right answer, like ' Canberra'; may be repeated."),
+]
+Wrong = Annotated[
+    list[str] | None, typer.Option("--wrong", metavar="TEXT", help="A wrong answer, like ' Sydney'; may be repeated.")
+]
+
+
+def asked_task(
+    task: str | None,
+    clean: str | None,
+    corrupt: str | None,
+    answer: list[str] | None,
+    wrong: list[str] | None,
+    *,
+    model: str | None,
+) -> "str | OnePrompt":
+    """The task that a command is asked about: a named one, or a pair of prompts.
+
+    Raises:
+        RunError: Neither or both are given, a part of the pair is missing, or no model is named for a pair.
+    """
+    given = {"--clean": clean, "--corrupt": corrupt, "--answer": answer, "--wrong": wrong}
+    used = [flag for flag, value in given.items() if value]
+    if task is not None:
+        if used:
+            raise RunError(f"{', '.join(used)} give a pair of prompts instead of the task {task!r}; leave one out")
+        return task
+    if not used:
+        raise RunError("name a task (acdc tasks), or give a pair of prompts: --clean, --corrupt and --answer")
+    return one_prompt(clean, corrupt, answer, wrong, model=model)
+
+
+def one_prompt(
+    clean: str | None,
+    corrupt: str | None,
+    answer: list[str] | None,
+    wrong: list[str] | None,
+    *,
+    model: str | None,
+) -> "OnePrompt":
+    """The task of a pair that is given in options or arguments.
+
+    Raises:
+        RunError: A part of it is missing, or no model is named.
+    """
+    parts = {"--clean (the prompt)": clean, "--corrupt (its twin)": corrupt, "--answer": answer}
+    if missing := [flag for flag, value in parts.items() if not value]:
+        raise RunError(f"a pair of prompts needs {' and '.join(missing)} too")
+    if model is None:
+        raise RunError("name the model whose answers to your prompts are asked about (--model)")
+    from acdc.task import OnePrompt
+
+    assert clean is not None and corrupt is not None and answer is not None
+    return OnePrompt(clean, corrupt, answer, wrong or ())
