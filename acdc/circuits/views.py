@@ -63,10 +63,11 @@ def to_frame(circuit: "Circuit", most: int | None = None) -> "pd.DataFrame":
     rows, columns = listed.nonzero(as_tuple=True)
     sources = [graph.sources[i] for i in rows.tolist()]
     destinations = [graph.destinations[j] for j in columns.tolist()]
+    sites = [graph.site_of(src, dst) for src, dst in zip(sources, destinations, strict=True)]
     frame = pd.DataFrame(
         {
             "edge": [f"{src}->{dst}" for src, dst in zip(sources, destinations, strict=True)],
-            "src": sources,
+            "src": sites,
             "dst": [graph.node_of(dst) for dst in destinations],
             "input": [input_of(dst) for dst in destinations],
             "src_layer": [graph.layer_of(src) for src in sources],

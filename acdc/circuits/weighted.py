@@ -7,7 +7,7 @@ layer, and edges of a weight, is drawn and exported by the same code.
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Bool
@@ -150,14 +150,19 @@ def weighted_graph(
         title=circuit.origin,
         caption=_caption(circuit, len(weights), len(names)),
         words=words_of(circuit.score_kind),
-        attributes=asdict(graph),
+        attributes=_shape(graph),
     )
+
+
+def _shape(graph: Graph) -> dict[str, Any]:
+    shape = {name: getattr(graph, name) for name in ("n_layers", "n_heads", "d_model", "parallel")}
+    return shape | ({"spans": " ".join(graph.spans)} if graph.spans else {})
 
 
 def _edge(graph: Graph, src: int, dst: int, weight: float, attributes: Mapping[str, Any]) -> WeightedEdge:
     destination = graph.destinations[dst]
     return WeightedEdge(
-        src=graph.sources[src],
+        src=graph.site_of(graph.sources[src], destination),
         dst=graph.node_of(destination),
         input=input_of(destination),
         weight=None if math.isnan(weight) else weight,

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.errors import ModelError
 from acdc.metrics import Metric, Objective, get_metric
 from acdc.models import PatchableModel
@@ -16,6 +17,7 @@ from acdc.patching.ablations import ablate
 from acdc.patching.activations import ActivationCache, NodeOutputs, run
 from acdc.patching.footprint import check_footprint
 from acdc.patching.masked import MaskedForward
+from acdc.patching.spans import split_graph
 from acdc.prompts.batch import PromptBatch
 from acdc.ranks import ALONE, Ranks
 
@@ -82,13 +84,18 @@ class Problem:
         ablated = ablate(ablation, model, batch, clean.outputs, seed=seed, learned=learned, memory=memory)
         return cls(model, batch, clean, ablated, objective, seed, memory, ranks)
 
+    @cached_property
+    def graph(self) -> Graph:
+        """The model's graph, its edges split by the batch's spans: what masks are of."""
+        return split_graph(self.model.graph, self.batch)
+
     def prune(self, mask: Bool[Tensor, "src dst"]) -> Bool[Tensor, "src dst"]:
         """The mask without edges that change nothing of what the circuit computes.
 
         Always those that don't reach the logits; where ablated outputs are one run's, those without a path from the
         input too. Where they aren't (constants), a node without live inputs still carries a signal, and stays.
         """
-        return self.model.graph.prune(mask, from_input=self.ablated.coherent)
+        return self.graph.prune(mask, from_input=self.ablated.coherent)
 
     @property
     def step_memory(self) -> int:
@@ -118,4 +125,4 @@ class Problem:
     @cached_property
     def empty_loss(self) -> float:
         """The loss with every edge removed."""
-        return self.loss(self.logits(self.model.graph.edges_mask & False))
+        return self.loss(self.logits(self.graph.edges_mask & False))

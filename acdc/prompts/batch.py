@@ -49,6 +49,9 @@ class PromptBatch:
         before: Names of the special tokens that were put before the prompts; none stand before those that are given as
             ids, unless they were asked for.
         notes: What a reader of the results must know of the prompts, in words.
+        spans: Names of the spans by which edges are split, in the order in which they come; the last one holds every
+            prompt's target. None: edges are not split.
+        span_ids: Which span each token is in.
     """
 
     clean: Int[Tensor, "batch pos"]
@@ -59,6 +62,8 @@ class PromptBatch:
     task: str = "task"
     before: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    spans: tuple[str, ...] = ()
+    span_ids: Int[Tensor, "batch pos"] | None = None
 
     @classmethod
     def from_pairs(
@@ -122,7 +127,11 @@ class PromptBatch:
     def fingerprint(self) -> str:
         """SHA-256 of all that the batch holds: equal for equal prompts and answers."""
         digest = hashlib.sha256()
-        for tensor in (self.clean, self.corrupt, self.attention.long(), self.correct, self.wrong):
+        tensors = [self.clean, self.corrupt, self.attention.long(), self.correct, self.wrong]
+        if self.span_ids is not None:
+            digest.update(repr(self.spans).encode())
+            tensors.append(self.span_ids.masked_fill(~self.attention, 0))
+        for tensor in tensors:
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(tensor.cpu().numpy().tobytes())
         return digest.hexdigest()
@@ -143,11 +152,13 @@ class PromptBatch:
         start = self.n_pos - int(self.lengths[index].max())
         clean, corrupt, attention = (side[index][:, start:] for side in (self.clean, self.corrupt, self.attention))
         correct, wrong = self.correct[index], self.wrong[index]
-        return replace(self, clean=clean, corrupt=corrupt, attention=attention, correct=correct, wrong=wrong)
+        chosen = replace(self, clean=clean, corrupt=corrupt, attention=attention, correct=correct, wrong=wrong)
+        return chosen if self.span_ids is None else replace(chosen, span_ids=self.span_ids[index][:, start:])
 
     def to(self, device: str | torch.device) -> "PromptBatch":
         """The same batch on another device."""
-        names = ("clean", "corrupt", "attention", "correct", "wrong")
+        names = ["clean", "corrupt", "attention", "correct", "wrong"]
+        names += [] if self.span_ids is None else ["span_ids"]
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
