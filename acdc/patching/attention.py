@@ -29,6 +29,7 @@ __all__ = [
     "head_rows",
     "layer_out",
     "layer_z",
+    "post_scale",
     "project",
     "project_heads",
     "project_layer",
@@ -196,12 +197,17 @@ def attend_layer(
     """
     k, v = (x.repeat_interleave(attention.group, 0) for x in (k, v))
     z = attend_heads(attention, range(attention.n_heads), q, k, v, bias)
+    scale = post_scale(attention, z)
+    return z if scale is None else (z * scale).to(z.dtype)
+
+
+def post_scale(attention: Attention, z: Float[Tensor, "n_heads *tokens d_head"]) -> Float[Tensor, "*tokens 1"] | None:
+    """What a norm after attention multiplies every head's z by, `1 / rms(Σ_h z_h W_O)`; None without such a norm."""
     if attention.post_norm_eps is None:
-        return z
+        return None
     total = _mapped(attention, z)
     precise = total if total.dtype == torch.float64 else total.float()
-    inverse = torch.rsqrt(precise.pow(2).mean(-1, keepdim=True) + attention.post_norm_eps)
-    return (z * inverse).to(z.dtype)
+    return torch.rsqrt(precise.pow(2).mean(-1, keepdim=True) + attention.post_norm_eps)
 
 
 def head_outputs(
