@@ -127,8 +127,9 @@ def _of_rows(
     model: PatchableModel, batch: PromptBatch, side: str, rows: Tensor, places: Sequence[Head], value_weighted: bool
 ) -> tuple[Float[Tensor, "rows head dst src"], Float[Tensor, "rows head dst _src"]]:
     """Those of some prompts; the second is empty where it wasn't asked for."""
-    fields = ("clean", "corrupt", "attention", "correct", "wrong")  # all columns stay, on whichever side padding is
-    some = PromptBatch(*(getattr(batch, name)[rows.to(batch.clean.device)] for name in fields), task=batch.task)
+    kept = rows.to(batch.clean.device)  # all columns stay, on whichever side padding is
+    clean, corrupt, real = batch.clean[kept], batch.corrupt[kept], batch.attention[kept]
+    some = PromptBatch(clean, corrupt, real, batch.correct[kept], batch.wrong[kept], batch.task)
     some = some.to(model.device)
     found: dict[Head, tuple[Tensor, Tensor]] = {}
 

@@ -97,7 +97,7 @@ def test_memory_changes_nothing_and_what_does_not_fit_is_refused() -> None:
 
 
 def test_a_head_that_is_not_there_is_told() -> None:
-    with pytest.raises(CircuitError, match="has no head 'a9.h9': its heads are 'a0.h0' to 'a2.h1'"):
+    with pytest.raises(CircuitError, match=r"has no head 'a9\.h9': its heads are 'a0\.h0' to 'a2\.h1'"):
         attention_patterns(tiny_model("gpt2"), tiny_batch(), ["a9.h9"])
 
 
