@@ -146,8 +146,7 @@ class PatchableModel:
                 f"task {batch.task!r} has a prompt of {longest} tokens, longer than the context of {self.name!r} "
                 f"({limit} tokens); use shorter prompts or another model"
             )
-        answers = torch.cat([batch.correct, batch.wrong], 1)
-        largest = int(max(batch.clean.max(), batch.corrupt.max(), answers.max()))
+        largest = int(torch.cat([batch.clean, batch.corrupt, batch.correct, batch.wrong], 1).max())
         if largest >= (n_vocab := self.components.unembed.shape[0]):
             raise TaskError(
                 f"task {batch.task!r} has token id {largest}, but {self.name!r} knows only {n_vocab} tokens"
