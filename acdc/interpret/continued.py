@@ -38,8 +38,8 @@ def continued(
         run: The run; what its earlier columns hold is left as it is.
         resid: The new `resid_pre` of block `layer` (the number of layers: of the unembedding) at as many last columns
             as it has.
-        edit: Changes the residual stream before each block from `layer` on, and before the unembedding: `edit(layer,
-            resid)`, where the last `layer` is the number of blocks.
+        edit: Changes the residual stream wherever it is read from block `layer` on, by attention, MLP or unembedding:
+            `edit(layer, resid)`, where the last `layer` is the number of blocks.
     """
     layout, blocks, x = Layout(batch, model.dtype), model.components.blocks, resid
     start = batch.n_pos - resid.shape[1]
@@ -51,9 +51,10 @@ def continued(
         k, v = (torch.cat([old[:, :, :start], new], 2) for old, new in ((run.k[i], k), (run.v[i], v)))
         bias = layout.bias_of(attention)[..., start:, :]
         z = attend_layer(attention, q[:, None], k[:, None], v[:, None], bias)[:, 0]
-        read_by_mlp = x
-        x = x + layer_out(block, z)
-        x = x + block.mlp(block.ln2(read_by_mlp if model.components.parallel else x))
+        read_by_heads, x = x, x + layer_out(block, z)
+        if not model.components.parallel and edit is not None:
+            x = edit(i, x)
+        x = x + block.mlp(block.ln2(read_by_heads if model.components.parallel else x))
     return x if edit is None else edit(len(blocks), x)
 
 
