@@ -9,7 +9,7 @@ without it. What a tokenizer adds behind a text (EOS) is left out: the model is 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,8 +21,11 @@ from torch import Tensor
 from acdc.errors import TaskError
 from acdc.prompts.alignment import unequal_lengths
 from acdc.prompts.answers import answer_ids
+from acdc.prompts.lead import Lead, check_range
 from acdc.prompts.pairs import PromptPair, checked
-from acdc.prompts.tokens import Surroundings, encode, names_of, single_token, surroundings
+from acdc.prompts.span_tokens import NamedSpans, Sides, named_spans, spans_of_tokens
+from acdc.prompts.spans import checked_spans
+from acdc.prompts.tokens import encode, names_of, single_token
 
 __all__ = ["MAX_PAIRS", "PromptBatch", "PromptPair", "check_count", "encode", "single_token"]
 
@@ -50,8 +53,9 @@ class PromptBatch:
             ids, unless they were asked for.
         notes: What a reader of the results must know of the prompts, in words.
         spans: Names of the spans by which edges are split, in the order in which they come; the last one holds every
-            prompt's target. None: edges are not split.
+            prompt's target. Empty: edges are not split.
         span_ids: Which span each token is in.
+        named: The spans that the task names, whether or not edges are split by them; None: it names none.
     """
 
     clean: Int[Tensor, "batch pos"]
@@ -64,6 +68,7 @@ class PromptBatch:
     notes: tuple[str, ...] = ()
     spans: tuple[str, ...] = ()
     span_ids: Int[Tensor, "batch pos"] | None = None
+    named: NamedSpans | None = None
 
     @classmethod
     def from_pairs(
@@ -85,12 +90,13 @@ class PromptBatch:
         Raises:
             TaskError: No pairs; a field that isn't of its kind; two sides of different lengths or without any
                 difference up to the target; an answer that isn't one token; a target outside the prompt; no correct
-                answer, or one that is also wrong; a prompt that would start with two BOS tokens.
+                answer, or one that is also wrong; a prompt that would start with two BOS tokens; a span that can't be
+                found.
         """
         if not pairs:
             raise TaskError(f"task {task_name!r} gave no prompt pairs: at least one is needed")
         plain = [checked(pair, f"task {task_name!r}, pair {i}") for i, pair in enumerate(pairs)]
-        lead = _Lead.read(plain, tokenizer, task_name, bos, bare_ids)
+        lead = Lead.read(plain, tokenizer, task_name, bos, bare_ids)
         rows = [_Row.read(pair, tokenizer, f"task {task_name!r}, pair {i}", lead) for i, pair in enumerate(plain)]
         return cls(
             clean=_fill_left([row.clean for row in rows], 0),
@@ -101,6 +107,7 @@ class PromptBatch:
             task=task_name,
             before=tuple(names_of(tokenizer, lead.text or lead.ids)),
             notes=lead.notes(tokenizer),
+            named=named_spans([row.spans for row in rows], [list(pair.spans) for pair in plain], task_name),
         )
 
     @property
@@ -150,57 +157,20 @@ class PromptBatch:
         """The batch of the given rows, in that order, without columns that are padding in all of them."""
         index = torch.as_tensor(rows, device=self.clean.device)
         start = self.n_pos - int(self.lengths[index].max())
-        clean, corrupt, attention = (side[index][:, start:] for side in (self.clean, self.corrupt, self.attention))
-        correct, wrong = self.correct[index], self.wrong[index]
-        chosen = replace(self, clean=clean, corrupt=corrupt, attention=attention, correct=correct, wrong=wrong)
-        return chosen if self.span_ids is None else replace(chosen, span_ids=self.span_ids[index][:, start:])
+        return self._changed(lambda side: side[index][:, start:], lambda answers: answers[index])
 
     def to(self, device: str | torch.device) -> "PromptBatch":
         """The same batch on another device."""
-        names = ["clean", "corrupt", "attention", "correct", "wrong"]
-        names += [] if self.span_ids is None else ["span_ids"]
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        return self._changed(lambda side: side.to(device), lambda answers: answers.to(device))
 
-
-@dataclass(frozen=True)
-class _Lead:
-    """The special tokens before texts and before token ids, and those that the tokenizer would put behind a text."""
-
-    text: tuple[int, ...]
-    ids: tuple[int, ...]
-    left_out: tuple[int, ...] = ()
-
-    @classmethod
-    def read(
-        cls, pairs: Sequence[PromptPair], tokenizer: Any, task_name: str, bos: bool | None, bare_ids: bool
-    ) -> "_Lead":
-        around = Surroundings((), ())
-        try:
-            if (text := _any_text(pairs, tokenizer, task_name, bare_ids)) is not None:
-                around = surroundings(tokenizer, text)
-        except TaskError:
-            if bos is None:  # else it doesn't matter
-                raise
-        if bos is None:
-            return cls(around.before, around.before if bare_ids else (), around.after)
-        if not bos:
-            return cls((), (), around.after)
-        token = tokenizer.bos_token_id
-        if token is None:
-            raise TaskError(
-                f"task {task_name!r}: a BOS token is asked for (bos, prepend_bos), but the tokenizer has no BOS token"
-            )
-        before = around.before if token in around.before else (token, *around.before)
-        return cls(before, before, around.after)
-
-    def before(self, side: str | Sequence[int]) -> tuple[int, ...]:
-        return self.text if isinstance(side, str) else self.ids
-
-    def notes(self, tokenizer: Any) -> tuple[str, ...]:
-        if not self.left_out:
-            return ()
-        names = " ".join(names_of(tokenizer, self.left_out))
-        return (f"the tokenizer puts {names} behind a text; it is left out, for the answer is predicted there",)
+    def _changed(self, side: Callable[[Tensor], Tensor], answers: Callable[[Tensor], Tensor]) -> "PromptBatch":
+        """The batch with what has a column for each token changed by `side`, and the answers by `answers`."""
+        changed = {name: side(getattr(self, name)) for name in ("clean", "corrupt", "attention")}
+        changed |= {name: answers(getattr(self, name)) for name in ("correct", "wrong")}
+        if self.span_ids is not None:
+            changed["span_ids"] = side(self.span_ids)
+        named = None if self.named is None else replace(self.named, ids=side(self.named.ids))
+        return replace(self, **changed, named=named)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -211,9 +181,10 @@ class _Row:
     corrupt: list[int]
     correct: list[int]
     wrong: list[int]
+    spans: list[str]
 
     @classmethod
-    def read(cls, pair: PromptPair, tokenizer: Any, where: str, lead: _Lead) -> "_Row":
+    def read(cls, pair: PromptPair, tokenizer: Any, where: str, lead: Lead) -> "_Row":
         clean, corrupt = (_ids(side, tokenizer, where, lead) for side in (pair.clean, pair.corrupt))
         if len(clean) != len(corrupt):
             raise unequal_lengths(clean, corrupt, tokenizer, where)
@@ -228,24 +199,17 @@ class _Row:
             raise TaskError(f"{where}: at least one correct answer is needed")
         if both := set(correct) & set(wrong):
             raise TaskError(f"{where}: {_show(sorted(both), tokenizer)} is listed both as correct and as wrong")
-        return cls(clean[:end], corrupt[:end], correct, wrong)
+        before = (len(lead.before(pair.clean)), len(lead.before(pair.corrupt)))
+        sides = Sides(tokenizer, pair.clean, pair.corrupt, before, len(clean), end, where)
+        spans = spans_of_tokens(checked_spans(pair.spans, where), sides) if pair.spans else []
+        return cls(clean[:end], corrupt[:end], correct, wrong, spans)
 
 
-def _any_text(pairs: Sequence[PromptPair], tokenizer: Any, task_name: str, bare_ids: bool) -> str | None:
-    """A text to ask the tokenizer about; None where nothing is to be put before any prompt."""
-    texts = [pair.clean for pair in pairs if isinstance(pair.clean, str) and pair.clean]
-    if texts or not bare_ids:
-        return texts[0] if texts else None
-    ids = [int(token) for token in pairs[0].clean]
-    _check_range(ids, tokenizer, f"task {task_name!r}, pair 0")
-    return str(tokenizer.decode(ids))
-
-
-def _ids(side: str | Sequence[int], tokenizer: Any, where: str, lead: _Lead) -> list[int]:
+def _ids(side: str | Sequence[int], tokenizer: Any, where: str, lead: Lead) -> list[int]:
     ids = encode(tokenizer, side) if isinstance(side, str) else list(side)
     if not ids:
         raise TaskError(f"{where}: a prompt is empty")
-    _check_range(ids, tokenizer, where)
+    check_range(ids, tokenizer, where)
     before = lead.before(side)
     if before and ids[0] == before[-1]:
         name = names_of(tokenizer, before[-1:])[0]
@@ -266,13 +230,8 @@ def _target_end(target: int, length: int, where: str, n_before: int) -> int:
 
 def _answers(answers: Sequence[str | int], tokenizer: Any, where: str) -> list[int]:
     ids = answer_ids(answers, tokenizer, where)
-    _check_range(ids, tokenizer, where)
+    check_range(ids, tokenizer, where)
     return ids
-
-
-def _check_range(ids: list[int], tokenizer: Any, where: str) -> None:
-    if bad := [token for token in ids if not 0 <= token < len(tokenizer)]:
-        raise TaskError(f"{where}: token id {bad[0]} is outside the tokenizer's 0 to {len(tokenizer) - 1}")
 
 
 def _show(ids: Sequence[int], tokenizer: Any) -> str:

@@ -11,6 +11,7 @@ from acdc.errors import FileError
 from acdc.files import parse_json, read_bytes, validated, write_atomically
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.pairs import PromptPair
+from acdc.prompts.span_tokens import NamedSpans
 from acdc.prompts.tokens import names_of
 from acdc.task import PromptList
 
@@ -21,7 +22,7 @@ DISCOVERY, HELD_OUT = "discovery", "held-out"
 
 
 def prompt_rows(batch: PromptBatch, tokenizer: Any, split: str) -> Iterator[dict[str, Any]]:
-    """Each pair of a batch as text, tokens and ids, up to its target, with the answers' tokens and ids."""
+    """Each pair of a batch as text, tokens and ids, up to its target, with its spans and its answers."""
     for i in range(batch.n):
         start = batch.n_pos - int(batch.lengths[i])
         row: dict[str, Any] = {"split": split}
@@ -31,7 +32,16 @@ def prompt_rows(batch: PromptBatch, tokenizer: Any, split: str) -> Iterator[dict
         for name, side in (("correct", batch.correct), ("wrong", batch.wrong)):
             ids = [token for token in side[i].tolist() if token >= 0]
             row |= {name: [tokenizer.decode([token]) for token in ids], f"{name}_ids": ids}
+        if batch.named is not None:
+            row["spans"] = _tokens_of_spans(batch.named, i, start)
         yield row | {"target": len(row["clean_ids"]) - 1}
+
+
+def _tokens_of_spans(named: NamedSpans, i: int, start: int) -> dict[str, list[int]]:
+    """The tokens of each span that a prompt has."""
+    ids = named.ids[i, start:].tolist()
+    tokens = {name: [token for token, span in enumerate(ids) if span == k] for k, name in enumerate(named.names)}
+    return {name: places for name, places in tokens.items() if places}
 
 
 def write_prompts(path: Path, tokenizer: Any, discovery: PromptBatch, held_out: PromptBatch | None) -> Path:
@@ -67,6 +77,7 @@ class _Line(BaseModel):
     correct_ids: list[int]
     wrong_ids: list[int]
     target: int
+    spans: dict[str, list[int]] = {}
 
 
 def read_prompts(path: Path, name: str) -> SavedPrompts:
@@ -83,7 +94,9 @@ def read_prompts(path: Path, name: str) -> SavedPrompts:
         except FileError as error:
             raise FileError(f"{where} {error}") from None
         line = validated(_Line, value, what=f"{where} is damaged")
-        pair = PromptPair(line.clean_ids, line.corrupt_ids, line.correct_ids, line.wrong_ids, line.target)
+        pair = PromptPair(
+            line.clean_ids, line.corrupt_ids, line.correct_ids, line.wrong_ids, line.target, dict(line.spans)
+        )
         sides[line.split].append(pair)
     if not sides[DISCOVERY]:
         raise FileError(f"{path} is damaged: it has no prompts of the discovery")

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,8 @@ def test_damaged_prompts_are_told(tmp_path: Path, text: str, message: str) -> No
 @given(data=st.data())
 def test_damaged_prompts_give_one_line(data: st.DataObject) -> None:
     """Whatever is done to the file: prompts that fit the tokenizer come out, or one short line."""
-    batch = PromptBatch.from_pairs(PAIRS[:4], number_tokenizer())
+    pairs = [replace(pair, spans={"a": 0}) for pair in PAIRS[:4]]
+    batch = PromptBatch.from_pairs(pairs, number_tokenizer())
     with tempfile.TemporaryDirectory() as folder:
         path = write_prompts(Path(folder) / "prompts.jsonl", number_tokenizer(), batch, batch)
         content = path.read_bytes()
@@ -166,6 +168,20 @@ def test_damaged_prompts_give_one_line(data: st.DataObject) -> None:
             read_prompts(path, "x").batch(number_tokenizer(), 4)
         except ACDCError as error:
             assert len(str(error)) < 700 and str(error).isprintable()
+
+
+def test_spans_are_kept_with_the_prompts(tmp_path: Path) -> None:
+    pairs = [
+        PromptPair([1, 2, 3, 4], [1, 2, 5, 4], [6], spans={"b": 2, "a": 1}),
+        PromptPair([2, 3, 7], [2, 5, 7], [6], spans={"a": 0, "b": 1}),
+    ]
+    batch = PromptBatch.from_pairs(pairs, number_tokenizer())
+    path = write_prompts(tmp_path / "prompts.jsonl", number_tokenizer(), batch, None)
+    assert json.loads(path.read_text().splitlines()[1])["spans"] == {"a": [0], "b": [1], "end": [2]}
+    again = read_prompts(path, "x").batch(number_tokenizer(), 2).named
+    assert batch.named is not None and again is not None
+    assert again.names == batch.named.names
+    assert torch.equal(again.ids, batch.named.ids)
 
 
 def test_a_run_on_a_list_is_evaluated_from_its_folder(tmp_path: Path) -> None:
