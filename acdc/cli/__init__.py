@@ -13,7 +13,7 @@ import traceback
 import typer
 
 # importing a module registers its commands
-from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, runs, show, sweep  # noqa: F401
+from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, report, runs, show, sweep  # noqa: F401
 from acdc.cli.app import RANKS, app
 from acdc.cli.terminal import plain
 from acdc.errors import ACDCError, AlignmentError, EndRequested, RunError, printable

@@ -17,6 +17,7 @@ from acdc.runs.mirror import MirroredCheckpoint, mirrored
 
 __all__ = [
     "CHECKPOINT",
+    "EVALUATION",
     "RECORD",
     "Workspace",
     "check_writable",
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 CIRCUIT, METRICS, CHECKPOINT = "circuit.json", "metrics.json", "checkpoint.jsonl"
 RECORD = "run.json"  # written last: a run that has one is finished
+EVALUATION = "evaluation"  # the folder of a run's evaluation
 LONGEST_NAME = 80
 SETTLED_SECONDS = 60  # a folder that changed later may be a run that is just starting
 

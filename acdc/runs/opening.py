@@ -10,7 +10,7 @@ from acdc.circuits.graph import Graph
 from acdc.files import validated
 from acdc.runs.catalog import find_run
 from acdc.runs.fingerprint import HASHED
-from acdc.runs.folders import CIRCUIT, RECORD
+from acdc.runs.folders import CIRCUIT, EVALUATION, RECORD
 from acdc.runs.records import Provenance
 from acdc.runs.result import RunResult, load_run
 
@@ -53,12 +53,12 @@ def open_circuit(run: str | Path | RunResult | Circuit, graph: Graph | None = No
     if path.name == CIRCUIT and (path.parent / RECORD).is_file():
         return _of_run(load_run(path.parent))
     circuit = read_circuit(path, graph=graph)
-    name = "evaluation" if path.name == CIRCUIT else f"evaluation-{path.stem}"
+    name = EVALUATION if path.name == CIRCUIT else f"{EVALUATION}-{path.stem}"
     return Opened(circuit, _record_of(circuit.provenance), path.parent / name)
 
 
 def _of_run(run: RunResult) -> Opened:
-    return Opened(run.circuit, dict(run.record), None if run.path is None else run.path / "evaluation")
+    return Opened(run.circuit, dict(run.record), None if run.path is None else run.path / EVALUATION)
 
 
 def _record_of(provenance: Mapping[str, Any]) -> dict[str, Any]:

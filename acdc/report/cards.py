@@ -1,0 +1,92 @@
+"""The card of each node: its sentence, its claims with their tests, and what it reads, writes and does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from acdc.interpret.explanation import Claim, Explanation, NodeCard
+from acdc.report.listing import verdict
+from acdc.report.text import estimate, number, share, token, token_shares
+
+__all__ = ["Card", "ClaimView", "cards"]
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """A role, how strongly it shows, and what became of its test."""
+
+    role: str
+    score: str
+    verdict: str
+    test: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A node's card.
+
+    Attributes:
+        facts: Numbers by name, with what they are.
+        lists: Tokens or labels with their numbers, by what they are.
+        scores: The score of every role that was looked for, the largest first.
+    """
+
+    name: str
+    kind: str
+    sentence: str
+    claims: tuple[ClaimView, ...]
+    facts: tuple[tuple[str, str, str], ...]
+    lists: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    scores: tuple[tuple[str, str], ...]
+    has_patterns: bool
+
+
+def cards(told: Explanation) -> list[Card]:
+    """A card for each node that the explanation speaks of."""
+    return [
+        Card(
+            name=node.name,
+            kind=node.kind,
+            sentence=node.sentence,
+            claims=tuple(_claim(claim) for claim in node.claims),
+            facts=tuple(_facts(node)),
+            lists=tuple((name, found) for name, found in _lists(node) if found),
+            scores=tuple(_scores(node)),
+            has_patterns=bool(node.patterns),
+        )
+        for node in told.nodes
+    ]
+
+
+def _claim(claim: Claim) -> ClaimView:
+    score = number(claim.score)
+    score += "" if claim.cut is None else f" (spoken of from {number(claim.cut)} on)"
+    score += "" if claim.held_out is None else f", {number(claim.held_out)} held out"
+    said = [claim.test, claim.predicted and f"Predicted: {claim.predicted}"]
+    measured = estimate(claim.measured, sign=True)
+    said.append(f"Measured: {measured}" if measured else "")
+    sentences = (text if text.endswith((".", "!", "?")) else f"{text}." for text in said if text)
+    return ClaimView(claim.role, score, verdict(claim.holds), " ".join(sentences))
+
+
+def _facts(node: NodeCard) -> Iterator[tuple[str, str, str]]:
+    if text := estimate(node.effect, sign=True):
+        yield "effect", text, "rise of the loss when its output is ablated"
+    if text := estimate(node.direct, sign=True):
+        yield "direct effect", text, "what it writes towards the answers' logit difference itself"
+
+
+def _lists(node: NodeCard) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    yield "attends to, from the target position", tuple((token(text), share(value)) for text, value in node.attends)
+    yield "raises the logits of", tuple(token_shares(node.writes_up))
+    yield "lowers the logits of", tuple(token_shares(node.writes_down))
+    yield "responds most to", tuple(token_shares(node.reads))
+    strongest = sorted(node.spans.items(), key=lambda pair: -abs(pair[1]))
+    yield "effect by place", tuple((token(name), number(value, sign=True)) for name, value in strongest)
+
+
+def _scores(node: NodeCard) -> Iterator[tuple[str, str]]:
+    known = {name: value for name, value in node.role_scores.items() if value is not None}
+    for name in sorted(known, key=lambda name: -known[name]):
+        yield name, number(known[name])
+    for name in node.role_scores.keys() - known.keys():
+        yield name, "not measured"

@@ -1,0 +1,62 @@
+"""A circuit's faithfulness in one number: on held-out prompts and with its interval, as far as these were measured."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from acdc.evaluation.parts.faithfulness import Faithfulness
+from acdc.report.findings import Findings
+from acdc.report.text import number
+
+__all__ = ["Headline", "headline"]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Faithfulness by the run's metric.
+
+    Attributes:
+        value: None where it is undefined.
+        low, high: Ends of its interval over prompts; None where it has none.
+        prompts: On which prompts, in words.
+        held_out: Whether the search saw none of them.
+        no_meaning: Why it says nothing; None where it does.
+    """
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    prompts: str
+    held_out: bool
+    no_meaning: str | None
+
+    @property
+    def text(self) -> str:
+        """`.93 [.90, .94]`, marked where it has no meaning."""
+        if self.value is None:
+            return "undefined"
+        found = number(self.value)
+        found += "" if self.low is None else f" [{number(self.low)}, {number(self.high)}]"
+        return found if self.no_meaning is None else f"{found} (no meaning)"
+
+
+def headline(findings: Findings) -> Headline | None:
+    """From the evaluation if it has it, else from the run's metrics; None if neither is there."""
+    part = findings.parts.get("faithfulness")
+    if isinstance(part, Faithfulness) and findings.evaluation is not None:
+        prompts, interval = findings.evaluation["prompts"], part.intervals["faithfulness"][part.metric]
+        held_out = prompts.get("asked") == "held-out" and not prompts.get("n_seen")
+        ends = (interval.low, interval.high)
+        return Headline(part.metric, interval.value, *ends, prompts["text"], held_out, interval.no_meaning)
+    if findings.metrics is None:
+        return None
+    held_out = findings.metrics.get("held_out")
+    return _of_metrics(findings.metrics, seen=True) if held_out is None else _of_metrics(held_out, seen=False)
+
+
+def _of_metrics(metrics: Any, *, seen: bool) -> Headline:
+    n_seen = metrics["n_prompts"] if seen else metrics["n_seen"]
+    words = "prompts of the search" if seen else "held-out prompts"
+    text = f"{metrics['n_prompts']} {words}" + (f", {n_seen} of which the search saw" if n_seen and not seen else "")
+    value, why = metrics["faithfulness"], metrics["no_meaning"]
+    return Headline(metrics["metric"], value, None, None, text, not n_seen, why)

@@ -1,0 +1,72 @@
+"""The table twins of the graph: its edges and its nodes."""
+
+from acdc.circuits.influence import influence
+from acdc.circuits.weighted import WeightedGraph
+from acdc.errors import counted
+from acdc.interpret.explanation import NodeCard
+from acdc.report.findings import Findings
+from acdc.report.graph import role_of
+from acdc.report.table import Cell, Table
+from acdc.report.text import estimate, number
+
+__all__ = ["edge_table", "node_table", "verdict"]
+
+MOST_ROWS = 1000
+
+
+def edge_table(findings: Findings, graph: WeightedGraph) -> Table:
+    """The edges, the strongest first."""
+    values = influence(graph).edges
+    order = sorted(range(len(graph.edges)), key=lambda i: (-abs(graph.edges[i].weight or 0.0), -values[i]))
+    rows = []
+    for i in order[:MOST_ROWS]:
+        edge = graph.edges[i]
+        rows.append(
+            (
+                Cell(edge.name),
+                Cell(edge.src, node=edge.src),
+                Cell(edge.dst, node=edge.dst),
+                Cell(edge.input),
+                Cell(number(edge.weight, sign=True), edge.weight),
+                Cell(number(values[i]), values[i]),
+            )
+        )
+    n = findings.circuit.n_edges
+    left_out = f"the {len(rows):,} strongest of {counted(n, 'edge')}; edges.csv has more" if n > len(rows) else ""
+    heads = ("edge", "from", "to", "input", graph.words.label, "influence")
+    return Table("edge-table", f"Edges; {graph.words.label}: {graph.words.meaning}", heads, tuple(rows), left_out)
+
+
+def node_table(findings: Findings, graph: WeightedGraph) -> Table:
+    """The nodes: role, effect, what is written directly, and how much of what the logits read comes through each."""
+    cards = {} if findings.explanation is None else {card.name: card for card in findings.explanation.nodes}
+    reaching, rows = influence(graph).nodes, []
+    for node in graph.nodes:
+        card = cards.get(node.label or node.id)
+        role = ("", "") if card is None else _role_words(card)
+        effect, direct = (None, None) if card is None else (card.effect, card.direct)
+        n_in, n_out = (sum(getattr(edge, end) == node.id for edge in graph.edges) for end in ("dst", "src"))
+        rows.append(
+            (
+                Cell(node.text, node=node.id),
+                Cell(role[0]),
+                Cell(role[1]),
+                Cell(estimate(effect, sign=True), None if effect is None else effect.value),
+                Cell(estimate(direct, sign=True), None if direct is None else direct.value),
+                Cell(f"{n_in:,}", n_in),
+                Cell(f"{n_out:,}", n_out),
+                Cell(number(reaching[node.id]), reaching[node.id]),
+            )
+        )
+    heads = ("node", "role", "its test", "effect", "direct effect", "edges in", "edges out", "influence")
+    return Table("node-table", "Nodes of the circuit", heads, tuple(rows))
+
+
+def _role_words(card: NodeCard) -> tuple[str, str]:
+    role, holds = role_of(card)
+    return (role, verdict(holds)) if role else ("no known role", "")
+
+
+def verdict(holds: bool | None) -> str:
+    """What became of a claim, in words."""
+    return {True: "holds", False: "failed", None: "not tested"}[holds]
