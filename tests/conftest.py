@@ -52,6 +52,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_equal_arguments_give_equal_runs_and_others_do_not
     test_every_block_that_is_removed_costs_less_than_tau
     test_every_bundled_model_is_measured_on_every_task_it_can_read
+    test_every_cell_equals_hooks_on_the_model
     test_every_command_says_it
     test_every_method_runs_with_every_metric_in_every_dtype
     test_every_order_equals_the_oracle
@@ -72,6 +73,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_no_circuit_is_run_twice_for_two_parts
     test_no_held_out_operands_are_trained_on_and_every_result_is_right
     test_no_held_out_prompt_and_no_held_out_template_is_trained_on
+    test_no_memory_and_no_neighbour_changes_a_cell_whatever_is_measured
     test_no_speculation_width_and_no_memory_changes_the_circuit
     test_one_seed_gives_one_circuit_and_another_seed_other_draws
     test_other_arguments_leave_a_stopped_run_alone

@@ -278,7 +278,7 @@ def layer_z(
     return attend_layer(attention, q, k, v, layout.bias_of(attention))[:, 0]
 
 
-def layer_out(block: Block, z: Float[Tensor, "head batch pos d_head"]) -> Float[Tensor, "batch pos d_model"]:
+def layer_out(block: Block, z: Float[Tensor, "head *tokens d_head"]) -> Float[Tensor, "*tokens d_model"]:
     """What a layer's attention adds to the residual stream, what belongs to no head included."""
     out, bias = attn_out(block.attention, z), constant(block.attention)
     return out if bias is None else out + bias
