@@ -12,7 +12,7 @@ from acdc.prompts.batch import PromptBatch
 
 __all__ = ["ALIGNMENTS", "Columns", "columns_of", "token_label"]
 
-ALIGNMENTS = ("each", "end")
+ALIGNMENTS = ("each", "end", "spans")
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,17 @@ def columns_of(batch: PromptBatch, tokenizer: Any, alignment: str | None = None)
 
     Args:
         alignment: `each`: every position, where all prompts have one length; `end`: positions counted from the target
-            back, as far as the shortest prompt goes, and one column for all before; None: `each`.
+            back, as far as the shortest prompt goes, and one column for all before; `spans`: the spans that the prompts
+            name. None: their spans if they name any, else each position.
 
     Raises:
         UnknownNameError: There is no such alignment.
-        TaskError: The prompts have several lengths, and nothing says how to align them.
+        TaskError: The prompts have several lengths, and nothing says how to align them; or they name no spans.
     """
     if alignment is not None and alignment not in ALIGNMENTS:
         raise unknown_name("alignment of positions", alignment, ALIGNMENTS)
+    if alignment == "spans" or (alignment is None and batch.spans):
+        return _spans(batch)
     shortest, longest = int(batch.lengths.min()), int(batch.lengths.max())
     if shortest == longest:
         return Columns(_labels(batch, tokenizer, 0), _single(batch, 0))
@@ -53,8 +56,20 @@ def columns_of(batch: PromptBatch, tokenizer: Any, alignment: str | None = None)
         )
     raise TaskError(
         f"task {batch.task!r} has prompts of {shortest} to {longest} tokens, so a position is not the same word in all "
-        "of them: align them at their ends (columns='end', --columns end), or use prompts of one length"
+        "of them: align them at their ends (columns='end', --columns end), name their spans, or use prompts of one "
+        "length"
     )
+
+
+def _spans(batch: PromptBatch) -> Columns:
+    """A column for each span."""
+    if batch.span_ids is None:
+        raise TaskError(
+            f"task {batch.task!r} names no spans of its prompts; align positions at their ends (columns='end', "
+            "--columns end), or give the pairs spans (PromptPair(..., spans=...))"
+        )
+    numbers = torch.arange(len(batch.spans), device=batch.clean.device)
+    return Columns(batch.spans, (batch.span_ids == numbers[:, None, None]) & batch.attention)
 
 
 def _single(batch: PromptBatch, first: int) -> Bool[Tensor, "column batch pos"]:

@@ -25,6 +25,7 @@ from torch import Tensor
 from acdc.circuits.graph import QKV
 from acdc.errors import ModelError
 from acdc.interpret.patching_maps.sides import Base, resid
+from acdc.models.components import Attention
 from acdc.patching.activations import ActivationCache
 from acdc.patching.attention import attend_heads, attn_out, head_results, layer_out, post_scale
 from acdc.registry import Registry
@@ -114,13 +115,18 @@ def head_changes(
     else:
         new = _raw_z(base, layer, {kind: getattr(donor if kind in donors else run, kind)[layer] for kind in QKV})
         new = torch.where(where[..., None], new, old)
-    scale = post_scale(attention, old)
     for h in range(attention.n_heads):
-        if scale is None:
+        if attention.post_norm_eps is None:
             yield head_results(attention, (new[h] - old[h])[None], [h])[0]
         else:
             patched = torch.cat([old[:h], new[h : h + 1], old[h + 1 :]])
-            yield attn_out(attention, patched * post_scale(attention, patched)) - attn_out(attention, old * scale)
+            yield _normed_out(attention, patched) - _normed_out(attention, old)
+
+
+def _normed_out(attention: Attention, z: Float[Tensor, "head batch pos d_head"]) -> Float[Tensor, "batch pos d_model"]:
+    """What attention adds, a norm after it included."""
+    scale = post_scale(attention, z)
+    return attn_out(attention, z if scale is None else z * scale)
 
 
 def _mixed(

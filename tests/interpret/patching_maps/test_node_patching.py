@@ -165,6 +165,23 @@ def test_no_memory_and_no_neighbour_changes_a_cell_whatever_is_measured(metric: 
         np.testing.assert_allclose(one.patched[:, shared, 1], theirs, atol=1e-10)
 
 
+def test_a_span_is_all_its_positions_in_prompts_of_any_length() -> None:
+    """Two spans that end anywhere: each prompt's cell is what hooks at its own positions give."""
+    model, batch = tiny_model("gpt2"), tiny_batch()
+    first = batch.attention.long().cumsum(1) <= torch.tensor([[4], [6], [3], [5]])
+    batch = replace(batch, spans=("start", "rest"), span_ids=torch.where(first, 0, 1))
+    found = maps_of(model, batch, "attn_out")
+    assert found.columns == ("start", "rest")
+    for i, (row, column) in enumerate(np.ndindex(len(found.rows), 2)):
+        prompt = i % batch.n
+        alone = batch.select([prompt])
+        where = (alone.span_ids[0] == column).nonzero()[:, 0]
+        place = spot(model, "attn_out", row)
+        objective = Objective(METRICS["logit_diff"], alone, logits(model, alone.clean))
+        expected = objective.values(patched(model, alone.corrupt, alone.clean, place, where)[:, objective.tokens])
+        assert found.patched[row, column, prompt] == pytest.approx(expected.item(), abs=1e-10)
+
+
 def test_several_metrics_share_their_runs() -> None:
     model, batch = tiny_model("gpt2"), batch_of_one_length()
     together = node_maps(model, batch, sites="attn_out", metrics=tuple(METRICS))
@@ -223,8 +240,10 @@ def test_mistakes_are_told() -> None:
         node_maps(model, batch, sites="residpre")
     with pytest.raises(UnknownNameError, match="known: noising, denoising"):
         node_maps(model, batch, directions="denoise")
-    with pytest.raises(UnknownNameError, match="known: each, end"):
+    with pytest.raises(UnknownNameError, match="known: each, end, spans"):
         node_maps(model, batch, columns="start")
+    with pytest.raises(TaskError, match="names no spans"):
+        node_maps(model, batch, columns="spans")
     with pytest.raises(ModelError, match="no resid_mid"):
         node_maps(parallel, batch, sites="resid_mid", columns="end")
     with pytest.raises(RunError, match="window"):
