@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from acdc.runs.evaluate import evaluate
     from acdc.runs.evaluation_report import Evaluation
     from acdc.runs.sweeps.sweep import sweep
-    from acdc.task import PromptList, Task, Words, WordTask, single_tokens, spellable, split_words
+    from acdc.task import (
+        OnePrompt,
+        PromptFile,
+        PromptList,
+        Task,
+        Words,
+        WordTask,
+        single_tokens,
+        spellable,
+        split_words,
+    )
 
 _HOME = {  # name: module; imported when first used, so that `import acdc` stays light
     **dict.fromkeys(
@@ -36,7 +46,20 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "evaluate": "runs.evaluate",
     "load_run": "runs.discover",
     "sweep": "runs.sweeps.sweep",
-    **dict.fromkeys(("PromptList", "Task", "WordTask", "Words", "single_tokens", "spellable", "split_words"), "task"),
+    **dict.fromkeys(
+        (
+            "OnePrompt",
+            "PromptFile",
+            "PromptList",
+            "Task",
+            "WordTask",
+            "Words",
+            "single_tokens",
+            "spellable",
+            "split_words",
+        ),
+        "task",
+    ),
 }
 
 __all__ = [
@@ -47,8 +70,10 @@ __all__ = [
     "FileError",
     "Graph",
     "ModelError",
+    "OnePrompt",
     "PatchableModel",
     "PromptBatch",
+    "PromptFile",
     "PromptList",
     "PromptPair",
     "RunError",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import RANKS, app
-from acdc.cli.one_prompt import Answer, Clean, Corrupt, Wrong, asked_task
+from acdc.cli.one_prompt import Answer, Clean, ColumnNames, Corrupt, SkipBad, Wrong, asked_task, of_file
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -70,7 +70,8 @@ def discover(
         str | None,
         typer.Argument(
             metavar="TASK",
-            help="A name (see `acdc tasks`), path/to/file.py:Class, or module:Class; left out with --clean.",
+            help="A name (see `acdc tasks`), path/to/file.py:Class, module:Class, or a data file (.jsonl, .json, "
+            ".csv); left out with --clean.",
         ),
     ] = None,
     model: Annotated[
@@ -119,6 +120,8 @@ def discover(
     corrupt: Corrupt = None,
     answer: Answer = None,
     wrong: Wrong = None,
+    columns: ColumnNames = None,
+    skip_bad: SkipBad = False,
     task_option: TaskOption = None,
     bos: Bos = None,
     dtype: Dtype = DTYPE,
@@ -142,6 +145,7 @@ def discover(
     flags = dict(zip(FLAGS, (tau, n_edges, sweeps, absolute, memory), strict=True))
     options = _options(option, {name: value for name, value in flags.items() if value is not None})
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+    of_task |= of_file(columns, skip_bad)
     hush()
     from acdc.runs.discover import discover as run
 

@@ -10,6 +10,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.discover import FLAGS
+from acdc.cli.one_prompt import ColumnNames, SkipBad, of_file
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -42,13 +43,15 @@ ABLE = 0.9  # share of right answers from which on a bundled model is said to do
 def tasks(
     name: Annotated[
         str | None,
-        typer.Argument(help="A task, to see prompts of it: a name, path/to/file.py:Class, module:Class."),
+        typer.Argument(help="A task, to see prompts of it: a name, path/to/file.py:Class, module:Class, a data file."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Show what this model makes of them. [default: only the default model's tokens]")
     ] = None,
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = N_EXAMPLES,
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = SEED,
+    columns: ColumnNames = None,
+    skip_bad: SkipBad = False,
     task_option: TaskOption = None,
     bos: Bos = None,
     dtype: Dtype = DTYPE,
@@ -63,11 +66,15 @@ def tasks(
     Tokens stand between bars. With --model, what it answers: the most probable tokens after each prompt.
     """
     if name is None:
-        if model is not None or task_option or bos is not None:
-            raise RunError("--model, --task-option and --bos show prompts of a task; name it: acdc tasks ioi --model M")
+        if model is not None or task_option or bos is not None or columns is not None or skip_bad:
+            raise RunError(
+                "--model, --task-option, --columns, --skip-bad and --bos show prompts of a task; name it: "
+                "acdc tasks ioi --model M"
+            )
         _installed(as_json)
         return
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+    of_task |= of_file(columns, skip_bad)
     hush()
     from acdc.runs.preview import preview, written
 

@@ -9,7 +9,7 @@ from acdc.errors import RunError
 if TYPE_CHECKING:
     from acdc.task import OnePrompt
 
-__all__ = ["Answer", "Clean", "Corrupt", "Wrong", "asked_task", "one_prompt"]
+__all__ = ["Answer", "Clean", "ColumnNames", "Corrupt", "SkipBad", "Wrong", "asked_task", "of_file", "one_prompt"]
 
 Clean = Annotated[
     str | None, typer.Option("--clean", metavar="TEXT", help="A prompt instead of a task, with --corrupt and --answer.")
@@ -24,6 +24,20 @@ Answer = Annotated[
 Wrong = Annotated[
     list[str] | None, typer.Option("--wrong", metavar="TEXT", help="A wrong answer, like ' Sydney'; may be repeated.")
 ]
+ColumnNames = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="FIELD=NAME,...",
+        help="Columns of a data file: clean, corrupt, answer, wrong, target, split; the field's usual names are known.",
+    ),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows of a data file that can't be used.")]
+
+
+def of_file(columns: str | None, skip_bad: bool) -> dict[str, str | bool]:
+    """Options of a task that is a data file, as far as they are given."""
+    return {**({} if columns is None else {"columns": columns}), **({"skip_bad": True} if skip_bad else {})}
 
 
 def asked_task(

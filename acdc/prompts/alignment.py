@@ -20,7 +20,7 @@ def unequal_lengths(clean: Sequence[int], corrupt: Sequence[int], tokenizer: Any
     texts = [repr(tokenizer.decode(list(side))) for side in (clean, corrupt)]
     return AlignmentError(
         f"{where}: the two sides must have the same number of tokens; clean has {len(clean)} ({texts[0]}), corrupted "
-        f"has {len(corrupt)} ({texts[1]}); choose words with equally many tokens",
+        f"has {len(corrupt)} ({texts[1]})",
         aligned_tokens(clean, corrupt, tokenizer),
     )
 

@@ -23,7 +23,7 @@ from acdc.ranks import ALONE, Ranks
 from acdc.runs.model_spec import ModelSpec
 from acdc.runs.places import task_place
 from acdc.runs.prompt_file import PROMPTS
-from acdc.task import PromptList, Task, load_task
+from acdc.task import PromptFile, PromptList, Task, load_task
 
 __all__ = ["Arguments", "checked_settings", "given_name", "resolve_arguments"]
 
@@ -153,6 +153,7 @@ class Arguments:
             "ablation": self.ablation,
             "direction": self.direction,
             "n": self.n,
+            **({} if self.task.digest is None else {"task_sha256": self.task.digest}),
             **({} if self.n_asked is None else {"n_asked": self.n_asked}),  # a task may draw fewer in another way
             "seed": self.seed,
             "bos": self.bos,
@@ -205,7 +206,7 @@ def resolve_arguments(
     return Arguments(
         task=made,
         task_given=given_name(task, made),
-        task_options=task_options or {},
+        task_options=made.options if isinstance(made, PromptFile) else task_options or {},
         method=None if chosen is None else chosen.name,
         options=filled,
         metric=_metric(metric, made, chosen, direction),
@@ -267,4 +268,6 @@ def given_name(task: Any, made: Task) -> str:
     """How a task can be named again; pairs that were given lie in the run's folder, in the file of this name."""
     if isinstance(made, PromptList):
         return PROMPTS
+    if isinstance(made, PromptFile):
+        return str(made.path.resolve())
     return task if isinstance(task, str) else f"{type(made).__module__}:{type(made).__qualname__}"

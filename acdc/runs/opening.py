@@ -17,8 +17,8 @@ from acdc.runs.result import RunResult, load_run
 __all__ = ["Opened", "open_circuit"]
 
 OF_ARGUMENTS = (
-    *("task", "task_name", "task_options", "model", "method", "metric", "ablation", "direction", "n", "n_asked"),
-    *("seed", "bos", "dtype", "device", "device_map", "revision", "trust_remote_code"),
+    *("task", "task_name", "task_options", "task_sha256", "model", "method", "metric", "ablation", "direction"),
+    *("n", "n_asked", "seed", "bos", "dtype", "device", "device_map", "revision", "trust_remote_code"),
 )
 OF_CIRCUIT = ("prompts_sha256", "claims", "resolved", "operation", "operands", "flipped_scores")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from acdc.errors import RunError, printable
-from acdc.task import ENTRY_POINTS, TASK_FILE, Task
+from acdc.task import ENTRY_POINTS, TASK_FILE, Task, is_data_file
 
 __all__ = ["check_recorded_task", "task_place"]
 
@@ -26,15 +26,15 @@ def task_place(spec: str) -> str:
 def check_recorded_task(spec: Any, *, trusted: bool) -> str:
     """The name of a recorded task, unless loading it would run code that nobody here has asked for.
 
-    Names of installed tasks are fine, and so are a class of a module that is imported already and a task's file that
-    this process has run already.
+    Names of installed tasks and data files, which hold no code, are fine, and so are a class of a module that is
+    imported already and a task's file that this process has run already.
 
     Raises:
         RunError: It names a file or a module, and `trusted` is False; or it isn't a name.
     """
     if not isinstance(spec, str):
         raise RunError(f"a recorded task must be a name, not {printable(repr(spec), 60)}; name it (task, --task)")
-    if trusted or not (":" in spec or spec.endswith(".py")) or _is_here(spec):
+    if trusted or is_data_file(spec) or not (":" in spec or spec.endswith(".py")) or _is_here(spec):
         return spec
     raise RunError(
         f"the record names code as its task, {printable(repr(spec), 200)}, which runs only if you say so: name the "

@@ -37,6 +37,7 @@ class _Arguments(_Part):
     task: Text
     task_name: Text
     task_options: dict[str, Any] = {}
+    task_sha256: Text | None = None
     model: Text
     method: Text
     metric: Text
@@ -59,6 +60,7 @@ class Provenance(_Part):
     task: Text | None = None
     task_name: Text | None = None
     task_options: dict[str, Any] = {}
+    task_sha256: Text | None = None
     model: Text | None = None
     method: Text | None = None
     metric: Text | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.formats import ShapelessError
 from acdc.discovery import METHODS
-from acdc.errors import CircuitError, RunError, UnknownNameError
+from acdc.errors import ACDCError, CircuitError, RunError, UnknownNameError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
 from acdc.models.devices import OFFLOAD
@@ -125,7 +125,7 @@ def reload(
     options = recorded.get("task_options", {}) if task is None else {}
     options = options if task_options is None else task_options
     kept = _kept(beside) if task is None and task_options is None and bos is None else None
-    made = _task(recorded, task, options, kept, trust_task)
+    made, changed = _task(recorded, task, options, kept, trust_task)
     arguments = Arguments(
         task=made,
         task_given=given_name(recorded.get("task") if task is None else task, made),
@@ -156,7 +156,7 @@ def reload(
         identity=identity,
         threshold=_threshold(record, arguments.metric),
         prompts_sha256=record.get("prompts_sha256"),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *([changed] if changed else [])),
         beside=beside,
         kept=kept,
     )
@@ -187,19 +187,44 @@ def _task(
     options: Mapping[str, Any],
     kept: Path | None,
     trusted: bool,
-) -> Task:
+) -> tuple[Task, str | None]:
+    """The task, and what is to be told of it where its data file has changed."""
     name = recorded.get("task")
     spec = task if task is not None or name is None else check_recorded_task(name, trusted=trusted)
     if spec is None:
         raise RunError("the circuit doesn't say which task it was found for; name it (task, --task)")
     if spec != PROMPTS:
-        return load_task(spec, **options)
+        return (load_task(spec, **options), None) if task is not None else _unchanged(spec, recorded, options, kept)
     if kept is None:
         raise RunError(
             f"the circuit was found on a list of prompts, which is read from the run's {PROMPTS} as it is; without "
             "that file, or to change it, give the list again (task=[...])"
         )
-    return read_prompts(kept, str(recorded.get("task_name", "prompts")))
+    return read_prompts(kept, str(recorded.get("task_name", "prompts"))), None
+
+
+def _unchanged(
+    spec: Any, recorded: Mapping[str, Any], options: Mapping[str, Any], kept: Path | None
+) -> tuple[Task, str | None]:
+    """The recorded task; where its data file is not what it was, the prompts that the run has kept, and a warning.
+
+    Raises:
+        RunError: The file has changed or is gone, and nothing was kept.
+    """
+    digest = recorded.get("task_sha256")
+    if digest is None:
+        return load_task(spec, **options), None
+    try:
+        made = load_task(spec, **options)
+        if made.digest == digest:
+            return made, None
+        why = f"{spec} has changed since the circuit was found"
+    except ACDCError as error:
+        why = f"the file of the circuit's prompts can't be used any more ({error})"
+    if kept is None:
+        raise RunError(f"{why}; name the task to be measured on (task, --task)")
+    told = f"{why}: what is said is said of the prompts that the run has kept ({kept.name}); --task names others"
+    return read_prompts(kept, str(recorded.get("task_name", "prompts"))), told
 
 
 def _metric(recorded: Mapping[str, Any], metric: str | Metric | None, task: Task) -> Metric:

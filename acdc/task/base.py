@@ -34,6 +34,7 @@ class Task(ABC):
             argument `bos` of a run overrides it.
         bare_ids: Whether prompts given as token ids lack the special tokens that the tokenizer puts before a text, and
             are to get them.
+        digest: SHA-256 of the file that the prompts come from, if they come from a data file.
 
     >>> from acdc import PromptPair, Task, discover
     >>> class Capital(Task):
@@ -53,6 +54,7 @@ class Task(ABC):
     default_model: ClassVar[str] = "acdc-small"
     prepend_bos: ClassVar[bool | None] = None
     bare_ids: ClassVar[bool] = False
+    digest: ClassVar[str | None] = None
 
     @abstractmethod
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> Iterable[PromptPair]:

@@ -14,7 +14,9 @@ from typing import Any
 from acdc.errors import ACDCError, TaskError, printable, unknown_name
 from acdc.prompts.pairs import PromptPair
 from acdc.task.base import Task
+from acdc.task.prompt_data import PromptFile
 from acdc.task.prompt_list import PromptList
+from acdc.task.table_file import is_data_file
 from acdc.task.users_code import file_of, users_code
 
 __all__ = ["ENTRY_POINTS", "TASK_FILE", "load_task", "registered_tasks"]
@@ -44,7 +46,8 @@ def load_task(spec: "str | Task | type[Task] | Sequence[PromptPair]", **options:
     """The task that `spec` names.
 
     Args:
-        spec: A registered name, `path/to/file.py:Class`, `module:Class`, a `Task` class, a task, or a list of pairs.
+        spec: A registered name, `path/to/file.py:Class`, `module:Class`, a data file (`prompts.jsonl`, .json, .csv), a
+            `Task` class, a task, or a list of pairs.
         options: Keyword arguments of the task's class.
 
     Raises:
@@ -57,6 +60,8 @@ def load_task(spec: "str | Task | type[Task] | Sequence[PromptPair]", **options:
         return spec
     if isinstance(spec, list | tuple):
         return _make(PromptList, {"pairs": spec, **options})
+    if isinstance(spec, str) and is_data_file(spec):
+        return _make(PromptFile, {"path": spec, **options})
     kind = _task_class(spec) if isinstance(spec, str) else spec
     if not (isinstance(kind, type) and issubclass(kind, Task)):
         raise TaskError(

@@ -43,6 +43,8 @@ class PromptList(Task):
         if not self._pairs:
             raise TaskError(f"the list of prompts {name!r} is empty: at least one PromptPair is needed")
         self.name, self.metric = name, metric  # type: ignore[misc]
+        if not all(pair.wrong for pair in (*self._pairs, *self._held_out)):
+            self.gradient_metric = "nll"  # type: ignore[misc]
 
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> Sequence[PromptPair]:
         """All pairs, whatever `n` is."""

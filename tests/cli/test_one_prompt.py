@@ -54,3 +54,24 @@ def test_sides_of_different_lengths_are_shown_in_three_lines(capsys: pytest.Capt
         "  corrupted |The| capital|   | France|",
         "                          ^^^",
     ]
+
+
+def test_a_data_file_is_a_task_with_its_columns_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cities.csv"
+    rows = ("France,Spain,Paris", "Spain,Italy,Madrid", "New Zealand,Italy,Wellington")
+    lines = (row.split(",") for row in rows)
+    text = "".join(f"The capital of {a} is,The capital of {b} is, {city}\n" for a, b, city in lines)
+    path.write_text(f"text,other,label\n{text}")
+    words = ["--columns", "clean=text,corrupt=other,answer=label", "--model", "acdc-tasks", "--json"]
+    assert main(["tasks", str(path), *words]) == 2
+    assert "1 of 3 rows can't be used (line 4: the two sides" in capsys.readouterr().err
+    assert main(["tasks", str(path), "--skip-bad", *words]) == 0
+    assert [example["correct"] for example in json.loads(capsys.readouterr().out)["examples"]] == [
+        [" Paris"],
+        [" Madrid"],
+    ]
+    assert main(["discover", str(path), "--skip-bad", "--method", "eap", "--out", str(tmp_path), *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "/cities/acdc-tasks/eap/" in found["path"] and any("left out" in text for text in found["warnings"])
+    assert main(["tasks", "ioi", "--skip-bad"]) == 2
+    assert "unknown option of task 'ioi' 'skip_bad'" in capsys.readouterr().err
