@@ -47,6 +47,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_compare_finds_the_area_that_the_benchmark_finds
     test_completeness_is_its_definition
     test_declarations_need_no_transformers_at_import
+    test_direct_paths_are_edges
     test_each_true_edge_matters_and_no_other_does
     test_edges_that_tie_for_the_last_places_count_against_the_method
     test_equal_arguments_give_equal_runs_and_others_do_not
@@ -68,6 +69,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_memory_changes_no_score_with_any_metric
     test_minimality_finds_what_is_needed_only_when_another_is_away
     test_mistakes_are_told
+    test_named_effects_are_removals_from_the_whole_model
     test_names_say_which_arguments_differ_whatever_they_are
     test_no_bos_on_the_command_line_is_recorded_and_evaluated_so
     test_no_circuit_is_run_twice_for_two_parts
@@ -77,6 +79,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_no_speculation_width_and_no_memory_changes_the_circuit
     test_one_seed_gives_one_circuit_and_another_seed_other_draws
     test_other_arguments_leave_a_stopped_run_alone
+    test_paths_through_mlps_are_wang_s_runs
     test_predictions_change_no_rise
     test_prompts_that_the_search_saw_are_not_called_held_out
     test_questions_have_the_right_answers

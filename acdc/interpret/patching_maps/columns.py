@@ -34,7 +34,7 @@ def columns_of(batch: PromptBatch, tokenizer: Any, alignment: str | None = None)
     Args:
         alignment: `each`: every position, where all prompts have one length; `end`: positions counted from the target
             back, as far as the shortest prompt goes, and one column for all before; `spans`: the spans that the prompts
-            name. None: their spans if they name any, else each position.
+            name. None: the spans of several prompts that name any, else each position.
 
     Raises:
         UnknownNameError: There is no such alignment.
@@ -42,7 +42,7 @@ def columns_of(batch: PromptBatch, tokenizer: Any, alignment: str | None = None)
     """
     if alignment is not None and alignment not in ALIGNMENTS:
         raise unknown_name("alignment of positions", alignment, ALIGNMENTS)
-    if alignment == "spans" or (alignment is None and batch.spans):
+    if alignment == "spans" or (alignment is None and batch.n > 1 and batch.named is not None):
         return _spans(batch)
     shortest, longest = int(batch.lengths.min()), int(batch.lengths.max())
     if shortest == longest:
@@ -63,13 +63,13 @@ def columns_of(batch: PromptBatch, tokenizer: Any, alignment: str | None = None)
 
 def _spans(batch: PromptBatch) -> Columns:
     """A column for each span."""
-    if batch.span_ids is None:
+    if (named := batch.named) is None:
         raise TaskError(
             f"task {batch.task!r} names no spans of its prompts; align positions at their ends (columns='end', "
             "--columns end), or give the pairs spans (PromptPair(..., spans=...))"
         )
-    numbers = torch.arange(len(batch.spans), device=batch.clean.device)
-    return Columns(batch.spans, (batch.span_ids == numbers[:, None, None]) & batch.attention)
+    numbers = torch.arange(len(named.names), device=named.ids.device)
+    return Columns(named.names, (named.ids == numbers[:, None, None]).to(batch.clean.device) & batch.attention)
 
 
 def _single(batch: PromptBatch, first: int) -> Bool[Tensor, "column batch pos"]:

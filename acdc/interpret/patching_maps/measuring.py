@@ -1,6 +1,6 @@
 """What the metrics say of patched cells: one value for each cell and prompt, many cells at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,12 @@ from acdc.metrics import Metric, Objective, get_metric
 from acdc.models import PatchableModel
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["Measures", "as_metrics"]
+__all__ = ["Measures", "as_metrics", "several"]
+
+
+def several(names: str | Iterable[str]) -> tuple[str, ...]:
+    """One or several names, each once."""
+    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
 
 
 def as_metrics(metrics: str | Metric | Sequence[str | Metric]) -> tuple[Metric, ...]:

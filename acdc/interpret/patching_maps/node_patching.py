@@ -12,7 +12,7 @@ References:
     of activation patching (windows).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -20,7 +20,8 @@ from jaxtyping import Float64
 from acdc.errors import RunError
 from acdc.evaluation.values import ROUNDING
 from acdc.interpret.patching_maps.columns import columns_of
-from acdc.interpret.patching_maps.measuring import Measures, as_metrics
+from acdc.interpret.patching_maps.making import Tally
+from acdc.interpret.patching_maps.measuring import Measures, as_metrics, several
 from acdc.interpret.patching_maps.node_map import NodeMap
 from acdc.interpret.patching_maps.plan import Place, Plan, all_positions
 from acdc.interpret.patching_maps.rerun import Entry, Rerun
@@ -31,7 +32,7 @@ from acdc.models import PatchableModel
 from acdc.options.defaults import MEMORY
 from acdc.patching.activations import ActivationCache
 from acdc.patching.direction import DENOISING, DIRECTIONS, check_direction
-from acdc.progress import Progress, Tell
+from acdc.progress import Tell
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["DEFAULT_SITES", "maps_of_sides", "node_maps"]
@@ -71,7 +72,7 @@ def node_maps(
         ModelError: The model has no such site, or its activations don't fit into memory.
         RunError: The window isn't a positive number of layers.
     """
-    names, ways = _several(sites), _several(directions)
+    names, ways = several(sites), several(directions)
     for way in ways:
         check_direction(way)
     chosen = as_metrics(metrics)
@@ -105,7 +106,9 @@ def maps_of_sides(
         for i, site in enumerate(found)
     ]
     ends = [measures.of_logits(run.logits)[:, 0] for run in (sides.clean, sides.corrupt)]
-    tally = _Tally(sum(plan.n_cells for plan in plans) * len(directions), progress)
+    known = {"resid_mid"} if "resid_pre" in sites else set()
+    n_cells = sum(plan.n_cells for plan in plans if plan.site.name not in known)
+    tally = Tally(n_cells * len(directions), progress)
     patched = {way: _patched(sides, way, plans, measures, memory, tally) for way in directions}
     return tuple(
         NodeMap(
@@ -126,20 +129,8 @@ def maps_of_sides(
     )
 
 
-class _Tally:
-    """Counts the cells that are done, for whoever listens."""
-
-    def __init__(self, total: int, tell: Tell | None) -> None:
-        self.done, self.total, self.tell = 0, total, tell
-
-    def add(self, n: int) -> None:
-        self.done += n
-        if self.tell is not None:
-            self.tell(Progress(self.done, self.total, stage="patching", unit="cells"))
-
-
 def _patched(
-    sides: Sides, way: str, plans: list[Plan], measures: Measures, memory: int, tally: _Tally
+    sides: Sides, way: str, plans: list[Plan], measures: Measures, memory: int, tally: Tally
 ) -> list[Float64[np.ndarray, "metric row column prompt"]]:
     """The metrics of all cells, of each plan."""
     base, donor = sides.toward(way)
@@ -156,20 +147,25 @@ def _patched(
         for entries, finals in rerun.finals(_entries(plans, base, donor, start)):
             values = measures.of_finals(finals)
             for i, entry in enumerate(entries):
-                place = entry.key
-                assert isinstance(place, Place)
+                place: Place = entry.key
                 found[place.plan][:, place.row, place.column] = values[:, i]
             tally.add(len(entries))
+    _share_streams(plans, found)
     return found
+
+
+def _share_streams(plans: list[Plan], found: list[Float64[np.ndarray, "metric row column prompt"]]) -> None:
+    """At its own position a block's MLP follows from the stream before it: `resid_mid` is the next `resid_pre`."""
+    numbers = {plan.site.name: plan.number for plan in plans}
+    if {"resid_pre", "resid_mid"} <= set(numbers):
+        found[numbers["resid_mid"]][:] = found[numbers["resid_pre"]][:, 1:]
 
 
 def _entries(plans: list[Plan], base: Base, donor: ActivationCache, start: int) -> Iterator[Entry]:
     """All cells that start at a column, layer by layer."""
+    names = {plan.site.name for plan in plans}
     for layer in range(base.n_layers + 1):
         for plan in plans:
-            if layer < plan.n_layers or plan.site.name == "resid_pre":
+            known = plan.site.name == "resid_mid" and "resid_pre" in names
+            if not known and layer < len(plan.runs):
                 yield from plan.entries(base, donor, layer, start, plan.starts.get(start, []))
-
-
-def _several(names: str | Iterable[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))

@@ -6,9 +6,10 @@ reads the keys and values before from the run that is patched. Cells are stacked
 stack where they enter: the weights of a layer are read once for all.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -46,14 +47,16 @@ class Entry:
         change: The difference, at the columns of the pass.
         held: By layer and `attn_out` or `mlp_out`, what is replaced at later layers too.
         reads: By the name of a destination, what it alone reads beside the stream.
+        frozen: What these destinations read else is the patched run's stream, not the copy's own.
     """
 
-    key: Hashable
+    key: Any
     layer: int
     after_attention: bool
     change: Float[Tensor, "batch width d_model"]
     held: Mapping[tuple[int, str], Held] = field(default_factory=dict)
     reads: Mapping[str, Float[Tensor, "batch width d_model"]] = field(default_factory=dict)
+    frozen: bool = False
 
 
 class Rerun:
@@ -103,11 +106,7 @@ class Rerun:
                 read = before if base.parallel else x
                 x = x + self._held(self._mlp(layer, block, read, live), live, layer, "mlp_out")
         x = self._join(x, live, entries, base.n_layers, False, base.run.final)
-        final = x[:, :, -1]
-        for i, entry in enumerate(live):
-            if "logits" in entry.reads:
-                final[i] += entry.reads["logits"][:, -1]
-        return live, final
+        return live, self._read("logits", x, live, base.run.final)[:, :, -1]
 
     def _of(self, x: Float[Tensor, "*n pos d"]) -> Float[Tensor, "*n width d"]:
         return x[..., self.start :, :]
@@ -129,14 +128,19 @@ class Rerun:
                 out[i] = torch.where(held.where[..., None], held.value, out[i])
         return out
 
-    def _mlp(self, layer: int, block: Block, x: Tensor, live: list[Entry]) -> Float[Tensor, "n batch width d_model"]:
-        name = f"m{layer}"
-        if any(name in entry.reads for entry in live):
+    def _read(
+        self, name: str, x: Float[Tensor, "n batch width d_model"], live: list[Entry], stream: Tensor
+    ) -> Float[Tensor, "n batch width d_model"]:
+        """What a destination reads in each copy."""
+        mine = {i: entry for i, entry in enumerate(live) if name in entry.reads}
+        if mine:
             x = x.clone()
-            for i, entry in enumerate(live):
-                if name in entry.reads:
-                    x[i] += entry.reads[name]
-        return block.mlp(block.ln2(x))
+        for i, entry in mine.items():
+            x[i] = (self._of(stream) if entry.frozen else x[i]) + entry.reads[name]
+        return x
+
+    def _mlp(self, layer: int, block: Block, x: Tensor, live: list[Entry]) -> Float[Tensor, "n batch width d_model"]:
+        return block.mlp(block.ln2(self._read(f"m{layer}", x, live, self.base.run.resid_mid[layer])))
 
     # -- attention
 
@@ -154,13 +158,11 @@ class Rerun:
 
     def _own(self, layer: int, block: Block, names: dict[str, str], x: Tensor, live: list[Entry]) -> dict[str, Tensor]:
         """The projections of a head's own inputs, where these differ from the stream."""
-        found = {}
-        for kind, name in names.items():
-            if any(name in entry.reads for entry in live):
-                nothing = torch.zeros_like(x[0])
-                own = x + torch.stack([entry.reads.get(name, nothing) for entry in live])
-                found[kind] = self._project(layer, block, kind, own)
-        return found
+        return {
+            kind: self._project(layer, block, kind, self._read(name, x, live, self.base.run.resid_pre[layer]))
+            for kind, name in names.items()
+            if any(name in entry.reads for entry in live)
+        }
 
     def _project(self, layer: int, block: Block, kind: str, x: Tensor) -> Float[Tensor, "stored n batch pos d_head"]:
         """q at the pass's columns; k and v at all, those before being constants."""

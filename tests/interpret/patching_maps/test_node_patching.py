@@ -22,6 +22,7 @@ from acdc.patching.direction import DENOISING, DIRECTIONS
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptBatch
+from acdc.prompts.span_tokens import NamedSpans
 from tests.interpret.patching_maps.hooked import (
     hooked,
     logits,
@@ -169,13 +170,14 @@ def test_a_span_is_all_its_positions_in_prompts_of_any_length() -> None:
     """Two spans that end anywhere: each prompt's cell is what hooks at its own positions give."""
     model, batch = tiny_model("gpt2"), tiny_batch()
     first = batch.attention.long().cumsum(1) <= torch.tensor([[4], [6], [3], [5]])
-    batch = replace(batch, spans=("start", "rest"), span_ids=torch.where(first, 0, 1))
+    ids = torch.where(first, 0, 1)
+    batch = replace(batch, named=NamedSpans(("start", "rest"), ids))
     found = maps_of(model, batch, "attn_out")
     assert found.columns == ("start", "rest")
     for i, (row, column) in enumerate(np.ndindex(len(found.rows), 2)):
         prompt = i % batch.n
         alone = batch.select([prompt])
-        where = (alone.span_ids[0] == column).nonzero()[:, 0]
+        where = (ids[prompt][-alone.n_pos :] == column).nonzero()[:, 0]
         place = spot(model, "attn_out", row)
         objective = Objective(METRICS["logit_diff"], alone, logits(model, alone.clean))
         expected = objective.values(patched(model, alone.corrupt, alone.clean, place, where)[:, objective.tokens])
