@@ -131,7 +131,7 @@ def maps_of_sides(
 
 def _patched(
     sides: Sides, way: str, plans: list[Plan], measures: Measures, memory: int, tally: Tally
-) -> list[Float64[np.ndarray, "metric row column prompt"]]:
+) -> list[Float64[np.ndarray, "metric _row _column prompt"]]:
     """The metrics of all cells, of each plan."""
     base, donor = sides.toward(way)
     unpatched = measures.of_logits(base.run.logits)
@@ -154,7 +154,7 @@ def _patched(
     return found
 
 
-def _share_streams(plans: list[Plan], found: list[Float64[np.ndarray, "metric row column prompt"]]) -> None:
+def _share_streams(plans: list[Plan], found: list[Float64[np.ndarray, "metric _row _column prompt"]]) -> None:
     """At its own position a block's MLP follows from the stream before it: `resid_mid` is the next `resid_pre`."""
     numbers = {plan.site.name: plan.number for plan in plans}
     if {"resid_pre", "resid_mid"} <= set(numbers):
