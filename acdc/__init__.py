@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from acdc.runs.discover import RunResult, discover, load_run
     from acdc.runs.evaluate import evaluate
     from acdc.runs.evaluation_report import Evaluation
+    from acdc.runs.explain import explain
+    from acdc.runs.explained import Explained
     from acdc.runs.sweeps.sweep import sweep
     from acdc.task import (
         OnePrompt,
@@ -43,7 +45,9 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     **dict.fromkeys(("continuation", "single_token"), "prompts.tokens"),
     "discover": "runs.discover",
     "draw": "drawing",
+    "Explained": "runs.explained",
     "evaluate": "runs.evaluate",
+    "explain": "runs.explain",
     "load_run": "runs.discover",
     "sweep": "runs.sweeps.sweep",
     **dict.fromkeys(
@@ -67,6 +71,7 @@ __all__ = [
     "Circuit",
     "CircuitError",
     "Evaluation",
+    "Explained",
     "FileError",
     "Graph",
     "ModelError",
@@ -88,6 +93,7 @@ __all__ = [
     "discover",
     "draw",
     "evaluate",
+    "explain",
     "load_run",
     "single_token",
     "single_tokens",

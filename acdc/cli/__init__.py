@@ -13,7 +13,19 @@ import traceback
 import typer
 
 # importing a module registers its commands
-from acdc.cli import benchmark, compare, convert, discover, evaluate, lists, report, runs, show, sweep  # noqa: F401
+from acdc.cli import (  # noqa: F401
+    benchmark,
+    compare,
+    convert,
+    discover,
+    evaluate,
+    explain,
+    lists,
+    report,
+    runs,
+    show,
+    sweep,
+)
 from acdc.cli.app import RANKS, app
 from acdc.cli.terminal import plain
 from acdc.errors import ACDCError, AlignmentError, EndRequested, RunError, printable
@@ -21,7 +33,7 @@ from acdc.ranks import ProcessEnded, joined, leave, rank_given
 
 __all__ = ["app", "main", "run_main"]
 
-RESUMABLE = ("discover", "evaluate", "benchmark", "sweep")
+RESUMABLE = ("discover", "evaluate", "explain", "benchmark", "sweep")
 SHARED = ("discover", "evaluate")  # by several processes
 STOPPED, UNREAD = 130, 141
 LONGEST = 1500  # letters of a message

@@ -84,7 +84,7 @@ class NodeCard(_Part):
         sentence: What it is and does, in one plain sentence.
         claims: Its roles, the strongest first.
         role_scores: The score of every role that was looked for.
-        effect: Rise of the loss when its output is ablated at all positions, all else as it is.
+        effect: Rise of the loss when its output is ablated at all positions, all else of the model as it is.
         direct: What it writes towards the answers' logit difference directly (direct logit attribution).
         attends: From the target position: labels of what is read (a span's name or a token), and the attention there.
         writes_up, writes_down: Tokens whose logits its output raises and lowers most, on the task's prompts.
@@ -188,15 +188,21 @@ class ProbeTable(_Part):
     """Where a label is encoded: the held-out accuracy of a linear probe at each layer and position.
 
     Attributes:
+        classes: The labels that are told apart.
+        low, high: Bounds of the accuracy's 95% interval.
         control: Accuracy on random labels of the same words; selectivity is the difference.
         majority: Accuracy of always saying the commonest label.
-        causal: Effect of taking the probe's direction away there, as a share of the metric's difference.
+        causal: Effect of taking the label away there (what tells the class means apart), as a share of the metric's
+            difference between clean and corrupted prompts.
     """
 
     label: str
     rows: list[str]
     columns: list[str]
+    classes: list[str] = []
     accuracy: Grid
+    low: Grid = []
+    high: Grid = []
     control: Grid = []
     majority: float
     n_train: int
@@ -210,11 +216,13 @@ class Steering(_Part):
     Attributes:
         direction: How it was made, in words; `site` where it acts.
         strengths: Multipliers; ablation is another row, its strength None.
-        metric: The metric's mean on held-out prompts; `neutral_kl` the mean KL divergence on neutral text, in nats.
+        metric: The metric's mean on held-out prompts, `metric_name` says which; `neutral_kl` the mean KL divergence on
+            neutral text, in nats.
     """
 
     direction: str
     site: str
+    metric_name: str = ""
     strengths: list[float | None]
     metric: list[Estimate]
     neutral_kl: list[float | None]
@@ -238,6 +246,7 @@ class Explanation(_Part):
     command: str = ""
     question: str = ""
     answer: str = ""
+    held_out: bool = False
     certain: list[str] = []
     uncertain: list[str] = []
     nodes: list[NodeCard] = []

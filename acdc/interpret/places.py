@@ -1,13 +1,15 @@
 """Where in prompts of different words to look: one column of each prompt, under a name that fits all of them."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["Places", "places_of"]
+__all__ = ["Places", "Regions", "places_of", "regions_of"]
 
 Places = Mapping[str, Tensor]  # by name, a column of each prompt: int64 `[batch]`
 
@@ -22,3 +24,21 @@ def places_of(batch: PromptBatch) -> Places:
     found = {"first change": first, "last change": last, "end": end}
     names = list(found)
     return {name: x for i, (name, x) in enumerate(found.items()) if not any(x.equal(found[y]) for y in names[i + 1 :])}
+
+
+class Regions(NamedTuple):
+    """A division of prompts into named parts: `ids[prompt, column]` says which of `names`; -1 at padding."""
+
+    names: tuple[str, ...]
+    ids: Int[Tensor, "batch pos"]
+
+
+def regions_of(batch: PromptBatch) -> Regions:
+    """The first token, the places of `places_of`, and the rest."""
+    column = torch.arange(batch.n_pos, device=batch.clean.device).expand_as(batch.clean)
+    places = places_of(batch)
+    ids = torch.full_like(batch.clean, 1)
+    ids[column == (batch.n_pos - batch.lengths)[:, None]] = 0
+    for i, at in enumerate(places.values(), 2):
+        ids[column == at[:, None]] = i
+    return Regions(("first token", "other tokens", *places), ids.masked_fill(~batch.attention, -1))

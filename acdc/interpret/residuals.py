@@ -51,4 +51,5 @@ def rows_of(model: PatchableModel, most: int) -> list[int]:
 
 def stream_names(model: PatchableModel, layers: Sequence[int]) -> list[str]:
     """The residual streams before these blocks by name."""
-    return ["final" if layer == model.graph.n_layers else f"resid_pre {layer}" for layer in layers]
+    n = model.graph.n_layers
+    return [f"resid_post {n - 1}" if layer == n else f"resid_pre {layer}" for layer in layers]

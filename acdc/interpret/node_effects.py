@@ -1,0 +1,68 @@
+"""Exact effects of nodes, prompt by prompt: what the loss becomes when one node's output alone is ablated."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from acdc.errors import unknown_name
+from acdc.interpret.continued import continued, resid_at
+from acdc.patching.attention import head_results
+from acdc.patching.problem import Problem
+
+__all__ = ["node_effects", "prompt_losses"]
+
+
+@torch.no_grad()
+def node_effects(
+    problem: Problem, nodes: Sequence[str], *, step: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, Float64[Tensor, " batch"]]:
+    """By how much each prompt's loss rises when a node carries its ablated output, at all positions and to all readers.
+
+    All else of the model runs: this is noising of one node, not of a node in a circuit.
+
+    Args:
+        nodes: Names of sources, like `a3.h1` and `m4`.
+        step: Told how many nodes are done.
+
+    Returns:
+        In the metric's unit, positive where ablation hurts.
+
+    Raises:
+        UnknownNameError: The model has no such node.
+    """
+    graph, model, found = problem.model.graph, problem.model, dict[str, Tensor]()
+    clean = prompt_losses(problem, problem.clean.final)
+    for done, name in enumerate(nodes, 1):
+        if name not in graph.src_index or name == "input":
+            raise unknown_name("head or MLP", name, graph.sources[1:])
+        layer = graph.layer_of(name)
+        after = continued(model, problem.batch, problem.clean, _after(problem, name, layer), layer=layer + 1)
+        found[name] = prompt_losses(problem, after) - clean
+        step(done, len(nodes))
+    return found
+
+
+def _after(problem: Problem, name: str, layer: int) -> Float[Tensor, "batch columns d_model"]:
+    """The residual stream behind a block in which a head's or the MLP's output is the ablated one; from the first
+    column on in which it can differ."""
+    start = int(problem.ablated.active.any(0).int().argmax())
+    block, clean, ablated = problem.model.components.blocks[layer], problem.clean, problem.ablated.outputs
+    stream = resid_at(clean, layer + 1)[:, start:]
+    if name.startswith("m"):
+        return stream + (ablated.mlp[layer] - clean.outputs.mlp[layer])[:, start:]
+    head = int(name.partition(".h")[2])
+    z = (ablated.z[layer][head] - clean.outputs.z[layer][head])[None, :, start:]
+    change = head_results(block.attention, z, [head])[0]
+    if problem.model.components.parallel:
+        return stream + change
+    read = clean.resid_mid[layer][:, start:] + change
+    return stream + change + block.mlp(block.ln2(read)) - clean.outputs.mlp[layer][:, start:]
+
+
+def prompt_losses(problem: Problem, final: Float[Tensor, "batch columns d_model"]) -> Float64[Tensor, " batch"]:
+    """The loss of each prompt, from the last residual stream."""
+    objective = problem.objective
+    values = objective.values(problem.model.unembed(final[:, -1], objective.tokens))
+    return objective.metric.loss(values.double()).cpu()
