@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import RANKS, app
-from acdc.cli.one_prompt import Answer, Clean, ColumnNames, Corrupt, SkipBad, Wrong, asked_task, of_file
+from acdc.cli.one_prompt import Answer, Chat, Clean, ColumnNames, Corrupt, SkipBad, System, Wrong, asked_task, of_file
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -120,6 +120,8 @@ def discover(
     corrupt: Corrupt = None,
     answer: Answer = None,
     wrong: Wrong = None,
+    chat: Chat = False,
+    system: System = None,
     columns: ColumnNames = None,
     skip_bad: SkipBad = False,
     task_option: TaskOption = None,
@@ -145,13 +147,13 @@ def discover(
     flags = dict(zip(FLAGS, (tau, n_edges, sweeps, absolute, memory), strict=True))
     options = _options(option, {name: value for name, value in flags.items() if value is not None})
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
-    of_task |= of_file(columns, skip_bad)
+    of_task |= of_file(columns, skip_bad, *(() if task is None else (chat, system)))
     hush()
     from acdc.runs.discover import discover as run
 
     result = run(
         model,
-        asked_task(task, clean, corrupt, answer, wrong, model=model),
+        asked_task(task, clean, corrupt, answer, wrong, model=model, chat=chat, system=system),
         method=method,
         metric=metric,
         ablation=ablation,

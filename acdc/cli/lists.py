@@ -10,7 +10,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.discover import FLAGS
-from acdc.cli.one_prompt import ColumnNames, SkipBad, of_file
+from acdc.cli.one_prompt import Chat, ColumnNames, SkipBad, System, of_file
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -50,6 +50,8 @@ def tasks(
     ] = None,
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = N_EXAMPLES,
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = SEED,
+    chat: Chat = False,
+    system: System = None,
     columns: ColumnNames = None,
     skip_bad: SkipBad = False,
     task_option: TaskOption = None,
@@ -74,7 +76,7 @@ def tasks(
         _installed(as_json)
         return
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
-    of_task |= of_file(columns, skip_bad)
+    of_task |= of_file(columns, skip_bad, chat, system)
     hush()
     from acdc.runs.preview import preview, written
 

@@ -9,7 +9,19 @@ from acdc.errors import RunError
 if TYPE_CHECKING:
     from acdc.task import OnePrompt
 
-__all__ = ["Answer", "Clean", "ColumnNames", "Corrupt", "SkipBad", "Wrong", "asked_task", "of_file", "one_prompt"]
+__all__ = [
+    "Answer",
+    "Chat",
+    "Clean",
+    "ColumnNames",
+    "Corrupt",
+    "SkipBad",
+    "System",
+    "Wrong",
+    "asked_task",
+    "of_file",
+    "one_prompt",
+]
 
 Clean = Annotated[
     str | None, typer.Option("--clean", metavar="TEXT", help="A prompt instead of a task, with --corrupt and --answer.")
@@ -24,6 +36,10 @@ Answer = Annotated[
 Wrong = Annotated[
     list[str] | None, typer.Option("--wrong", metavar="TEXT", help="A wrong answer, like ' Sydney'; may be repeated.")
 ]
+Chat = Annotated[
+    bool, typer.Option("--chat", help="The prompts are a user's messages: write them out by the model's chat template.")
+]
+System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="The system message before them.")]
 ColumnNames = Annotated[
     str | None,
     typer.Option(
@@ -35,9 +51,12 @@ ColumnNames = Annotated[
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows of a data file that can't be used.")]
 
 
-def of_file(columns: str | None, skip_bad: bool) -> dict[str, str | bool]:
+def of_file(
+    columns: str | None, skip_bad: bool, chat: bool = False, system: str | None = None
+) -> dict[str, str | bool]:
     """Options of a task that is a data file, as far as they are given."""
-    return {**({} if columns is None else {"columns": columns}), **({"skip_bad": True} if skip_bad else {})}
+    given = {"columns": columns, "skip_bad": skip_bad or None, "chat": chat or None, "system": system}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def asked_task(
@@ -48,6 +67,8 @@ def asked_task(
     wrong: list[str] | None,
     *,
     model: str | None,
+    chat: bool = False,
+    system: str | None = None,
 ) -> "str | OnePrompt":
     """The task that a command is asked about: a named one, or a pair of prompts.
 
@@ -62,7 +83,7 @@ def asked_task(
         return task
     if not used:
         raise RunError("name a task (acdc tasks), or give a pair of prompts: --clean, --corrupt and --answer")
-    return one_prompt(clean, corrupt, answer, wrong, model=model)
+    return one_prompt(clean, corrupt, answer, wrong, model=model, chat=chat, system=system)
 
 
 def one_prompt(
@@ -72,6 +93,8 @@ def one_prompt(
     wrong: list[str] | None,
     *,
     model: str | None,
+    chat: bool = False,
+    system: str | None = None,
 ) -> "OnePrompt":
     """The task of a pair that is given in options or arguments.
 
@@ -86,4 +109,4 @@ def one_prompt(
     from acdc.task import OnePrompt
 
     assert clean is not None and corrupt is not None and answer is not None
-    return OnePrompt(clean, corrupt, answer, wrong or ())
+    return OnePrompt(clean, corrupt, answer, wrong or (), chat=chat, system=system)

@@ -21,6 +21,7 @@ from torch import Tensor
 from acdc.errors import TaskError
 from acdc.prompts.alignment import unequal_lengths
 from acdc.prompts.answers import answer_ids
+from acdc.prompts.chat import templated
 from acdc.prompts.lead import Lead, check_range
 from acdc.prompts.pairs import PromptPair, checked
 from acdc.prompts.span_tokens import NamedSpans, Sides, named_spans, spans_of_tokens
@@ -95,7 +96,8 @@ class PromptBatch:
         """
         if not pairs:
             raise TaskError(f"task {task_name!r} gave no prompt pairs: at least one is needed")
-        plain = [checked(pair, f"task {task_name!r}, pair {i}") for i, pair in enumerate(pairs)]
+        named = [(pair, f"task {task_name!r}, pair {i}") for i, pair in enumerate(pairs)]
+        plain = [templated(checked(pair, where), tokenizer, where) for pair, where in named]
         lead = Lead.read(plain, tokenizer, task_name, bos, bare_ids)
         rows = [_Row.read(pair, tokenizer, f"task {task_name!r}, pair {i}", lead) for i, pair in enumerate(plain)]
         return cls(

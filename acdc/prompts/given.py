@@ -48,8 +48,6 @@ def whole_of(value: Any) -> int | None:
 
 def hint_of(value: Any) -> str:
     """What to do about what is often given."""
-    if isinstance(value, list) and value and all(isinstance(item, dict) and "role" in item for item in value):
-        return "; chat messages become text by tokenizer.apply_chat_template(messages, tokenize=False)"
     if isinstance(value, torch.Tensor | np.ndarray) and value.ndim > 1:
         return "; a row of it, like ids[0], is one prompt"
     return ""

@@ -6,6 +6,7 @@ from typing import Any
 
 from acdc.errors import TaskError
 from acdc.prompts.given import hint_of, items_of, seen, text_of, whole_of
+from acdc.prompts.messages import is_messages, messages_of
 from acdc.prompts.spans import Where, checked_spans
 
 __all__ = ["PromptPair", "checked"]
@@ -16,8 +17,9 @@ class PromptPair:
     """A clean prompt, its corrupted twin, and the answers.
 
     Args:
-        clean, corrupt: Text, or token ids. Both sides must have the same number of tokens. A text gets the special
-            tokens that the tokenizer itself puts before it (often BOS); token ids are used as they are given.
+        clean, corrupt: Text, token ids, or chat messages. Both sides must have the same number of tokens. A text gets
+            the special tokens that the tokenizer itself puts before it (often BOS); token ids are used as they are
+            given; messages, `[{"role": "user", "content": ...}]`, are written out by the tokenizer's chat template.
         correct: Answers counted as right: text that is one token (with its leading space where the tokenizer has one),
             or token ids.
         wrong: Answers counted as wrong.
@@ -42,8 +44,8 @@ class PromptPair:
     ... )
     """
 
-    clean: str | Sequence[int]
-    corrupt: str | Sequence[int]
+    clean: str | Sequence[Any]
+    corrupt: str | Sequence[Any]
     correct: Sequence[str | int]
     wrong: Sequence[str | int] = ()
     target: int = -1
@@ -67,18 +69,20 @@ def checked(pair: Any, where: str) -> PromptPair:
     return PromptPair(clean, corrupt, correct, wrong, target, checked_spans(pair.spans, where))
 
 
-def _prompt(value: Any, what: str) -> str | list[int]:
+def _prompt(value: Any, what: str) -> str | list[Any]:
     if isinstance(value, str):
         return text_of(value, what)
+    if is_messages(value):
+        return messages_of(value, what)
     items = items_of(value)
     if items is None:
-        raise TaskError(f"{what} must be text or a list of token ids, not {seen(value)}{hint_of(value)}")
+        raise TaskError(f"{what} must be text, chat messages or a list of token ids, not {seen(value)}{hint_of(value)}")
     ids = [whole_of(item) for item in items]
     for i, (token, item) in enumerate(zip(ids, items, strict=True)):
         if token is None:
             raise TaskError(
-                f"{what} must be text or a list of token ids; entry {i} is {seen(item)}, not a whole number"
-                f"{hint_of(items)}"
+                f"{what} must be text, chat messages or a list of token ids; entry {i} is {seen(item)}, not a whole "
+                f"number{hint_of(items)}"
             )
     return [token for token in ids if token is not None]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from acdc.errors import TaskError, printable, shown, unknown_name
+from acdc.prompts.messages import is_messages
 from acdc.prompts.pairs import PromptPair
 
 __all__ = ["FIELDS", "KNOWN", "Columns", "parsed_columns"]
@@ -153,7 +154,8 @@ class Columns:
             return _ids(value, self.of[field])
         if value in (None, ""):
             raise TaskError(f"{field} is empty (column {self.of[field]!r})")
-        return value
+        listed = _listing(value)
+        return listed if is_messages(listed) else value
 
     def _among_choices(self, row: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         choices, key = _listing(row.get(CHOICES)), row.get(KEY)

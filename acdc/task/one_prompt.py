@@ -4,7 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from acdc.errors import TaskError
 from acdc.prompts.answers import doubtful_answers
+from acdc.prompts.messages import asked
 from acdc.prompts.pairs import PromptPair
 from acdc.task.prompt_list import PromptList
 
@@ -18,9 +20,11 @@ class OnePrompt(PromptList):
     """A pair of prompts and its answers.
 
     Args:
-        clean, corrupt: The prompts, with equally many tokens.
+        clean, corrupt: The prompts, with equally many tokens: text, token ids, or chat messages.
         answer: Right answers, each with the space before it where the text has one.
         wrong: Wrong answers.
+        chat: Whether the texts are a user's messages, to be written out by the tokenizer's chat template.
+        system: The system message before each.
         name: Name for outputs and messages; made of the clean prompt's words if None.
 
     Raises:
@@ -34,15 +38,21 @@ class OnePrompt(PromptList):
 
     def __init__(
         self,
-        clean: str | Sequence[int],
-        corrupt: str | Sequence[int],
+        clean: str | Sequence[Any],
+        corrupt: str | Sequence[Any],
         answer: Sequence[str | int],
         wrong: Sequence[str | int] = (),
         *,
+        chat: bool = False,
+        system: str | None = None,
         name: str | None = None,
     ) -> None:
-        self.pair = PromptPair(clean, corrupt, answer, wrong)
-        super().__init__([self.pair], name=_name(clean) if name is None else name)
+        if system is not None and not chat:
+            raise TaskError("a system message goes with chat messages only (chat=True, --chat)")
+        named = _name(clean) if name is None else name
+        if chat and isinstance(clean, str) and isinstance(corrupt, str):
+            clean, corrupt = asked(clean, system), asked(corrupt, system)
+        super().__init__([PromptPair(clean, corrupt, answer, wrong)], name=named)
 
     def _chosen(self, tokenizer: Any, n: int, seed: int, held_out: bool) -> tuple[list[PromptPair], str | None]:
         pair = self._pairs[0]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from acdc.errors import ACDCError, AlignmentError, TaskError, counted
 from acdc.files import read_bytes
 from acdc.prompts.batch import PromptBatch
+from acdc.prompts.messages import asked
 from acdc.prompts.pairs import PromptPair, checked
 from acdc.prompts.tokens import names_of
 from acdc.task.base import Task
@@ -37,6 +38,9 @@ class PromptFile(Task):
         columns: Which column is which field (clean, corrupt, answer, wrong, target, split), like
             `clean=text,corrupt=other`; the field's usual names are known. See `acdc.task.columns.KNOWN`.
         skip_bad: Leave out rows that can't be used; by default they are an error.
+        chat: Whether prompts that are texts are a user's messages, to be written out by the tokenizer's chat
+            template; a list of messages always is.
+        system: The system message before each such text.
         space: Put a space before answers that have none.
         name: Name for outputs and messages; the file's own if None.
         metric: Default metric of discovery.
@@ -58,6 +62,8 @@ class PromptFile(Task):
         columns: str | Mapping[str, str] | None = None,
         skip_bad: Any = False,
         space: Any = False,
+        chat: Any = False,
+        system: str | None = None,
         name: str | None = None,
         metric: str = "kl",
     ) -> None:
@@ -77,7 +83,12 @@ class PromptFile(Task):
         if not all(self._columns.has_wrong(row.values) for row in self._rows):
             self.gradient_metric = "nll"  # type: ignore[misc]
         self.summary = f"prompts of {self.path.name}: {self._columns}"  # type: ignore[misc]
+        if system is not None and not _truth(chat, "chat"):
+            raise TaskError("a system message goes with chat messages only (chat=True, --chat)")
+        self._chat = (chat, system)
+        given_chat = {"chat": chat, "system": system} if chat else {}
         self.options = {"columns": given, "skip_bad": skip_bad, "space": space, "name": name, "metric": metric}
+        self.options |= given_chat
         self._last: tuple[Any, bool | None, _Usable] | None = None
 
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> Iterable[PromptPair]:
@@ -126,7 +137,12 @@ class PromptFile(Task):
         Raises:
             TaskError: It can't be used.
         """
-        pair = checked(self._columns.pair(row.values), "row")
+        pair = self._columns.pair(row.values)
+        chat, system = self._chat
+        if chat:
+            clean, corrupt = (asked(p, system) if isinstance(p, str) else p for p in (pair.clean, pair.corrupt))
+            pair = replace(pair, clean=clean, corrupt=corrupt)
+        pair = checked(pair, "row")
         PromptBatch.from_pairs([pair], tokenizer, task_name="row", bos=bos)
         for side in ("clean", "corrupt"):
             named, ids = row.values.get(f"{side}_tokens"), getattr(pair, side)

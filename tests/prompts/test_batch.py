@@ -123,7 +123,7 @@ def test_whole_numbers_of_every_kind_are_read(pair: PromptPair) -> None:
 
 BAD = [None, math.nan, math.inf, 1.5, True, {}, {"a": 1}, {1, 2}, object(), b"1 2", (i for i in [1]), 1j, "\ud800"]
 MESSAGES = [{"role": "user", "content": "hello"}]
-NESTED = [MESSAGES, [[1, 2]], np.ones((2, 2)), torch.ones(2, 2)]
+NESTED = [[{"role": "user", "content": 3}], [[1, 2]], np.ones((2, 2)), torch.ones(2, 2)]
 
 
 @pytest.mark.parametrize("field", ["clean", "corrupt", "correct", "wrong", "target"])
@@ -139,7 +139,10 @@ def test_a_field_of_the_wrong_kind_is_told_with_its_place(field: str, value: obj
 
 
 def test_common_mistakes_are_told_what_to_do() -> None:
-    for clean, hint in ((MESSAGES, "apply_chat_template"), (torch.ones(2, 3), r"of shape \(2, 3\).*a row of it")):
+    for clean, hint in (
+        (MESSAGES, "messages need a chat template, and the tokenizer of 'numbers' has none"),
+        (torch.ones(2, 3), r"of shape \(2, 3\).*a row of it"),
+    ):
         with pytest.raises(TaskError, match=hint):
             make(given(clean=clean))
     with pytest.raises(TaskError, match=r"pair 0: expected a PromptPair, not \{'clean': 'a'\} \(dict\)"):

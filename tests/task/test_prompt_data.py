@@ -12,6 +12,7 @@ from acdc.runs.prompt_file import prompt_rows
 from acdc.runs.reload import reload
 from acdc.task import PromptFile, PromptList, load_task
 from acdc.task.columns import Columns, parsed_columns
+from tests.prompts.test_batch import words
 from tests.tiny import NumberTokenizer
 
 PAIR = PromptPair("1 2", "1 3", ["4"], ["5"])
@@ -202,3 +203,19 @@ def test_a_task_that_was_made_of_a_file_is_recorded_with_its_options(capitals: P
     again = reload(found.path)
     assert again.warnings == () and again.arguments.task.name == "back"
     assert again.discovery_problem()[0].batch.fingerprint == found.record["prompts_sha256"]
+
+
+def test_prompts_of_a_file_are_messages_where_it_says_so(tmp_path: Path) -> None:
+    chat = words("<bos>")
+    chat.chat_template = "{% for m in messages %}<bos> {{ m['role'][:0] }}{{ m['content'] }} {% endfor %}"
+    message = [{"role": "user", "content": "a b"}]
+    rows = [
+        {"clean": message, "corrupt": [{"role": "user", "content": "a c"}], "answer": "d"},
+        {"clean": json.dumps(message), "corrupt": '[{"role": "user", "content": "a c"}]', "answer": "d"},
+        {"clean": "a b", "corrupt": "a c", "answer": "d"},
+    ]
+    path = written(tmp_path / "x.jsonl", rows)
+    asked = PromptFile(path, chat=True, skip_bad=True).batch(chat, 3)
+    assert asked.n == 3 and asked.clean.tolist() == [[0, 3, 4]] * 3
+    with_system = PromptFile(path, chat=True, system="c").batch(chat, 3)
+    assert with_system.clean[2].tolist() == [0, 5, 0, 3, 4]
