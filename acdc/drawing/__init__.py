@@ -2,6 +2,8 @@
 
 from acdc.drawing.comparison import draw_comparison
 from acdc.drawing.dot import to_dot
+from acdc.drawing.heat_map import HeatMap, draw_heat_map
+from acdc.drawing.maps import lens_map, patching_map
 from acdc.drawing.notebook import facts_html, html_circuit
 from acdc.drawing.render import FORMATS, INSTALL_GRAPHVIZ, Picture, draw, picture
 from acdc.drawing.selection import draw_selection
@@ -9,12 +11,16 @@ from acdc.drawing.selection import draw_selection
 __all__ = [
     "FORMATS",
     "INSTALL_GRAPHVIZ",
+    "HeatMap",
     "Picture",
     "draw",
     "draw_comparison",
+    "draw_heat_map",
     "draw_selection",
     "facts_html",
     "html_circuit",
+    "lens_map",
+    "patching_map",
     "picture",
     "to_dot",
 ]

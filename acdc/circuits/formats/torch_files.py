@@ -24,9 +24,13 @@ def is_torch_file(content: bytes) -> bool:
     return content.startswith((ZIP, LEGACY))
 
 
-def load_plain(content: bytes) -> Any:
-    """Tensors and plain values of a torch file; never an object, whose making could run code."""
-    _check_size(content)
+def load_plain(content: bytes, *, max_bytes: int | None = None) -> Any:
+    """Tensors and plain values of a torch file; never an object, whose making could run code.
+
+    Args:
+        max_bytes: Of its content, unpacked; `MAX_BYTES` if None.
+    """
+    _check_size(content, MAX_BYTES if max_bytes is None else max_bytes)
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's own doubts about a file; what it refuses, it raises
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -46,7 +50,7 @@ def _reason(error: Exception) -> str:
     return f": it is damaged ({type(error).__name__})"
 
 
-def _check_size(content: bytes) -> None:
+def _check_size(content: bytes, max_bytes: int) -> None:
     """Refuse a zip that would unpack to more than is held, before anything is unpacked."""
     if not content.startswith(ZIP):
         return
@@ -54,8 +58,8 @@ def _check_size(content: bytes) -> None:
         size = sum(entry.file_size for entry in zipfile.ZipFile(io.BytesIO(content)).infolist())
     except Exception:  # zipfile, too, fails in many ways on a damaged file
         raise CircuitError("is damaged: it is not a whole zip file, as torch's files are") from None
-    if size > MAX_BYTES:
-        raise CircuitError(f"unpacks to {size:,} bytes, more than the {MAX_BYTES:,} that are read")
+    if size > max_bytes:
+        raise CircuitError(f"unpacks to {size:,} bytes, more than the {max_bytes:,} that are read")
 
 
 def save_plain(value: Any, path: Path) -> Path:

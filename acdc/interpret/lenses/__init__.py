@@ -5,5 +5,18 @@ A lens is no intervention: it shows what can be read at a place, not what the mo
 
 from acdc.interpret.lenses.lens import LOGIT_LENS, Lens
 from acdc.interpret.lenses.reading import LensReading, read_lens
+from acdc.interpret.lenses.training import LensTraining, train_tuned_lens
+from acdc.interpret.lenses.tuned import TunedLens
+from acdc.interpret.lenses.tuned_file import load_tuned_lens, save_tuned_lens
 
-__all__ = ["LOGIT_LENS", "Lens", "LensReading", "read_lens"]
+__all__ = [
+    "LOGIT_LENS",
+    "Lens",
+    "LensReading",
+    "LensTraining",
+    "TunedLens",
+    "load_tuned_lens",
+    "read_lens",
+    "save_tuned_lens",
+    "train_tuned_lens",
+]

@@ -1,0 +1,53 @@
+"""What a lens is trained on: windows of a text, or random tokens, and a part of them held out."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from acdc.errors import TaskError
+from acdc.models import PatchableModel
+from acdc.prompts.batch import PromptBatch
+from acdc.prompts.texts import text_ids
+
+__all__ = ["LENGTH", "random_windows", "split", "text_windows"]
+
+LENGTH = 128  # tokens of a window
+HELD_OUT = 10  # every tenth window
+
+
+def text_windows(model: PatchableModel, text: str, *, length: int = LENGTH, bos: bool | None = None) -> PromptBatch:
+    """The text in windows of so many tokens, one after the other; each begins with what the tokenizer puts first.
+
+    Raises:
+        TaskError: The text has fewer than two windows.
+    """
+    whole = text_ids(text, model.tokenizer, bos=bos)
+    before = whole[: len(whole) - len(text_ids(text, model.tokenizer, bos=False))]
+    length = min(length, model.n_context or length)
+    step = length - len(before)
+    own = whole[len(before) :]
+    windows = [before + own[i : i + step] for i in range(0, len(own) - step + 1, step)]
+    if len(windows) < 2:
+        raise TaskError(
+            f"the text has {len(own)} tokens, but at least two windows of {length} are needed; "
+            "give a longer text, or shorter windows"
+        )
+    return _batch(torch.tensor(windows), "text")
+
+
+def random_windows(model: PatchableModel, n: int, *, length: int = LENGTH, seed: int = 0) -> PromptBatch:
+    """Windows of random tokens of the model's vocabulary, each token as likely as any other."""
+    draw = torch.Generator().manual_seed(seed)
+    length = min(length, model.n_context or length)
+    return _batch(torch.randint(len(model.components.unembed), (n, length), generator=draw), "random tokens")
+
+
+def split(windows: PromptBatch) -> tuple[PromptBatch, PromptBatch]:
+    """Those to train on, and every tenth, or the last, held out."""
+    held_out = list(range(HELD_OUT - 1, windows.n, HELD_OUT)) or [windows.n - 1]
+    return windows.select([row for row in range(windows.n) if row not in set(held_out)]), windows.select(held_out)
+
+
+def _batch(ids: Int[Tensor, "n length"], name: str) -> PromptBatch:
+    none = torch.empty(len(ids), 0, dtype=torch.long)
+    return PromptBatch(ids, ids, torch.ones_like(ids, dtype=torch.bool), none, none, task=name)
