@@ -61,9 +61,11 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
             "single_tokens",
             "spellable",
             "split_words",
+            "word_spans",
         ),
         "task",
     ),
+    "token_places": "prompts.text_places",
 }
 
 __all__ = [
@@ -100,6 +102,8 @@ __all__ = [
     "spellable",
     "split_words",
     "sweep",
+    "token_places",
+    "word_spans",
 ]
 
 

@@ -2,7 +2,7 @@
 
 import random
 
-from acdc import PromptPair, Words, WordTask, single_tokens, spellable
+from acdc import PromptPair, Words, WordTask, single_tokens, spellable, word_spans
 
 NOUNS: tuple[tuple[str, str], ...] = tuple(
     (word, word + "s")
@@ -24,6 +24,7 @@ class Agreement(WordTask):
 
     Right answers are all verbs of the subject's number that are single tokens (" is", " was", " has"), wrong ones those
     of the other. Discovery and held-out pairs share no noun and no preposition; the verbs are too few to be split.
+    Spans are the `subject`, the `link` and the `distractor`, after which the verb comes.
 
     Args:
         corruption: `other-number` (the same subject in the other number) or `other-subject` (another noun in the other
@@ -60,4 +61,8 @@ class Agreement(WordTask):
             for noun in (subject[plural], changed[1 - plural])
         )
         right, wrong = ([f" {verb[n]}" for verb in verbs] for n in (plural, 1 - plural))
-        return PromptPair(clean, corrupt, correct=right, wrong=wrong)
+        parts = [
+            {"subject": noun, "link": link, "distractor": other[number]}
+            for noun in (subject[plural], changed[1 - plural])
+        ]
+        return PromptPair(clean, corrupt, correct=right, wrong=wrong, spans=word_spans(*parts))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-from acdc import PromptPair, TaskError, Words, WordTask
+from acdc import PromptPair, TaskError, Words, WordTask, word_spans
 
 OPERATIONS = {"addition": "+", "subtraction": "-", "both": "+-"}
 RESULTS = ("auto", "one-token", "first-token")
@@ -28,7 +28,12 @@ class Problem(NamedTuple):
     @property
     def text(self) -> str:
         """The prompt."""
-        return f"{self.first}{self.sign}{self.second}="
+        return "".join(self.parts.values()) + "="
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Its parts, by the names of their spans."""
+        return {"first": str(self.first), "sign": self.sign, "second": str(self.second)}
 
     @property
     def is_held_out(self) -> bool:
@@ -69,7 +74,8 @@ CORRUPTIONS: dict[str, Callable[[Problem, random.Random], Problem]] = {
 class Arithmetic(WordTask):
     """Sums and differences of two two-digit numbers; no result is negative.
 
-    Discovery and held-out pairs share no pair of operands, in either order.
+    Discovery and held-out pairs share no pair of operands, in either order. Spans are the `first` operand, the `sign`
+    and the `second` operand.
 
     Args:
         corruption: `random-operands`, `other-operand` (the second one) or `other-operator`.
@@ -121,7 +127,8 @@ class Arithmetic(WordTask):
                 continue
             right, wrong = answer(clean), answer(corrupt)
             if right and wrong and right.n_prompt == wrong.n_prompt and right.token != wrong.token:
-                return PromptPair(clean.text, corrupt.text, correct=[right.token], wrong=[wrong.token])
+                spans = word_spans(clean.parts, corrupt.parts)
+                return PromptPair(clean.text, corrupt.text, correct=[right.token], wrong=[wrong.token], spans=spans)
         return None
 
     def answer(self, tokenizer: Any, asked: str, problem: Problem) -> Answer | None:

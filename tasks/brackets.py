@@ -11,6 +11,7 @@ class Brackets(Task):
 
     Half of the clean prompts are balanced, and their corrupted twins are wrong in both ways: a bracket closes that is
     not open, and the numbers differ. The other clean prompts are wrong in just one way, and their twins are balanced.
+    Spans are the `brackets` and `end`, the question mark.
     """
 
     name = "brackets"
@@ -27,9 +28,10 @@ class Brackets(Task):
     def pair(self, i: int, rng: random.Random) -> PromptPair:
         """The i-th pair: every second one is balanced."""
         length = 2 * rng.randint(2, self.longest // 2)
-        wrong = (True, True) if i % 2 == 0 else rng.choice([(True, False), (False, True)])
-        good, bad = (brackets(length, *faults, rng) + "?" for faults in ((False, False), wrong))
-        return PromptPair(good, bad, [" yes"], [" no"]) if i % 2 == 0 else PromptPair(bad, good, [" no"], [" yes"])
+        faulty = (True, True) if i % 2 == 0 else rng.choice([(True, False), (False, True)])
+        good, bad = (brackets(length, *faults, rng) + "?" for faults in ((False, False), faulty))
+        (clean, right), (corrupt, wrong) = ((good, " yes"), (bad, " no"))[:: 1 if i % 2 == 0 else -1]
+        return PromptPair(clean, corrupt, [right], [wrong], spans={"brackets": (0, -1)})
 
 
 def brackets(length: int, closes_early: bool, uneven: bool, rng: random.Random) -> str:

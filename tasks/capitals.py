@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from acdc import PromptPair, Words, WordTask, single_token, spellable
+from acdc import PromptPair, Words, WordTask, single_token, spellable, word_spans
 
 COUNTRIES: tuple[tuple[str, str], ...] = tuple(
     (country, capital)
@@ -42,7 +42,8 @@ CORRUPTIONS = ("other-country", "other-relation")
 class Capitals(WordTask):
     """The capital of a country; capitals are single tokens, and countries of one pair have equally many tokens.
 
-    Discovery and held-out pairs share no country, no capital and no template.
+    Discovery and held-out pairs share no country, no capital and no template. Spans are the `relation` (the word
+    "capital") and the `country`.
 
     Args:
         corruption: `other-country` (the same question about another country) or `other-relation` (another question
@@ -82,9 +83,13 @@ class Capitals(WordTask):
             [fact for fact in facts if fact[0] != country and lengths[fact[0]] == lengths[country]]
         )
         what = rng.choice(relations) if relations else "capital"
-        clean = template.format(what="capital", country=country)
-        corrupt = template.format(what=what, country=country if relations else other)
-        return PromptPair(clean, corrupt, correct=[f" {capital}"], wrong=[f" {other_capital}"])
+        asked = (
+            {"relation": "capital", "country": country},
+            {"relation": what, "country": country if relations else other},
+        )
+        clean, corrupt = (template.format(what=side["relation"], country=side["country"]) for side in asked)
+        wrong = [f" {other_capital}"]
+        return PromptPair(clean, corrupt, correct=[f" {capital}"], wrong=wrong, spans=word_spans(*asked))
 
 
 def expressible(tokenizer: Any) -> list[tuple[str, str]]:

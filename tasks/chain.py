@@ -14,7 +14,8 @@ class Chain(Task):
     """Pairs of letters in any order, each a link from the first to the second, and then the letter to start from.
 
     The links go round in a circle of six, so that no letter is where all ways end; the answer is four links on. All
-    letters of the corrupted prompt are others.
+    letters of the corrupted prompt are others. Spans are the first and second letters of the links that are followed,
+    `from1` and `to1` to `from4` and `to4`.
     """
 
     name = "chain"
@@ -34,11 +35,18 @@ class Chain(Task):
         half = len(letters) // 2
         clean, corrupt = letters[:half], letters[half:]
         answers = [side[self.hops] for side in (clean, corrupt)]
-        return PromptPair(circle(clean, rng), circle(corrupt, rng), answers[:1], answers[1:])
+        links, others = (circle(side, rng) for side in (clean, corrupt))
+        starts = [1 + 2 * links.index(link) for link in pairwise(clean[: self.hops + 1])]
+        spans = {f"{end}{k + 1}": start + (end == "to") for k, start in enumerate(starts) for end in ("from", "to")}
+        return PromptPair(text_of(links, clean), text_of(others, corrupt), answers[:1], answers[1:], spans=spans)
 
 
-def circle(letters: list[str], rng: random.Random) -> str:
-    """The links from each letter to the next, and from the last to the first, in any order; then the first letter."""
+def circle(letters: list[str], rng: random.Random) -> list[tuple[str, str]]:
+    """The links from each letter to the next, and from the last to the first, in any order."""
     links = [*pairwise(letters), (letters[-1], letters[0])]
-    words = [letter for link in rng.sample(links, len(links)) for letter in link]
-    return "".join([":", *words, letters[0]])
+    return rng.sample(links, len(links))
+
+
+def text_of(links: list[tuple[str, str]], letters: list[str]) -> str:
+    """The links, and the letter to start from."""
+    return "".join([":", *(letter for link in links for letter in link), letters[0]])

@@ -1,8 +1,9 @@
 """Coloured objects (Merullo et al. 2024): "… a red pencil, a blue cup, and a green ball. What color is the cup?"."""
 
 import random
+from typing import Any
 
-from acdc import PromptPair, Words, WordTask
+from acdc import PromptPair, Words, WordTask, word_spans
 
 # The first template and the first eight colours are those of Merullo et al. 2024; the others are ours.
 COLORS: tuple[str, ...] = tuple(
@@ -39,7 +40,8 @@ MIN_COLORS, MIN_OBJECTS = 6, 4  # three of the prompt, and what its twins take
 class ColoredObjects(WordTask):
     """Three objects in three colours; the answer is the colour of the one that is asked for.
 
-    Colours and objects are single tokens. Discovery and held-out pairs share no colour, no object and no scene.
+    Colours and objects are single tokens. Discovery and held-out pairs share no colour, no object and no scene. Spans
+    are the right `color` and its `object`, the `other-colors` and `other-objects`, and the object that is `asked` for.
 
     Args:
         corruption: `other-object` (another of the three is asked for, so the answer flips), `random-colors` (three
@@ -73,7 +75,26 @@ class ColoredObjects(WordTask):
             question = other if self.corruption == "other-object" else 3
         clean, corrupt = scene(template, drawn, things, asked), scene(template, shown, things, question)
         wrong = [f" {color}" for color in dict.fromkeys([*drawn[:3], *shown]) if color != drawn[asked]]
-        return PromptPair(clean, corrupt, correct=[f" {drawn[asked]}"], wrong=wrong)
+        spans = spans_of(asked, (drawn, things, asked), (shown, things, question))
+        return PromptPair(clean, corrupt, correct=[f" {drawn[asked]}"], wrong=wrong, spans=spans)
+
+
+def spans_of(asked: int, *sides: tuple[list[str], list[str], int]) -> dict[str, Any]:
+    """Where the colours and objects are; `sides` are the colours, the objects and the one that is asked for."""
+    words = [
+        {f"color{i}": colors[i] for i in range(3)}
+        | {f"object{i}": objects[i] for i in range(3)}
+        | {"asked": objects[k]}
+        for colors, objects, k in sides
+    ]
+    found, others = word_spans(*words), [i for i in range(3) if i != asked]
+    return {
+        "color": found[f"color{asked}"],
+        "object": found[f"object{asked}"],
+        "other-colors": [found[f"color{i}"] for i in others],
+        "other-objects": [found[f"object{i}"] for i in others],
+        "asked": found["asked"],
+    }
 
 
 def scene(template: str, colors: list[str], objects: list[str], asked: int) -> str:

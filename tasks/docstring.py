@@ -9,9 +9,9 @@ def port(self, load, size, files, last):
 """
 
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from acdc import PromptPair, Words, WordTask, spellable
+from acdc import PromptPair, Words, WordTask, spellable, word_spans
 
 FUNCTION_NAMES: tuple[str, ...] = tuple("port read send parse build check fetch merge store apply print load".split())
 ARGUMENTS: tuple[str, ...] = tuple(
@@ -29,6 +29,7 @@ DOC_WORDS: tuple[str, ...] = tuple(
 )
 
 CORRUPTIONS = ("random-answer", "random-def", "random-def-doc")
+SPANS = ("A_def", "B_def", "C_def", "D_def", "A_doc", "B_doc")
 N_ARGUMENTS, N_DESCRIBED = 4, 2
 MIN_ARGUMENTS = 2 * N_ARGUMENTS + N_DESCRIBED  # the clean prompt's, other ones of its twin, and of its docstring
 MIN_DOC_WORDS = 3 + 2 * N_DESCRIBED
@@ -50,7 +51,8 @@ class Docstring(WordTask):
     """A function of four arguments whose docstring has described two of them; the third comes next.
 
     Arguments are single tokens. Discovery and held-out pairs share no argument, no function name and no word of the
-    docstring; the form is always the same.
+    docstring; the form is always the same. Spans are the arguments, `A_def` to `D_def` in the definition, `A_doc` and
+    `B_doc` in the docstring; `C_def` is the answer.
 
     Args:
         corruption: `random-answer` (the third argument has another name in the definition), `random-def` (all arguments
@@ -87,8 +89,18 @@ class Docstring(WordTask):
         }[self.corruption]
         wrong = [f" {name}" for name in dict.fromkeys([*arguments, *corrupt.arguments]) if name != answer]
         return PromptPair(
-            written(function, clean, text), written(function, corrupt, text), correct=[f" {answer}"], wrong=wrong
+            written(function, clean, text),
+            written(function, corrupt, text),
+            correct=[f" {answer}"],
+            wrong=wrong,
+            spans=spans_of(clean, corrupt),
         )
+
+
+def spans_of(clean: Function, corrupt: Function) -> dict[str, Any]:
+    """Where the arguments are."""
+    sides = (dict(zip(SPANS, [*side.arguments, *side.described], strict=True)) for side in (clean, corrupt))
+    return word_spans(*sides)
 
 
 def written(function: str, names: Function, text: list[str]) -> str:

@@ -16,7 +16,8 @@ class Either(Task):
     """Different letters, among them one that is stated twice, once after each sign; the answer is that letter.
 
     Either statement is enough. The corrupted prompt has other letters, and fillers in place of the statements: nothing
-    is stated there, and its answer is none.
+    is stated there, and its answer is none. Spans are the signs, `equals` and `bang`; a letter behind one may be the
+    last token.
     """
 
     name = "either"
@@ -40,7 +41,8 @@ class Either(Task):
         for start, sign in zip(starts, rng.sample(SIGNS, 2), strict=True):
             clean[start : start + 2] = [sign, letters[0]]
             corrupt[start : start + 2] = rng.choices(FILLERS, k=2)
-        return PromptPair("".join(clean), "".join(corrupt), [letters[0]], [NONE])
+        spans = dict(zip(("equals", "bang"), map(clean.index, SIGNS), strict=True))
+        return PromptPair("".join(clean), "".join(corrupt), [letters[0]], [NONE], spans=spans)
 
 
 def words(length: int, letters: list[str], rng: random.Random) -> list[str]:

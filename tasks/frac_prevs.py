@@ -15,7 +15,8 @@ TENTHS = tuple(
 class FracPrevs(Task):
     """The share of the letters so far that are x, in tenths, rounded down.
 
-    Both sides have the same number of letters; the corrupted one has another share.
+    Both sides have the same number of letters; the corrupted one has another share. Spans are the `letters` but for the
+    last, and `end`.
     """
 
     name = "frac-prevs"
@@ -38,7 +39,7 @@ class FracPrevs(Task):
                 break
         texts = [text_of(length, count, rng) for count in (clean, corrupt)]
         right, wrong = (TENTHS[10 * count // length] for count in (clean, corrupt))
-        return PromptPair(texts[0], texts[1], [right], [wrong])
+        return PromptPair(texts[0], texts[1], [right], [wrong], spans={"letters": (0, -1)})
 
 
 def text_of(length: int, count: int, rng: random.Random) -> str:

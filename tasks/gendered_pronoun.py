@@ -44,7 +44,7 @@ PRONOUNS = (" he", " she")
 class GenderedPronoun(WordTask):
     """The tag question after a statement about a named person takes the pronoun of that name.
 
-    Discovery and held-out pairs share no name and no template.
+    Discovery and held-out pairs share no name and no template. The `name` is a span.
 
     Args:
         corruption: `other-gender` (a name of the other gender, so the answer flips) or `no-name` (" this" in its place,
@@ -69,5 +69,7 @@ class GenderedPronoun(WordTask):
     def pair(self, names: list[list[str]], gender: int, template: str, rng: random.Random) -> PromptPair:
         """One pair; the two sides differ in the name."""
         other = rng.choice(names[1 - gender]) if self.corruption == "other-gender" else "this"
-        clean, corrupt = (template.format(name=name) for name in (rng.choice(names[gender]), other))
-        return PromptPair(clean, corrupt, correct=[PRONOUNS[gender]], wrong=[PRONOUNS[1 - gender]])
+        name = rng.choice(names[gender])
+        clean, corrupt = (template.format(name=each) for each in (name, other))
+        right, wrong = PRONOUNS[gender], PRONOUNS[1 - gender]
+        return PromptPair(clean, corrupt, correct=[right], wrong=[wrong], spans={"name": (name, other)})

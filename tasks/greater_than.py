@@ -3,7 +3,7 @@
 import random
 from typing import Any, NamedTuple
 
-from acdc import PromptPair, TaskError, Words, WordTask, continuation, single_token, spellable
+from acdc import PromptPair, TaskError, Words, WordTask, continuation, single_token, spellable, token_places
 
 # The nouns are those of Hanna et al. 2023.
 NOUNS: tuple[str, ...] = tuple(
@@ -26,9 +26,14 @@ YEARS = range(2, 99)  # of a century; 01 is the corrupted one, and 99 has none a
 
 
 class Layout(NamedTuple):
-    """How many digits of the second year stand in the prompt; the others are the next token."""
+    """How many digits of the second year stand in the prompt; the others are the next token.
+
+    Attributes:
+        parts: What the parts of a year are called: those digits, and the token after them.
+    """
 
     given: int
+    parts: tuple[str, str]
 
     def prompt(self, noun: str, century: int, start: int, tens: int) -> str:
         """The sentence, up to the second year's given digits; `tens` are those of the second year."""
@@ -49,7 +54,7 @@ class Layout(NamedTuple):
         return continuation(tokenizer, f" {digits}") == [*start, single_token(tokenizer, token)]
 
 
-LAYOUTS = {"two": Layout(2), "one": Layout(3)}
+LAYOUTS = {"two": Layout(2, ("XX", "YY")), "one": Layout(3, ("XXY", "Y"))}
 
 
 class GreaterThan(WordTask):
@@ -59,7 +64,8 @@ class GreaterThan(WordTask):
     " 1732" into " 17" and "32"; else its last digit, as in "from the year 1732 to the year 173", where every digit is a
     token (SmolLM, Gemma, Llama 2), or all but the last (Llama 3: " ", "173", "2"). Years that the tokenizer writes
     otherwise are left out. Discovery and held-out pairs share no noun and no start year of a century; the centuries and
-    the sentence are too few to be split.
+    the sentence are too few to be split. Spans are the `noun` and the parts of the first year, `XX` and `YY` (or `XXY`
+    and `Y`, where one digit is asked for).
 
     Args:
         digits: How many the answer has: `two`, `one`, or `auto`, the first of these that fits the tokenizer.
@@ -77,7 +83,7 @@ class GreaterThan(WordTask):
     def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs; right answers are later years, wrong ones the start year and those before it."""
         for layout in self.layouts:
-            if spans := usable(words, layout):
+            if years := usable(words, layout):
                 break
         else:
             tokenizer = words.tokenizer
@@ -88,13 +94,15 @@ class GreaterThan(WordTask):
             )
         spellable(words.tokenizer, [TEMPLATE])
         nouns = words.spellable(NOUNS)
-        return [self.pair(layout, rng.choice(nouns), *rng.choice(spans)) for _ in range(n)]
+        return [self.pair(words.tokenizer, layout, rng.choice(nouns), *rng.choice(years)) for _ in range(n)]
 
-    def pair(self, layout: Layout, noun: str, century: int, start: int) -> PromptPair:
+    def pair(self, tokenizer: Any, layout: Layout, noun: str, century: int, start: int) -> PromptPair:
         """One pair; the two sides differ only in the start year."""
         clean, corrupt = (layout.prompt(noun, century, year, tens=start // 10) for year in (start, 1))
         later, earlier = layout.answers(start)
-        return PromptPair(clean, corrupt, correct=later, wrong=earlier)
+        year, (head, tail) = token_places(tokenizer, clean, f"{century}{start:02d}")[0], layout.parts
+        spans = {"noun": noun, head: year[:-1], tail: year[-1:]}
+        return PromptPair(clean, corrupt, correct=later, wrong=earlier, spans=spans)
 
 
 def usable(words: Words, layout: Layout) -> list[tuple[int, int]]:

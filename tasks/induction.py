@@ -14,7 +14,7 @@ class Induction(WordTask):
     answer stands anywhere from the third on. Before the tokens stands what the tokenizer puts before a text.
 
     Discovery and held-out pairs share no token where the tokenizer has twice as many as a prompt draws from, else no
-    sequence.
+    sequence. Spans are `A`, where the last token stood before, and `B`, the answer after it.
 
     Args:
         corruption: `random` (other random tokens at all positions, of which none repeats) or `first-half` (only the
@@ -53,4 +53,5 @@ class Induction(WordTask):
         drawn = rng.sample(tokens, 2 * self.length + repeated)
         first, other, fresh = drawn[: self.length], drawn[self.length : 2 * self.length], drawn[2 * self.length :]
         again = first[:repeated] if self.corruption == "first-half" else fresh
-        return PromptPair(first + first[:repeated], other + again, correct=[first[repeated]])
+        spans = {"A": repeated - 1, "B": repeated}
+        return PromptPair(first + first[:repeated], other + again, correct=[first[repeated]], spans=spans)

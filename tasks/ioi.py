@@ -2,9 +2,9 @@
 
 import random
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from acdc import PromptPair, Words, WordTask
+from acdc import PromptPair, Words, WordTask, word_spans
 
 # Names, templates, and the first eight places and objects are those of the authors' `ioi_dataset.py`; the others are
 # ours.
@@ -95,12 +95,14 @@ CORRUPTIONS: dict[str, Callable[[Names, list[str], random.Random], Names]] = {
     "random-names": random_names,
 }
 ORDERS = {"both": ("ABBA", "BABA"), "ABBA": ("ABBA",), "BABA": ("BABA",)}
+SLOTS = {"ABBA": ("IO", "S1", "S2"), "BABA": ("S1", "IO", "S2")}
 
 
 class IOI(WordTask):
     """Indirect object identification in ABBA and BABA order, with names that are single tokens.
 
-    Discovery and held-out pairs share no name, place, object or template.
+    Discovery and held-out pairs share no name, place, object or template. Spans are the paper's: the names `IO`, `S1`
+    and `S2`, the word after the first subject, `S1+1`, and `end`, the last one.
 
     Args:
         corruption: `abc`, `s2-io-flip` or `random-names`.
@@ -130,4 +132,12 @@ class IOI(WordTask):
         scene = {"place": rng.choice(scenes.places), "object": rng.choice(scenes.objects)}
         template = rng.choice(scenes.templates)
         clean_text, corrupt_text = (template.format(**side._asdict(), **scene) for side in (clean, corrupt))
-        return PromptPair(clean_text, corrupt_text, correct=[f" {io}"], wrong=[f" {subject}"])
+        spans = spans_of(order, template, clean, corrupt)
+        return PromptPair(clean_text, corrupt_text, correct=[f" {io}"], wrong=[f" {subject}"], spans=spans)
+
+
+def spans_of(order: str, template: str, clean: Names, corrupt: Names) -> dict[str, Any]:
+    """Where the names are, and the word after the first subject."""
+    names = word_spans(*(dict(zip(SLOTS[order], side, strict=True)) for side in (clean, corrupt)))
+    after = "and" if order == "BABA" else template.partition("{second} ")[2].split()[0]
+    return {"IO": names["IO"], "S1": names["S1"], "S1+1": (after, 1), "S2": names["S2"]}

@@ -2,9 +2,9 @@
 
 import random
 from string import ascii_uppercase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from acdc import PromptPair, Words, WordTask, single_token, single_tokens
+from acdc import PromptPair, Words, WordTask, single_token, single_tokens, word_spans
 
 COLORS: tuple[str, ...] = tuple(
     """
@@ -41,7 +41,9 @@ class Question(NamedTuple):
 class MultipleChoice(WordTask):
     """The letter of the choice that repeats the colour that was just told.
 
-    Discovery and held-out pairs share no colour, no object and no wording; with random letters no letter either.
+    Discovery and held-out pairs share no colour, no object and no wording; with random letters no letter either. Spans
+    are the `color` that is told, the right `letter` (with its stop) and `choice`, and the `other-letters` and
+    `other-choices`.
 
     Args:
         corruption: `answer-position` (the right colour changes places with another choice, so the letter flips),
@@ -90,7 +92,26 @@ class MultipleChoice(WordTask):
             written(template, thing, corrupt),
             correct=[f" {first[right]}"],
             wrong=wrong,
+            spans=spans_of(clean, corrupt),
         )
+
+
+def spans_of(clean: Question, corrupt: Question) -> dict[str, Any]:
+    """Where the colours and letters are."""
+    words = [
+        {"color": side.colors[side.right]}
+        | {f"choice{i}": color for i, color in enumerate(side.colors)}
+        | {f"letter{i}": f"{letter}." for i, letter in enumerate(side.letters)}
+        for side in (clean, corrupt)
+    ]
+    found, others = word_spans(*words), [i for i in range(N_CHOICES) if i != clean.right]
+    return {
+        "color": found["color"],
+        "letter": found[f"letter{clean.right}"],
+        "choice": found[f"choice{clean.right}"],
+        "other-letters": [found[f"letter{i}"] for i in others],
+        "other-choices": [found[f"choice{i}"] for i in others],
+    }
 
 
 def swapped(question: Question, other: int) -> Question:

@@ -12,7 +12,8 @@ SIGNS = ("+", "-")
 class Neighbor(Task):
     """Letters and a sign; the answer is the letter after the first one in the alphabet, with - the one before it.
 
-    The alphabet goes round. The corrupted prompt has other letters, in half of the pairs the other sign too.
+    The alphabet goes round. The corrupted prompt has other letters, in half of the pairs the other sign too. Spans are
+    the `first` letter and the `sign`.
     """
 
     name = "neighbor"
@@ -34,7 +35,13 @@ class Neighbor(Task):
             right, wrong = answer(one[0], sign), answer(other[0], sign ^ (i % 2))
             if one[0] != other[0] and right != wrong:
                 break
-        return PromptPair(text_of(one, sign), text_of(other, sign ^ (i % 2)), [LETTERS[right]], [LETTERS[wrong]])
+        return PromptPair(
+            text_of(one, sign),
+            text_of(other, sign ^ (i % 2)),
+            [LETTERS[right]],
+            [LETTERS[wrong]],
+            spans={"first": 0, "sign": -1},
+        )
 
 
 def answer(first: int, sign: int) -> int:

@@ -11,7 +11,8 @@ LETTERS = tuple(f" {letter}" for letter in "abcdefghijklmnop")
 class Recall(Task):
     """Different letters, then one of them again; the answer is the letter that came after it.
 
-    Half of the corrupted prompts are another order of the same letters, half are other letters.
+    Half of the corrupted prompts are another order of the same letters, half are other letters. Spans are `A`, where
+    the last letter stood before, and `B`, the answer after it.
     """
 
     name = "recall"
@@ -39,4 +40,5 @@ class Recall(Task):
             "".join([*other, other[also]]),
             [letters[asked + 1]],
             [other[also + 1]],
+            spans={"A": asked, "B": asked + 1},
         )

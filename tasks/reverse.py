@@ -12,7 +12,8 @@ LETTERS = tuple(f" {letter}" for letter in ascii_lowercase)
 class Reverse(Task):
     """Different letters, a colon, and their reversal up to some word.
 
-    The corrupted prompt has other letters, and its colon elsewhere, so that another position is to be copied.
+    The corrupted prompt has other letters, and its colon elsewhere, so that another position is to be copied. The
+    letter to be copied is a span, `copied`.
     """
 
     name = "reverse"
@@ -36,8 +37,13 @@ class Reverse(Task):
                 break
         end, letters = rng.choice(ends), rng.sample(LETTERS, one + other)
         clean, corrupt = letters[:one], letters[one:]
+        copied, wrong = 2 * one - 1 - end, 2 * other - 1 - end
         return PromptPair(
-            reversal(clean, end), reversal(corrupt, end), [clean[2 * one - 1 - end]], [corrupt[2 * other - 1 - end]]
+            reversal(clean, end),
+            reversal(corrupt, end),
+            [clean[copied]],
+            [corrupt[wrong]],
+            spans={"copied": copied},
         )
 
 

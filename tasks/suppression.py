@@ -14,6 +14,7 @@ class Suppression(Task):
 
     All letters of the corrupted prompt are others. The metric is the logit difference, as in work on negative heads: a
     node that works against the answer makes it smaller. (KL counts any change of the prediction, whatever its sign.)
+    Spans are `A`, where the last letter stood before, and `B`, the answer after it.
     """
 
     name = "suppression"
@@ -32,11 +33,12 @@ class Suppression(Task):
         """Two sequences without a common letter."""
         length = rng.randint(self.shortest, self.longest)
         drawn = rng.sample(LETTERS, 2 * length)
-        (clean, right), (corrupt, wrong) = (recall(side, rng) for side in (drawn[:length], drawn[length:]))
-        return PromptPair(clean, corrupt, [right], [wrong])
-
-
-def recall(letters: list[str], rng: random.Random) -> tuple[str, str]:
-    """The letters and then one of them again, not the first; and the letter that came after it."""
-    asked = rng.randrange(1, len(letters) - 1)
-    return "".join([*letters, letters[asked]]), letters[asked + 1]
+        clean, corrupt = drawn[:length], drawn[length:]
+        asked, other = (rng.randrange(1, length - 1) for _ in range(2))  # not the first letter
+        return PromptPair(
+            "".join([*clean, clean[asked]]),
+            "".join([*corrupt, corrupt[other]]),
+            [clean[asked + 1]],
+            [corrupt[other + 1]],
+            spans={"A": asked, "B": asked + 1},
+        )

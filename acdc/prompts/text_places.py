@@ -7,9 +7,19 @@ from typing import Any
 from acdc.errors import TaskError, printable
 from acdc.prompts.tokens import encode, pieces
 
-__all__ = ["TokenText"]
+__all__ = ["TokenText", "token_places"]
 
 Extent = tuple[int, int]  # where a token's text begins and ends
+BROKEN = "\ufffd"  # what part of a letter is decoded as
+
+
+def token_places(tokenizer: Any, text: str, part: str) -> list[range]:
+    """The tokens of each occurrence of `part` in a prompt's text, counted in the prompt's own tokens.
+
+    Raises:
+        TaskError: There is none that has whole tokens, but for spaces around it.
+    """
+    return [range(*extent) for extent in TokenText(tokenizer, text, "the prompt").places(part)]
 
 
 class TokenText:
@@ -28,7 +38,7 @@ class TokenText:
         ids = encode(tokenizer, given) if isinstance(given, str) else list(given)
         parts = pieces(tokenizer, ids)
         self.text = given if isinstance(given, str) else "".join(parts)
-        extents = _in_turn(parts, self.text) or _as_told(tokenizer, self.text, ids)
+        extents = _in_turn(parts, self.text) or _as_told(tokenizer, parts, self.text, ids)
         if extents is None:
             raise TaskError(
                 f"it can't be told where in {self} its tokens stand, for this tokenizer does not give the text back; "
@@ -84,9 +94,18 @@ def _in_turn(parts: list[str], text: str) -> list[Extent] | None:
     return list(pairwise(ends))
 
 
-def _as_told(tokenizer: Any, text: str, ids: list[int]) -> list[Extent] | None:
-    """Where the tokens stand as a fast tokenizer tells it: some texts are not their tokens' texts one after another."""
+def _as_told(tokenizer: Any, parts: list[str], text: str, ids: list[int]) -> list[Extent] | None:
+    """Where the tokens stand as a fast tokenizer tells it: a letter of several tokens, or an unknown word, is no text.
+
+    One that leaves signs out tells places that are not its tokens'.
+    """
     if not getattr(tokenizer, "is_fast", False):
         return None
     told = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return [tuple(extent) for extent in told["offset_mapping"]] if list(told["input_ids"]) == ids else None
+    extents = [(int(start), int(end)) for start, end in told["offset_mapping"]]
+    special = {str(token) for token in tokenizer.all_special_tokens}
+    agree = all(
+        part.strip() == text[start:end].strip() or part in special or BROKEN in part
+        for part, (start, end) in zip(parts, extents, strict=True)
+    )
+    return extents if agree and list(told["input_ids"]) == ids else None

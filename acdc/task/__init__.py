@@ -6,7 +6,7 @@ from acdc.task.one_prompt import OnePrompt
 from acdc.task.prompt_data import PromptFile
 from acdc.task.prompt_list import PromptList
 from acdc.task.table_file import is_data_file
-from acdc.task.words import Words, WordTask, single_tokens, spellable, split_words
+from acdc.task.words import Words, WordTask, single_tokens, spellable, split_words, word_spans
 
 __all__ = [
     "ENTRY_POINTS",
@@ -23,4 +23,5 @@ __all__ = [
     "single_tokens",
     "spellable",
     "split_words",
+    "word_spans",
 ]

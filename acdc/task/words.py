@@ -3,7 +3,7 @@
 import random
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from acdc.prompts.pairs import PromptPair
 from acdc.prompts.tokens import encode, single_token
 from acdc.task.base import Task
 
-__all__ = ["WordTask", "Words", "single_tokens", "spellable", "split_words"]
+__all__ = ["WordTask", "Words", "single_tokens", "spellable", "split_words", "word_spans"]
 
 Item = TypeVar("Item")
 Forms = TypeVar("Forms", str, tuple[str, str])
@@ -64,6 +64,25 @@ def split_words(words: Sequence[Item], *, held_out: bool, every: int = 4) -> lis
     if words and not side:
         raise TaskError(f"every {every}th is held out, and there are only {len(words)}: {', '.join(map(repr, words))}")
     return side
+
+
+def word_spans(clean: Mapping[str, str], corrupt: Mapping[str, str]) -> dict[str, Any]:
+    """Spans of words that stand at the same places of both sides, for `PromptPair(..., spans=)`.
+
+    Args:
+        clean, corrupt: The word at each span, by its name, in the order of the text; a word that comes more than once
+            is told by counting.
+
+    >>> word_spans({"S1": "John", "S2": "John"}, {"S1": "Paul", "S2": "Lisa"})
+    {'S1': (('John', 1), ('Paul', 1)), 'S2': (('John', 2), ('Lisa', 1))}
+    """
+    one, other = (_counted(side) for side in (clean, corrupt))
+    return {name: (one[name], other[name]) for name in clean}
+
+
+def _counted(words: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    found = list(words.values())
+    return {name: (word, found[: i + 1].count(word)) for i, (name, word) in enumerate(words.items())}
 
 
 @dataclass(frozen=True)
