@@ -5,9 +5,13 @@ sizes of its incoming weights, and the influence of all nodes on the roots, whos
 
     w (A + A^2 + ...) = w ((I - A)^-1 - I)
 
+Where edges are split by span, what a head at one span writes is made of its query there and of the keys and values at
+all spans that it attends to, so an edge into a key or value is read at that span and at every later one.
+
 A share says where a signal comes from, not whether it matters: a node that is read much and changes nothing has much.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,10 +20,11 @@ from jaxtyping import Float
 
 from acdc.circuits.weighted import WeightedGraph
 
-__all__ = ["EDGE_SHARE", "NODE_SHARE", "Influence", "influence", "prune_by_influence"]
+__all__ = ["EDGE_SHARE", "NODE_SHARE", "Influence", "influence", "prune_by_influence", "readers"]
 
 NODE_SHARE, EDGE_SHARE = 0.8, 0.98  # of all influence, as circuit-tracer keeps by default
 ALWAYS = ("input", "logits")
+CROSSING = ("k", "v")  # inputs by which a head reads other spans
 
 Matrix = Float[np.ndarray, "dst src"]
 
@@ -50,9 +55,15 @@ def influence(graph: WeightedGraph) -> Influence:
     >>> influence(WeightedGraph(nodes, edges)).nodes
     {'input': 1.0, 'm0': 0.25, 'logits': 0.0}
     """
-    place, sizes = {node.id: i for i, node in enumerate(graph.nodes)}, _sizes(graph)
-    rows, columns = ([place[getattr(edge, end)] for edge in graph.edges] for end in ("dst", "src"))
-    totals = np.zeros(len(place))
+    place, across = {node.id: i for i, node in enumerate(graph.nodes)}, readers(graph)
+    reads = [  # an edge, and a node that reads it
+        (i, place[name])
+        for i, edge in enumerate(graph.edges)
+        for name in (across.get(edge.dst, (edge.dst,)) if edge.input in CROSSING else (edge.dst,))
+    ]
+    edges, rows = (np.array(ends, dtype=int) for ends in (zip(*reads, strict=True) if reads else ((), ())))
+    columns = np.array([place[edge.src] for edge in graph.edges], dtype=int)[edges]
+    sizes, totals = _sizes(graph)[edges], np.zeros(len(place))
     np.add.at(totals, rows, sizes)
     shares = np.divide(sizes, totals[rows], out=np.zeros(len(sizes)), where=totals[rows] > 0)
     read: Matrix = np.zeros((len(place), len(place)))
@@ -60,8 +71,33 @@ def influence(graph: WeightedGraph) -> Influence:
     is_root = np.array([node.kind == "logits" for node in graph.nodes], dtype=float)
     roots = is_root / max(1.0, is_root.sum())
     reached = _sum_of_paths(read, roots)
-    by_edge = shares * (reached + roots)[rows]
+    by_edge = np.zeros(len(graph.edges))
+    np.add.at(by_edge, edges, shares * (reached + roots)[rows])
     return Influence(dict(zip(place, reached.tolist(), strict=True)), tuple(by_edge.tolist()))
+
+
+def readers(graph: WeightedGraph) -> dict[str, tuple[str, ...]]:
+    """Of each head at a span with a key or value input: the nodes of the same head that read it, at that span or later.
+
+    Empty for a graph whose edges are not split by span.
+    """
+    order = {name: i for i, name in enumerate(str(graph.attributes.get("spans", "")).split())}
+    if not order:
+        return {}
+    entered = {edge.dst for edge in graph.edges if edge.input in CROSSING}
+    writing = {edge.src for edge in graph.edges}
+    by_head = defaultdict(list)
+    for node in graph.nodes:
+        by_head[node.label].append(node)
+    return {
+        node.id: tuple(
+            other.id
+            for other in by_head[node.label]
+            if other.id in writing and order[other.span or ""] >= order[node.span or ""]
+        )
+        for node in graph.nodes
+        if node.id in entered
+    }
 
 
 def prune_by_influence(
@@ -77,6 +113,7 @@ def prune_by_influence(
     ids = [node.id for node in graph.nodes]
     strong = _fewest(np.array([found.nodes[name] for name in ids]), nodes)
     kept = {node.id for node, stays in zip(graph.nodes, strong, strict=True) if stays or node.kind in ALWAYS}
+    kept |= {name for name, others in readers(graph).items() if kept.intersection(others)}
     inner = _between(graph, kept)
     carried = _fewest(np.array(influence(inner).edges), edges)
     inner = replace(inner, edges=tuple(edge for edge, stays in zip(inner.edges, carried, strict=True) if stays))
@@ -117,7 +154,9 @@ def _between(graph: WeightedGraph, kept: set[str]) -> WeightedGraph:
 
 def _without_loose_ends(graph: WeightedGraph) -> WeightedGraph:
     while True:
-        sources, destinations = {edge.src for edge in graph.edges}, {edge.dst for edge in graph.edges}
+        across = {name: found for name, found in readers(graph).items() if found}
+        sources = {edge.src for edge in graph.edges} | across.keys()
+        destinations = {edge.dst for edge in graph.edges} | {name for found in across.values() for name in found}
         kept = {node.id for node in graph.nodes if node.kind in ALWAYS or node.id in sources & destinations}
         if len(kept) == len(graph.nodes):
             return graph

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Bool
 from torch import Tensor
 
-from acdc.circuits.graph import Graph, input_of, kind_of
+from acdc.circuits.graph import Graph, base_of, input_of, kind_of, span_of
 from acdc.circuits.ranking import top_edges
 from acdc.circuits.score_kinds import UNKNOWN, ScoreWords, words_of
 from acdc.errors import CircuitError
@@ -173,7 +173,9 @@ def _edge(graph: Graph, src: int, dst: int, weight: float, attributes: Mapping[s
 def _node(graph: Graph, name: str, attributes: Mapping[str, Any]) -> WeightedNode:
     kind, layer = kind_of(name), graph.layer_of(name)
     levels = {"head": f"layer {layer}", "mlp": f"layer {layer}" if graph.parallel else f"MLP {layer}"}
-    return WeightedNode(name, kind, layer, levels.get(kind, ""), attributes=attributes)
+    span = span_of(name)
+    label = base_of(name) if span else ""
+    return WeightedNode(name, kind, layer, levels.get(kind, ""), label, span or None, attributes)
 
 
 def _caption(circuit: "Circuit", n_shown: int, n_nodes: int) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from acdc.circuits.influence import Influence, influence, prune_by_influence
+from acdc.circuits.influence import Influence, influence, prune_by_influence, readers
 from acdc.circuits.views import MAX_LISTED_EDGES
 from acdc.circuits.weighted import WeightedGraph, WeightedNode, weighted_graph
 from acdc.interpret.explanation import NodeCard
@@ -36,6 +36,7 @@ def graph_values(findings: Findings, graph: WeightedGraph, curve: SizeCurve | No
     return {
         "nodes": [_node(node, reaching, cards.get(node.label or node.id)) for node in graph.nodes],
         "edges": edges,
+        "across": [[places[name], places[other]] for name, others in readers(graph).items() for other in others],
         "n_edges": findings.circuit.n_edges,
         "words": {"label": graph.words.label, "meaning": graph.words.meaning, "negative": graph.words.negative},
         "scored": any(edge.weight for edge in graph.edges),

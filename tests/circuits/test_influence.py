@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from acdc.circuits.influence import influence, prune_by_influence
-from acdc.circuits.weighted import WeightedEdge, WeightedGraph, WeightedNode
+from acdc.circuits.circuit import Circuit
+from acdc.circuits.graph import Graph
+from acdc.circuits.influence import influence, prune_by_influence, readers
+from acdc.circuits.weighted import WeightedEdge, WeightedGraph, WeightedNode, weighted_graph
 
 pytestmark = pytest.mark.fast
 
@@ -96,3 +98,20 @@ def test_all_of_it_stays_where_all_is_asked_for() -> None:
     reaching = {node for node, value in influence(graph).nodes.items() if value} | {"0", "14"}
     pruned, _ = prune_by_influence(graph, nodes=1.0, edges=1.0)
     assert {node.id for node in pruned.nodes} == reaching
+
+
+def split_graph() -> WeightedGraph:
+    """A head that reads IO at the end: its value there, its query at the end."""
+    graph = Graph(n_layers=2, n_heads=1, d_model=4).split(("IO", "end"))
+    edges = ("input->a0.h0<v>@IO", "input->a0.h0<q>@end", "a0.h0->m1@end", "m1->logits@end", "input->m0@IO")
+    return weighted_graph(Circuit.from_edges(graph, edges))
+
+
+def test_a_head_reads_keys_and_values_at_its_span_and_earlier_ones() -> None:
+    graph = split_graph()
+    assert readers(graph) == {"a0.h0@IO": ("a0.h0@end",)}
+    found = influence(graph).nodes
+    assert found["a0.h0@end"] == found["m1@end"] == 1.0 and found["a0.h0@IO"] == 0.0
+    assert found["input@IO"] == found["input@end"] == 0.5
+    pruned, _ = prune_by_influence(graph)
+    assert {edge.name for edge in graph.edges} - {edge.name for edge in pruned.edges} == {"input@IO->m0@IO"}

@@ -2,7 +2,7 @@
 
 const svg = d3.select("#graph");
 const view = svg.append("g");
-const layers = Object.fromEntries(["back", "lines", "hits", "boxes"].map((name) => [name, view.append("g")]));
+const layers = Object.fromEntries(["back", "across", "lines", "hits", "boxes"].map((name) => [name, view.append("g")]));
 const hint = document.getElementById("hint");
 const zoom = d3
   .zoom()
@@ -12,7 +12,7 @@ const zoom = d3
 svg.call(zoom).on("dblclick.zoom", null);
 
 let shown = { nodes: [], edges: [] };
-let places = { rows: [], columns: [], step: 92 };
+let places = { rows: [], columns: [], step: 0, left: 0, right: 0 };
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const colorOf = (role) => (role ? `colored role-${Math.min(ROLES.indexOf(role), 8)}` : "");
@@ -24,6 +24,7 @@ function draw() {
   const widest = d3.max(shown.edges, (edge) => size(edge.weight)) || 0;
   shown.edges.forEach((edge) => (edge.strength = strengthOf(edge, widest)));
   drawBack();
+  drawAcross();
   drawEdges();
   drawNodes();
   mark();
@@ -36,7 +37,7 @@ function strengthOf(edge, widest) {
 }
 
 function drawBack() {
-  const [left, right] = [d3.min(shown.nodes, (node) => node.x - node.width / 2) - 90, d3.max(shown.nodes, (node) => node.x + node.width / 2) + 20];
+  const [left, right] = [places.left - 84, places.right + 16];
   const bands = layers.back.selectAll("rect").data(places.rows.filter((row) => row.layer % 2 === 0));
   bands.join("rect").attr("class", "band").attr("x", left).attr("width", right - left).attr("y", (row) => row.y - places.step / 2).attr("height", places.step);
   const labels = layers.back.selectAll("text.row-label").data(places.rows);
@@ -50,9 +51,25 @@ function drawBack() {
 
 const portOf = (edge) => (edge.input && edge.to.kind === "head" ? { q: -0.28, k: 0, v: 0.28 }[edge.input] * edge.to.width : 0);
 
+/** Dotted: what a head has read into a key or value at one span, on the way to where it is used. */
+function drawAcross() {
+  const byIndex = new Map(shown.nodes.flatMap((node) => node.members.map((name) => [INDEX.get(name), node])));
+  const links = ACROSS.map(({ from, to }) => ({ from: byIndex.get(from), to: byIndex.get(to) })).filter(({ from, to }) => from && to && from !== to);
+  layers.across
+    .selectAll("path")
+    .data(links)
+    .join("path")
+    .attr("class", "across")
+    .attr("d", ({ from, to }) => `M${from.x},${from.y + HEIGHT / 2}C${from.x},${from.y + HEIGHT / 2 + 30} ${to.x},${to.y + HEIGHT / 2 + 30} ${to.x},${to.y + HEIGHT / 2}`);
+}
+
+const along = d3.line().curve(d3.curveMonotoneY);
+
+/** Through the lanes; where there are none, one curve that is upright at both ends. */
 function pathOf(edge) {
   const [x0, y0, x1, y1] = [edge.from.x, edge.from.y + HEIGHT / 2, edge.to.x + portOf(edge), edge.to.y - HEIGHT / 2];
-  const bend = Math.max(24, Math.min(90, Math.abs(y1 - y0) / 2));
+  if (edge.lanes.length) return along([[x0, y0], ...edge.lanes.map((lane) => [lane.x + edge.side, lane.y]), [x1, y1]]);
+  const bend = Math.max(18, Math.min(90, Math.abs(y1 - y0) / 2));
   return `M${x0},${y0}C${x0},${y0 + bend} ${x1},${y1 - bend} ${x1},${y1}`;
 }
 
@@ -144,6 +161,7 @@ function mark() {
   const stop = shown.nodes.find(isSelected) ?? shown.nodes[0];
   nodes.attr("tabindex", (node) => (node === stop ? 0 : -1)); // one stop of the tabulator; arrows go on from there
   const touches = (edge) => isSelected(edge.from) || isSelected(edge.to);
+  layers.across.selectAll("path").classed("far", (link) => any && !touches(link)).classed("near", (link) => any && touches(link));
   layers.lines.selectAll("path").classed("near", (edge) => any && touches(edge)).classed("far", (edge) => any && !touches(edge));
 }
 

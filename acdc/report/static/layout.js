@@ -1,8 +1,10 @@
 // Where nodes stand: rows from the input to the logits and, where there are spans, a column for each.
 
-const GAP = 16;
+const GAP = 14;
 const COLUMN_GAP = 44;
-const HEIGHT = 40;
+const HEIGHT = ROLES.length ? 38 : 28; // a role is a second line
+const LANE = 6; // the room of a line that passes a row
+const MOST_LANES = 30000; // with more, lines lead straight to where they end
 
 /** The nodes and edges to draw: the first n of the order, of pinned nodes alone if so asked, heads of a role as one. */
 function drawn() {
@@ -45,15 +47,17 @@ function grouped(nodes, edges) {
     sum.count += 1;
     sums.set(key, sum);
   }
-  const left = [...new Set(nodes.map((node) => place.get(node.i)))];
-  return { nodes: left, edges: [...sums.values()] };
+  return { nodes: [...new Set(place.values())], edges: [...sums.values()] };
 }
 
 function widthOf(node) {
   return Math.max(58, 7.4 * node.label.length + 18, 5.1 * node.role.length + 16);
 }
 
-/** Give every node x and y, and every edge its ends; the rows and columns that there are. */
+/**
+ * Give every node x and y, and every edge its ends and the places that it passes; the rows and columns that there are.
+ * Layered as Sugiyama, Tagawa and Toda (1981): a line that passes a row has a narrow place in it, and goes around nodes.
+ */
 function layOut({ nodes, edges }) {
   const byIndex = new Map(nodes.flatMap((node) => node.members.map((name) => [INDEX.get(name), node])));
   edges.forEach((edge) => {
@@ -61,12 +65,39 @@ function layOut({ nodes, edges }) {
     edge.to = byIndex.get(edge.dst);
   });
   const rows = [...d3.group(nodes, rowOf)].sort((a, b) => a[0] - b[0]).map(([, row]) => row);
-  const step = rows.length > 14 ? 74 : 92;
-  rows.forEach((row, r) => row.forEach((node) => (node.y = r * step)));
+  rows.forEach((row, r) => row.forEach((node) => (node.r = r)));
+  const heads = rows.map((row) => ({ label: row[0].row, layer: row[0].layer }));
   const spans = spansIn(nodes);
+  const links = withLanes(rows, edges);
   const columns = spans.length > 1 ? columnsOf(rows, spans) : [];
-  order(rows, edges, columns);
-  return { rows: rows.map((row) => ({ y: row[0].y, label: row[0].row, layer: row[0].layer })), columns, step };
+  order(rows, links, columns);
+  const [left, right] = d3.extent(rows.flat().flatMap((place) => [place.x - place.width / 2, place.x + place.width / 2]));
+  const step = Math.max(HEIGHT + 32, Math.min(HEIGHT + 100, ((right - left) * 0.7) / rows.length)); // fills a canvas
+  for (const place of [...rows.flat(), ...heads.map((head, r) => Object.assign(head, { r }))]) place.y = place.r * step;
+  return { rows: heads, columns, step, left, right };
+}
+
+const strengthIn = (weight) => 0.05 + Math.sqrt(size(weight));
+
+/** Put a lane into each row that a pair of nodes' lines pass; the links between neighbouring rows. */
+function withLanes(rows, edges) {
+  const pairs = d3.group(edges, (edge) => edge.from, (edge) => edge.to);
+  const passed = d3.sum(edges, (edge) => Math.abs(edge.to.r - edge.from.r) - 1);
+  const links = [];
+  for (const [from, ends] of pairs) {
+    for (const [to, between] of ends) {
+      const lanes = [];
+      for (let r = from.r + 1; passed < MOST_LANES && r < to.r; r += 1) {
+        lanes.push({ r, span: from.span, width: LANE * between.length - GAP });
+      }
+      lanes.forEach((lane) => rows[lane.r].push(lane));
+      const chain = [from, ...lanes, to];
+      const strength = d3.sum(between, (edge) => strengthIn(edge.weight));
+      d3.pairs(chain, (a, b) => links.push([a, b, strength]));
+      between.forEach((edge, i) => Object.assign(edge, { lanes, side: LANE * (i - (between.length - 1) / 2) }));
+    }
+  }
+  return links;
 }
 
 const FIRST_OF_ROW = new Map();
@@ -93,29 +124,41 @@ function columnsOf(rows, spans) {
   });
 }
 
-/** Order rows by the mean place of their neighbours, down and up again, then move nodes towards them. */
-function order(rows, edges, columns) {
+/** Order rows by the mean place of their neighbours, down and up again, then move nodes towards them, in their columns. */
+function order(rows, links, columns) {
   const neighbours = new Map(rows.flat().map((node) => [node, []]));
-  for (const { from, to, weight } of edges) {
-    const strength = 0.05 + Math.sqrt(size(weight));
+  for (const [from, to, strength] of links) {
     neighbours.get(from).push([to, strength]);
     neighbours.get(to).push([from, strength]);
   }
-  const middle = new Map(columns.map((column) => [column.span, column.middle]));
-  const home = (node) => middle.get(node.span) ?? (columns.length ? d3.mean(columns, (column) => column.middle) : 0);
   const wish = (node) => {
     const near = neighbours.get(node);
-    if (!near.length) return home(node);
-    const mean = d3.sum(near, ([other, strength]) => other.x * strength) / d3.sum(near, ([, strength]) => strength);
-    return middle.has(node.span) ? home(node) + (mean - home(node)) * 1e-3 : mean;
+    return near.length ? d3.sum(near, ([other, strength]) => other.x * strength) / d3.sum(near, ([, strength]) => strength) : node.x;
   };
-  rows.forEach((row) => row.forEach((node, i) => (node.x = home(node) + (i - (row.length - 1) / 2) * 90)));
+  const places = columns.length ? columns : [{ middle: 0 }];
+  const cells = rows.flatMap((row) => places.map((column) => ({ column, nodes: columns.length ? row.filter((node) => node.span === column.span) : row })));
+  for (const { column, nodes } of cells) nodes.forEach((node, i) => (node.x = column.middle + (i - (nodes.length - 1) / 2) * 90));
   for (let sweep = 0; sweep < 24; sweep += 1) {
-    for (const row of sweep % 2 ? [...rows].reverse() : rows) {
-      const wishes = new Map(row.map((node) => [node, wish(node)]));
-      if (sweep < 16) row.sort((a, b) => wishes.get(a) - wishes.get(b));
-      spread(row, wishes);
+    for (const { column, nodes } of sweep % 2 ? [...cells].reverse() : cells) {
+      const wishes = new Map(nodes.map((node) => [node, wish(node)]));
+      if (sweep < 16) nodes.sort((a, b) => wishes.get(a) - wishes.get(b));
+      spread(nodes, wishes);
+      if (columns.length) confine(nodes, column);
     }
+  }
+}
+
+/** Push what sticks out of a column back into it; it has room for all. */
+function confine(nodes, { left, width }) {
+  let edge = left;
+  for (const node of nodes) {
+    node.x = Math.max(node.x, edge + (node.width + GAP) / 2);
+    edge = node.x + (node.width + GAP) / 2;
+  }
+  edge = left + width;
+  for (const node of [...nodes].reverse()) {
+    node.x = Math.min(node.x, edge - (node.width + GAP) / 2);
+    edge = node.x - (node.width + GAP) / 2;
   }
 }
 

@@ -6,6 +6,7 @@ const MOST_DRAWN = 2000; // edges; more make every browser slow
 
 const INDEX = new Map(GRAPH.nodes.map((node, i) => [node.id, i]));
 const EDGES = GRAPH.edges.map(([src, dst, input, weight, influence], i) => ({ i, src, dst, input, weight, influence }));
+const ACROSS = GRAPH.across.map(([from, to]) => ({ from, to })); // a head's keys and values, and where they are read
 const ROLES = [...new Set(GRAPH.nodes.map((node) => node.role).filter((role) => role))];
 
 const size = (weight) => (weight === null ? 0 : Math.abs(weight));
