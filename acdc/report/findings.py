@@ -1,6 +1,6 @@
 """What a page is made from: saved results, of which any but the circuit may be missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from acdc.circuits.circuit import Circuit
 from acdc.evaluation.part import Part
 from acdc.evaluation.report import part_of
-from acdc.interpret.explanation import Explanation
+from acdc.interpret.explanation import Explanation, PromptCard
 
 __all__ = ["Findings"]
 
@@ -21,6 +21,7 @@ class Findings:
         title: Task, model and method in words; by default what the circuit's provenance says.
         record, metrics: What a run's `run.json` and `metrics.json` hold.
         evaluation: What `evaluation.json` holds.
+        prompts: The prompts token by token, in the order of the metrics' predictions; what is predicted isn't in them.
     """
 
     circuit: Circuit
@@ -29,6 +30,7 @@ class Findings:
     metrics: Mapping[str, Any] | None = None
     evaluation: Mapping[str, Any] | None = None
     explanation: Explanation | None = None
+    prompts: Sequence[PromptCard] = ()
 
     @property
     def name(self) -> str:

@@ -1,5 +1,6 @@
 """The table twins of the graph: its edges and its nodes."""
 
+from collections import Counter
 from dataclasses import replace
 
 from acdc.circuits.influence import influence
@@ -50,11 +51,11 @@ def node_table(findings: Findings, graph: WeightedGraph) -> Table:
     """The nodes: role, effect, what is written directly, and how much of what the logits read comes through each."""
     cards = {} if findings.explanation is None else {card.name: card for card in findings.explanation.nodes}
     reaching, rows = influence(graph).nodes, []
+    n_in, n_out = (Counter(getattr(edge, end) for edge in graph.edges) for end in ("dst", "src"))
     for node in graph.nodes:
         card = cards.get(node.label or node.id)
         role = ("", "") if card is None else _role_words(card)
         effect, direct = (None, None) if card is None else (card.effect, card.direct)
-        n_in, n_out = (sum(getattr(edge, end) == node.id for edge in graph.edges) for end in ("dst", "src"))
         rows.append(
             (
                 Cell(node.text, node=node.id),
@@ -62,8 +63,8 @@ def node_table(findings: Findings, graph: WeightedGraph) -> Table:
                 Cell(role[1]),
                 Cell(estimate(effect, sign=True), None if effect is None else effect.value),
                 Cell(estimate(direct, sign=True), None if direct is None else direct.value),
-                Cell(f"{n_in:,}", n_in),
-                Cell(f"{n_out:,}", n_out),
+                Cell(f"{n_in[node.id]:,}", n_in[node.id]),
+                Cell(f"{n_out[node.id]:,}", n_out[node.id]),
                 Cell(number(reaching[node.id]), reaching[node.id]),
             )
         )

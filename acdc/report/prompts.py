@@ -54,9 +54,28 @@ def prompt_views(findings: Findings) -> list[PromptView]:
     told, metrics = findings.explanation, findings.metrics
     if told is not None and told.prompts:
         return [_of_card(f"prompt {i + 1}", card) for i, card in enumerate(told.prompts)]
-    found = [] if metrics is None else [*_of_metrics(metrics, "of the search")]
-    held_out = None if metrics is None else metrics.get("held_out")
-    return found if held_out is None else [*_of_metrics(held_out, "held out"), *found]
+    if metrics is None:
+        return []
+    sides = [(held_out, True)] if (held_out := metrics.get("held_out")) is not None else []
+    return [
+        view for side, is_held_out in [*sides, (metrics, False)] for view in _predicted(findings, side, is_held_out)
+    ]
+
+
+def _predicted(findings: Findings, metrics: Mapping[str, Any], held_out: bool) -> Iterator[PromptView]:
+    """The prompts of one side that the metrics kept predictions on, token by token where that is known."""
+    known = [card for card in findings.prompts if card.held_out is held_out]
+    for i, each in enumerate(metrics["predictions"]):
+        told = PromptCard(
+            clean=[each["prompt"]],
+            corrupt=[],
+            correct=list(each["correct"]),
+            wrong=list(each["wrong"]),
+            held_out=held_out,
+        )
+        card = known[i] if i < len(known) else told
+        tops = {world: [(one["token"], one["p"]) for one in each["top"].get(world, ())] for world in WORLDS}
+        yield _of_card(f"prompt {i + 1}", card.model_copy(update=tops))
 
 
 def _of_card(label: str, card: PromptCard) -> PromptView:
@@ -74,21 +93,7 @@ def _of_card(label: str, card: PromptCard) -> PromptView:
 
 def _words(side: list[str], other: list[str], spans: Mapping[int, str]) -> Iterator[Word]:
     for i, text in enumerate(side):
-        yield Word(token(text), i >= len(other) or other[i] != text, visible(spans.get(i, "")))
-
-
-def _of_metrics(metrics: Mapping[str, Any], which: str) -> Iterator[PromptView]:
-    for i, each in enumerate(metrics["predictions"]):
-        correct, wrong = each["correct"], each["wrong"]
-        tops = {world: [(one["token"], one["p"]) for one in each["top"].get(world, ())] for world in WORLDS}
-        yield PromptView(
-            label=f"prompt {i + 1} ({which})",
-            clean=(Word(visible(each["prompt"]), False, ""),),
-            corrupt=(),
-            correct=tuple(token(text) for text in correct),
-            wrong=tuple(token(text) for text in wrong),
-            worlds={world: _guesses(top, correct, wrong) for world, top in tops.items() if top},
-        )
+        yield Word(token(text), bool(other) and other[i : i + 1] != [text], visible(spans.get(i, "")))
 
 
 def _guesses(top: list[TokenShare], correct: list[str], wrong: list[str]) -> tuple[Guess, ...]:

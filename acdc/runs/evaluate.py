@@ -25,6 +25,7 @@ from acdc.runs.evaluation_setup import chosen_parts, shared_work
 from acdc.runs.fingerprint import fingerprint, versions
 from acdc.runs.folders import check_writable
 from acdc.runs.learning import learned_again
+from acdc.runs.page import refresh_page
 from acdc.runs.rediscover import search_again
 from acdc.runs.reload import ReloadedRun, reload
 from acdc.runs.result import RunResult
@@ -124,7 +125,12 @@ def evaluate(
         plan = _planned(chosen, work, folder, tell, all_of_them=thorough or bool(only))
         report["parts"] = _all_measured(plan, work, report, folder, tell)
         found = Evaluation(reloaded.circuit, report)
-        return found if folder is None else folder.finish(found)
+        if folder is None:
+            return found
+        written = folder.finish(found)
+        if out is None and ranks.is_first:
+            refresh_page(folder.path.parent)
+        return written
 
 
 def _planned(

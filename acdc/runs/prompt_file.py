@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 from acdc.errors import FileError
 from acdc.files import parse_json, read_bytes, validated, write_atomically
+from acdc.interpret.explanation import PromptCard
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.pairs import PromptPair
 from acdc.prompts.span_tokens import NamedSpans
 from acdc.prompts.tokens import names_of
 from acdc.task import PromptList
 
-__all__ = ["PROMPTS", "SavedPrompts", "prompt_rows", "read_prompts", "write_prompts"]
+__all__ = ["PROMPTS", "SavedPrompts", "prompt_rows", "read_cards", "read_prompts", "write_prompts"]
 
 PROMPTS = "prompts.jsonl"
 DISCOVERY, HELD_OUT = "discovery", "held-out"
@@ -56,6 +57,39 @@ def write_prompts(path: Path, tokenizer: Any, discovery: PromptBatch, held_out: 
     return write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
 
 
+def read_cards(path: Path, most: int) -> list[PromptCard]:
+    """The first prompts of each side, token by token, without what is predicted; none where there is no such file.
+
+    Raises:
+        FileError: The file can't be read or is damaged.
+    """
+    found: dict[str, list[PromptCard]] = {HELD_OUT: [], DISCOVERY: []}
+    for value, where in _lines(path) if path.exists() else ():
+        line = validated(_Words, value, what=f"{where} is damaged")
+        if len(found[line.split]) < most:
+            found[line.split].append(
+                PromptCard(
+                    clean=line.clean_tokens,
+                    corrupt=line.corrupt_tokens,
+                    spans=line.spans,
+                    correct=line.correct,
+                    wrong=line.wrong,
+                    held_out=line.split == HELD_OUT,
+                )
+            )
+    return [card for cards in found.values() for card in cards]
+
+
+def _lines(path: Path) -> Iterator[tuple[Any, str]]:
+    """The value of each line, and where it stands."""
+    for i, text in enumerate(read_bytes(path).splitlines()):
+        where = f"{path}, line {i + 1}"
+        try:
+            yield parse_json(text), where
+        except FileError as error:
+            raise FileError(f"{where} {error}") from None
+
+
 class SavedPrompts(PromptList):
     """The prompts of a run: token ids that need nothing before them."""
 
@@ -68,16 +102,30 @@ class SavedPrompts(PromptList):
         return super().batch(tokenizer, n, seed, held_out=held_out, bos=False)
 
 
-class _Line(BaseModel):
+class _Side(BaseModel):
     model_config = ConfigDict(strict=True)
 
     split: Literal["discovery", "held-out"]
+    spans: dict[str, list[int]] = {}
+
+
+class _Words(_Side):
+    """A line as people read it."""
+
+    clean_tokens: list[str]
+    corrupt_tokens: list[str]
+    correct: list[str]
+    wrong: list[str]
+
+
+class _Line(_Side):
+    """A line as it is measured on."""
+
     clean_ids: list[int]
     corrupt_ids: list[int]
     correct_ids: list[int]
     wrong_ids: list[int]
     target: int
-    spans: dict[str, list[int]] = {}
 
 
 def read_prompts(path: Path, name: str) -> SavedPrompts:
@@ -87,12 +135,7 @@ def read_prompts(path: Path, name: str) -> SavedPrompts:
         FileError: The file can't be read or is damaged.
     """
     sides: dict[str, list[PromptPair]] = {DISCOVERY: [], HELD_OUT: []}
-    for i, text in enumerate(read_bytes(path).splitlines()):
-        where = f"{path}, line {i + 1}"
-        try:
-            value = parse_json(text)
-        except FileError as error:
-            raise FileError(f"{where} {error}") from None
+    for value, where in _lines(path):
         line = validated(_Line, value, what=f"{where} is damaged")
         pair = PromptPair(
             line.clean_ids, line.corrupt_ids, line.correct_ids, line.wrong_ids, line.target, dict(line.spans)

@@ -13,6 +13,7 @@ from acdc.patching.problem import Problem
 from acdc.runs.conclusion import Conclusion
 from acdc.runs.folders import CIRCUIT, METRICS, RECORD
 from acdc.runs.learning import write_constants
+from acdc.runs.page import write_run_page
 from acdc.runs.prompt_file import PROMPTS, write_prompts
 from acdc.runs.result import RunResult
 from acdc.runs.summary import title
@@ -38,6 +39,7 @@ def write_run(folder: Path, conclusion: Conclusion, problem: Problem) -> RunResu
         files += write_constants(folder, problem, result.record["model"]["weights_sha256"])
         files += _draw(folder, result)
         files.append(write_prompts(prompts, problem.model.tokenizer, problem.batch, conclusion.held_out))
+        files += _write_page(folder, result)
         record = {**result.record, "files": [*(file.name for file in files), RECORD]}
         files.append(write_json(folder / RECORD, record))
     except FileError as error:
@@ -58,6 +60,17 @@ def _draw(folder: Path, result: RunResult) -> list[Path]:
         except Exception as error:  # hours of search are not lost for a picture
             logger.warning("%s could not be drawn: %s", name, error)
     return list(dict.fromkeys(files))
+
+
+def _write_page(folder: Path, result: RunResult) -> list[Path]:
+    """The page; left out, with a warning, if it fails."""
+    try:
+        return [write_run_page(result, folder)]
+    except FileError:
+        raise
+    except Exception as error:  # hours of search are not lost for a page
+        logger.warning("the page could not be written (acdc report writes it again): %s", error)
+        return []
 
 
 def _draw_curve(path: Path, result: RunResult) -> list[Path]:

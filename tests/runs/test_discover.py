@@ -56,7 +56,8 @@ def model() -> PatchableModel:
     return tiny_model("gpt2")
 
 
-FILES = ["circuit.json", "metrics.json", "edges.csv", "circuit.dot", "circuit.svg", "prompts.jsonl", "run.json"]
+FILES = ["circuit.json", "metrics.json", "edges.csv", "circuit.dot", "circuit.svg", "prompts.jsonl", "report.html"]
+FILES += ["run.json"]
 
 
 def test_a_run_is_saved_whole_and_read_back(model: PatchableModel, tmp_path: Path) -> None:
