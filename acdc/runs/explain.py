@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -24,8 +24,9 @@ from acdc.prompts.batch import MAX_PAIRS, PromptBatch
 from acdc.runs.explain_folder import KeptSections
 from acdc.runs.explained import Explained
 from acdc.runs.fingerprint import fingerprint, versions
-from acdc.runs.folders import check_writable
+from acdc.runs.folders import RECORD, check_writable
 from acdc.runs.learning import learned_again
+from acdc.runs.page import page_of_run
 from acdc.runs.reload import ReloadedRun, reload
 from acdc.runs.result import RunResult
 
@@ -114,7 +115,7 @@ def explain(
         task = reloaded.arguments.task
         words = told(found, subject.circuit, task=task.name, summary=task.summary, model=reloaded.model.name)
         explained = Explained(subject.circuit, words)
-        return explained if place is None else explained.write(place)
+        return explained if place is None else _written(explained, place)
 
 
 def forecast_explanation(
@@ -169,6 +170,14 @@ def _place(reloaded: ReloadedRun, out: str | Path | None) -> Path | None:
     check_writable(place)
     place.mkdir(parents=True, exist_ok=True)
     return place
+
+
+def _written(explained: Explained, place: Path) -> Explained:
+    """The explanation with its files, and the page of the run where it lies in a run's folder."""
+    explained = explained.write(place)
+    if not (place / RECORD).is_file():
+        return explained
+    return replace(explained, files=(*explained.files, page_of_run(place)))
 
 
 def _subject(reloaded: ReloadedRun, given: Mapping[str, Any], tell: Tell | None) -> Subject:

@@ -66,7 +66,7 @@ class Explained:
         said = self.explanation
         lines = [f"Question: {said.question}", f"Answer: {said.answer}", *_listed("Certain", said.certain)]
         lines += [*_listed("Not certain", said.uncertain), *_nodes(said), *_probed(said), *_steered(said)]
-        lines += _listed("Notes", said.notes)
+        lines += [*_agreed(said), *_listed("Notes", said.notes)]
         return "\n".join(_safe(line) for line in lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,6 +178,21 @@ def _probed(said: Explanation) -> Iterator[str]:
 def _largest(grid: list[list[float | None]]) -> tuple[int, int] | None:
     cells = [(value, i, j) for i, row in enumerate(grid) for j, value in enumerate(row) if value is not None]
     return None if not cells else max(cells, key=lambda cell: cell[0])[1:]
+
+
+def _agreed(said: Explanation) -> Iterator[str]:
+    """Rank correlations of the ways to measure, and the verdicts on the nodes that are in the summary."""
+    table = said.agreement
+    if table is None:
+        return
+    pairs = [
+        f"{a} / {b} {number(table.correlations[i][j])}"
+        for i, a in enumerate(table.columns)
+        for j, b in enumerate(table.columns)
+        if i < j and table.correlations[i][j] is not None
+    ]
+    yield f"Agreement of ways to measure, over {len(table.nodes)} nodes (Spearman): {', '.join(pairs) or 'not defined'}"
+    yield from (f"  {name:<8}{each}" for name, each in list(zip(table.nodes, table.verdicts, strict=True))[:SHOWN])
 
 
 def _steered(said: Explanation) -> Iterator[str]:

@@ -11,16 +11,17 @@ from acdc.interpret import packages
 from acdc.interpret.continued import continued, resid_at
 from acdc.interpret.directions import Removal, class_means
 from acdc.interpret.labels import Labelled, labelled
-from acdc.interpret.places import places_of
+from acdc.interpret.places import changes_of, places_of, regions_of
 from acdc.interpret.probe_split import split_of
 from acdc.interpret.probes import _control_accuracy, _hits, default_label, probe
 from acdc.interpret.residuals import residuals
 from acdc.models import PatchableModel
 from acdc.patching.activations import run
 from acdc.patching.problem import Problem
+from acdc.prompts.batch import PromptBatch, PromptPair
 from acdc.task import load_task
 from tests.configs import CONFIGS
-from tests.tiny import kept_double, tiny_batch, tiny_model
+from tests.tiny import NumberTokenizer, kept_double, tiny_batch, tiny_model
 
 
 @pytest.mark.parametrize("family", sorted(CONFIGS))
@@ -124,7 +125,7 @@ def test_a_model_s_number_is_encoded_in_the_noun_and_used_there() -> None:
     """The verb's number: from the noun's embedding on, at the end only late."""
     model, task = PatchableModel.from_pretrained("acdc-tasks"), load_task("agreement")
     train, test = task.batch(model.tokenizer, 120, 0), task.batch(model.tokenizer, 60, 0, held_out=True)
-    found = probe(train, Problem.make(model, test, metric="logit_diff"))
+    found = probe(train, Problem.make(model, test, metric="logit_diff"), places=changes_of)
     accuracy, causal = found.grid("accuracy"), found.grid("causal")
     noun, end = (found.columns.index(name) for name in ("last change", "end"))
     assert found.label == "answer" and found.majority == 0.5
@@ -165,3 +166,17 @@ def test_a_share_of_no_difference_is_not_given() -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(4, model.graph.d_model)))
     share = removal.share(0, places_of(batch)["end"], class_means(x, np.array([0, 1, 0, 1])))
     assert (share is None) == (removal.no_meaning is not None)
+
+
+def test_places_and_regions_are_the_spans_that_a_task_names() -> None:
+    pairs = [
+        PromptPair([1, 2, 3, 4, 5], [1, 9, 3, 4, 5], [6], spans={"noun": (1, 3)}),
+        PromptPair([1, 2, 8, 3, 4, 5], [1, 2, 9, 3, 4, 5], [6], spans={"noun": (2, 4)}),
+    ]
+    batch = PromptBatch.from_pairs(pairs, NumberTokenizer())
+    places, regions = places_of(batch), regions_of(batch)
+    assert {name: at.tolist() for name, at in places.items()} == {"noun": [3, 3], "end": [5, 5]}
+    noun = regions.names.index("noun")
+    assert (regions.ids == noun).sum(1).tolist() == [2, 2] and int(regions.ids[0, 0]) == -1
+    changes = changes_of(batch)
+    assert {name: at.tolist() for name, at in changes.items()} == {"last change": [2, 2], "end": [5, 5]}

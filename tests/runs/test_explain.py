@@ -43,8 +43,10 @@ def test_every_section_adds_its_own(explained: Explained) -> None:
     assert all(card.direct is not None and card.sentence for card in said.nodes)
     assert all(card.attends and card.patterns for card in measured if card.kind == "head")
     assert len(said.prompts) == CHEAP["examples"] and said.prompts[0].model[0][1] > 0.2
-    assert said.lenses and said.probes and said.steering
-    assert set(explained.frames()) >= {"nodes", "probes_order", "steering"}
+    assert said.lenses and said.maps and said.probes and said.steering
+    assert said.agreement is not None and said.agreement.nodes == [card.name for card in measured]
+    assert {"effect", "restores", "attribution", "direct", "edge scores"} <= set(said.agreement.columns)
+    assert set(explained.frames()) >= {"nodes", "agreement", "probes_order", "steering"}
     assert explained.frames()["nodes"].shape[0] == len(said.nodes)
 
 
