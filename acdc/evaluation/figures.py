@@ -16,7 +16,7 @@ from acdc.files import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "draw_curve", "draw_specification", "new_figure", "save_figure"]
+__all__ = ["FORMATS", "check_ending", "draw_curve", "draw_specification", "new_figure", "save_figure"]
 
 FORMATS = ("svg", "png", "pdf")
 BLUE, ORANGE, GREY, DARK = "#2563a8", "#d97706", "#9aa3ad", "#1f2937"
@@ -146,11 +146,16 @@ def new_figure(path: str | os.PathLike[str], size: tuple[float, float]) -> Any:
     Raises:
         RunError: The path's ending is not one of `FORMATS`.
     """
+    check_ending(path)
     from matplotlib.figure import Figure
 
+    return Figure(figsize=size, layout="constrained")
+
+
+def check_ending(path: str | os.PathLike[str]) -> None:
+    """Raise `RunError` unless the path's ending is one of `FORMATS`."""
     if (ending := Path(path).suffix.lstrip(".").lower()) not in FORMATS:
         raise RunError(f"can't draw {Path(path).name}: the ending must be one of {', '.join(FORMATS)}, not {ending!r}")
-    return Figure(figsize=size, layout="constrained")
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:

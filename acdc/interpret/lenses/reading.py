@@ -171,7 +171,7 @@ def _told(
     p = said.exp()
     best = p.topk(top)
     listed = said.gather(1, answers.clamp_min(0)).masked_fill(answers < 0, -math.inf)
-    rank = 1 + (said > listed.max(1, keepdim=True).values).sum(-1)
+    rank = (said >= listed.max(1, keepdim=True).values).sum(-1)
     kl = torch.nn.functional.kl_div(said, final, reduction="none", log_target=True).sum(-1)
     return _Said(best.indices, best.values, rank, listed.exp().sum(-1), kl.clamp_min(0), torch.special.entr(p).sum(-1))
 

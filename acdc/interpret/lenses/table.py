@@ -28,7 +28,7 @@ class LensReading:
         answers: The tokens that rank and probability are of, filled up with -1.
         tokens: The most probable tokens and their `probabilities`. The positions are the batch's columns, or one column
             alone, the targets.
-        rank: Of the best answer, from 1; tokens that tie with it don't count before it.
+        rank: Of the best answer, from 1; tokens that tie with it stand before it.
         probability: All answers' together.
         kl: `KL(model's own output || lens's)` at that position, in nats; `entropy` of the lens's, in nats.
     """
