@@ -16,6 +16,7 @@ from torch import Tensor
 from acdc.circuits.copied import Copied, lazy_copy
 from acdc.circuits.file import MAX_JSON_BYTES, Parts, decode, encode, shape_of
 from acdc.circuits.graph import Graph
+from acdc.circuits.merging import merged
 from acdc.circuits.score_kinds import ScoreKind, check_score_kind
 from acdc.circuits.views import html_table, to_frame, to_networkx
 from acdc.circuits.weighted import weighted_graph
@@ -150,6 +151,14 @@ class Circuit:
         own, and `Problem.prune` is what changes nothing.
         """
         return Circuit(self.graph, self.graph.prune(self.mask), self.scores, self.provenance, self.score_kind)
+
+    def merge_spans(self) -> "Circuit":
+        """The circuit of whole edges: one is kept if it is kept at any span.
+
+        Estimated effects add up over the spans; of other scores the largest in size stays, and of effects and shares it
+        then only ranks the edges (`importance`). A circuit without spans is as it is.
+        """
+        return merged(self)
 
     def flip_scores(self) -> "Circuit":
         """The circuit with every score's sign reversed: some tools score an edge negatively where it is needed.

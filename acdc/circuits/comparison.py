@@ -12,6 +12,7 @@ from torch import Tensor
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph, input_of
+from acdc.circuits.merging import alike
 from acdc.circuits.overlap import Overlap, edge_groups, overlap_of
 from acdc.circuits.recovery import Recovery, recovery_of
 from acdc.errors import CircuitError, unknown_name
@@ -82,7 +83,7 @@ class Comparison:
         frame = pd.DataFrame(
             {
                 "edge": names,
-                "src": [graph.sources[i] for i in rows.tolist()],
+                "src": [graph.site_of(*name.split("->")) for name in names],
                 "dst": [graph.node_of(dst) for dst in destinations],
                 "input": [input_of(dst) for dst in destinations],
                 "group": [group_of[name] for name in names],
@@ -97,6 +98,9 @@ class Comparison:
 
 def compare_circuits(circuits: Mapping[str, Circuit], *, reference: str | None = None) -> Comparison:
     """Hold circuits of one graph against each other.
+
+    Circuits whose edges are split by other spans, or by none, are compared as circuits of whole edges: see
+    `Circuit.merge_spans`.
 
     Args:
         circuits: Two or more, by name.
@@ -116,9 +120,10 @@ def compare_circuits(circuits: Mapping[str, Circuit], *, reference: str | None =
         raise CircuitError(f"comparing needs two circuits or more, not {len(circuits)}")
     (first, one), *rest = circuits.items()
     for name, other in rest:
-        if other.graph != one.graph:
+        if other.graph.whole != one.graph.whole:
             shapes = " and ".join(f"{c.graph.shape} of width {c.graph.d_model}" for c in (one, other))
             raise CircuitError(f"{first!r} and {name!r} are of different models, so they can't be compared: {shapes}")
+    circuits = dict(zip(circuits, alike(circuits.values()), strict=True))
     if reference is not None and reference not in circuits:
         raise unknown_name("reference", reference, circuits)
     recovered = (
@@ -129,7 +134,7 @@ def compare_circuits(circuits: Mapping[str, Circuit], *, reference: str | None =
         )
     )
     return Comparison(
-        circuits=dict(circuits),
+        circuits=circuits,
         pairs=tuple(overlap_of(a, circuits[a], b, circuits[b]) for a, b in combinations(circuits, 2)),
         groups=edge_groups({name: circuit.mask for name, circuit in circuits.items()}),
         reference=reference,

@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 2
-READ_VERSIONS = (1, 2)  # 1 has no packed scores
+SPANS_VERSION = 3  # of a circuit whose edges are split by spans; readers of version 2 don't know them
+READ_VERSIONS = (1, 2, 3)  # 1 has no packed scores
 MAX_JSON_BYTES = 2**29  # as Python's objects, JSON takes about ten times its size
 PACKED = "packed_scores"
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -59,6 +60,7 @@ class _Cfg(BaseModel):
     n_heads: int
     d_model: int
     parallel_attn_mlp: bool
+    spans: list[str] = []
 
 
 class _Ours(BaseModel):
@@ -85,17 +87,20 @@ class _File(BaseModel):
 
 
 def cfg_of(graph: Graph) -> dict[str, Any]:
-    """The graph's shape as EAP-IG and MIB write it."""
-    return {
+    """The graph's shape as EAP-IG and MIB write it; `spans`, where its edges are split, is ours."""
+    shape = {
         "n_layers": graph.n_layers,
         "n_heads": graph.n_heads,
         "parallel_attn_mlp": graph.parallel,
         "d_model": graph.d_model,
     }
+    return shape | ({"spans": list(graph.spans)} if graph.spans else {})
 
 
 def graph_of_cfg(cfg: Mapping[str, Any], expected: Graph | None) -> Graph:
     """The graph of a shape as EAP-IG and MIB write it; it must be the expected one, if there is one.
+
+    Where whole edges are expected, a graph of the same model with split edges will do.
 
     Raises:
         CircuitError: A number is missing, is none or out of bounds, or the shape isn't the expected one.
@@ -104,8 +109,8 @@ def graph_of_cfg(cfg: Mapping[str, Any], expected: Graph | None) -> Graph:
     if expected is not None:
         cfg.setdefault("d_model", expected.d_model)  # EAP-IG's first files don't have it
     found = _validated(_Cfg, cfg, "holds no circuit: its cfg is wrong")
-    graph = Graph(found.n_layers, found.n_heads, found.d_model, found.parallel_attn_mlp)
-    if expected is not None and graph != expected:
+    graph = Graph(found.n_layers, found.n_heads, found.d_model, found.parallel_attn_mlp, tuple(found.spans))
+    if expected is not None and (graph if expected.spans else graph.whole) != expected:
         raise CircuitError(f"a circuit of {shape_of(graph)} doesn't fit a model of {shape_of(expected)}")
     return graph
 
@@ -134,8 +139,9 @@ def encode(parts: Parts, nodes: set[str], *, full: bool) -> Iterator[str]:
     """
     graph, mask, scores, provenance, kind = parts
     about = {"scores": scores is not None, "score_kind": kind, "provenance": provenance}
-    listed = {node: {"in_graph": node in nodes} for node in (*graph.sources, "logits")}
-    head = {"cfg": cfg_of(graph), "acdc": {"version": FORMAT_VERSION, **about}, "nodes": listed}
+    version = SPANS_VERSION if graph.spans else FORMAT_VERSION
+    listed = {node: {"in_graph": node in nodes} for node in (*graph.sites, graph.destinations[-1])}
+    head = {"cfg": cfg_of(graph), "acdc": {"version": version, **about}, "nodes": listed}
     yield "{\n" + "".join(f'"{key}": {json.dumps(value)},\n' for key, value in head.items()) + '"edges": {'
     yield from _edge_lines(graph, mask, scores, graph.edges_mask if full else mask)
     packed = "" if full or scores is None else f',\n"{PACKED}": "{_pack(scores[graph.edges_mask])}"'
@@ -200,7 +206,7 @@ def decode(data: Any, expected: Graph | None, *, node_scores: bool = True) -> Pa
     if isinstance(version, int) and version not in READ_VERSIONS:
         came = printable(str(version), 20)
         raise CircuitError(
-            f"has format version {came}; this program reads versions {READ_VERSIONS[0]} and {READ_VERSIONS[1]}"
+            f"has format version {came}; this program reads versions {READ_VERSIONS[0]} to {READ_VERSIONS[-1]}"
         )
     file = _validated(_File, data, "holds no circuit")
     ours = _validated(_Ours, file.acdc, "holds no circuit: its acdc is wrong")
@@ -223,7 +229,7 @@ def settled(mask: Tensor, scores: Tensor | None, announced: bool | None) -> Tens
 
 
 def _check_nodes(graph: Graph, nodes: Mapping[str, Any], scores_allowed: bool) -> None:
-    known = {*graph.sources, "logits"}
+    known = {*graph.sites, graph.destinations[-1]}
     for name, info in nodes.items():
         if name not in known:
             raise CircuitError(f"{printable(name, 60)!r} is not a node of a graph of {graph.shape}")

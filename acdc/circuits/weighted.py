@@ -62,6 +62,7 @@ class WeightedEdge:
         weight: None: not measured.
         group: What a picture tells edges apart by, in place of their inputs.
         attributes: What else exports say of it.
+        called: Its name, where it isn't made of those of its ends.
     """
 
     src: str
@@ -70,11 +71,12 @@ class WeightedEdge:
     weight: float | None = None
     group: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """`a0.h1->a1.h0<q>`."""
-        return f"{self.src}->{self.dst}" + (f"<{self.input}>" if self.input else "")
+        """`a0.h1->a1.h0<q>`, or what it is called."""
+        return self.called or f"{self.src}->{self.dst}" + (f"<{self.input}>" if self.input else "")
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def _edge(graph: Graph, src: int, dst: int, weight: float, attributes: Mapping[s
         input=input_of(destination),
         weight=None if math.isnan(weight) else weight,
         attributes=attributes,
+        called=graph.edge_name(src, dst) if graph.spans else "",
     )
 
 

@@ -17,7 +17,6 @@ from acdc.cli import (  # noqa: F401
     benchmark,
     compare,
     convert,
-    debugging,
     discover,
     evaluate,
     explain,

@@ -157,7 +157,7 @@ def _read_one(path: Path, graph: Graph | None) -> Compared:
         ShapelessError: It needs a graph, and none is given.
     """
     if graph is not None and _is_published(path):
-        return Compared(path, get_reference(str(path)).circuit(graph))
+        return Compared(path, get_reference(str(path)).circuit(graph.whole))
     if path.is_dir():
         run = load_run(find_run(path))
         return Compared(path, run.circuit, run)

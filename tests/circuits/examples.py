@@ -9,6 +9,7 @@ from acdc.circuits.graph import Graph
 
 GRAPHS = [Graph(2, 3, 12), Graph(2, 3, 12, parallel=True), Graph(1, 1, 4), Graph(4, 4, 128)]
 IDS = ["sequential", "parallel", "smallest", "bundled"]
+SPLIT = Graph(2, 2, 8).split(["prefix", "S1+1", "end"])
 PROVENANCE = {"task": "ioi", "model": "acdc-small", "method": "acdc", "tau": 0.01, "note": 'a "quote" é\n', "n": [1, 2]}
 
 

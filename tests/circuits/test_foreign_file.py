@@ -34,14 +34,14 @@ def eap_ig_reads(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("scores", [True, False])
-def test_other_tools_read_our_file(graph: Graph, scores: bool, full: bool, tmp_path: Path) -> None:
+def test_other_tools_read_our_file(whole_graph: Graph, scores: bool, full: bool, tmp_path: Path) -> None:
     """In full, with the score of every edge; compactly, with those of the kept edges, the others being removed."""
-    circuit = circuit_of(graph, scores=scores)
+    circuit = circuit_of(whole_graph, scores=scores)
     read = eap_ig_reads(circuit.save(tmp_path / "circuit.json", full=full))
-    assert read["graph"] == graph
-    assert list(read["nodes"]) == [*graph.sources, "logits"]
+    assert read["graph"] == whole_graph
+    assert list(read["nodes"]) == [*whole_graph.sources, "logits"]
     assert {name for name, kept in read["nodes"].items() if kept} == set(circuit.nodes)
-    listed = graph.edges_mask if full else circuit.mask
+    listed = whole_graph.edges_mask if full else circuit.mask
     assert set(read["edges"]) == {tuple(edge) for edge in listed.nonzero().tolist()}
     for (i, j), (in_graph, score) in read["edges"].items():
         assert in_graph == bool(circuit.mask[i, j])
@@ -67,13 +67,13 @@ def written(path: Path, data: Any) -> Path:
     return path
 
 
-def test_loads_eap_igs_file(graph: Graph, tmp_path: Path) -> None:
-    circuit = Circuit.load(written(tmp_path / "theirs.json", foreign(graph)), graph)
-    names = graph.edge_names(graph.edges_mask)
+def test_loads_eap_igs_file(whole_graph: Graph, tmp_path: Path) -> None:
+    circuit = Circuit.load(written(tmp_path / "theirs.json", foreign(whole_graph)), whole_graph)
+    names = whole_graph.edge_names(whole_graph.edges_mask)
     assert circuit.edges == tuple(names[::3])
     assert circuit.scores is not None
-    assert circuit.scores[graph.edges_mask].tolist() == [n / 7 for n in range(graph.n_edges)]
-    assert circuit.scores[~graph.edges_mask].isnan().all()
+    assert circuit.scores[whole_graph.edges_mask].tolist() == [n / 7 for n in range(whole_graph.n_edges)]
+    assert circuit.scores[~whole_graph.edges_mask].isnan().all()
     assert circuit.provenance == {}
 
 
@@ -132,7 +132,7 @@ def test_loads_every_dialect(tmp_path: Path) -> None:
         ({"edges": {"input->m0": {"score": True, "in_graph": True}}}, "needs a number as its score, not True"),
         ({"edges": {"input->m0": {"score": "high", "in_graph": True}}}, "needs a number as its score, not 'high'"),
         ({"edges": {"input->m0": {"score": 10**400, "in_graph": True}}}, "needs a number as its score"),
-        ({"acdc": {"version": 99}}, "has format version 99; this program reads versions 1 and 2"),
+        ({"acdc": {"version": 99}}, "has format version 99; this program reads versions 1 to 3"),
         ({"acdc": {"provenance": 3}}, "'provenance': input should be a valid dictionary, not 3"),
         ({"acdc": []}, "'acdc': input should be a valid dictionary"),
     ],

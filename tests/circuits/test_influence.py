@@ -114,4 +114,4 @@ def test_a_head_reads_keys_and_values_at_its_span_and_earlier_ones() -> None:
     assert found["a0.h0@end"] == found["m1@end"] == 1.0 and found["a0.h0@IO"] == 0.0
     assert found["input@IO"] == found["input@end"] == 0.5
     pruned, _ = prune_by_influence(graph)
-    assert {edge.name for edge in graph.edges} - {edge.name for edge in pruned.edges} == {"input@IO->m0@IO"}
+    assert {edge.name for edge in graph.edges} - {edge.name for edge in pruned.edges} == {"input->m0@IO"}

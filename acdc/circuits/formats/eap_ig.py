@@ -1,4 +1,4 @@
-"""Circuits as the JSON of EAP-IG and MIB, every edge with its line; `Circuit.save` writes a compact form of it."""
+"""Circuits as the JSON of EAP-IG and MIB, every edge with its line, and as ours, a compact form of it with spans."""
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.formats.format import Format, nothing_lost, parse_json
@@ -23,5 +23,16 @@ CIRCUIT_FORMATS = (
         write=lambda circuit, path: circuit.save(path, full=True),
         lost=nothing_lost,
         order=0,
+    ),
+    Format(
+        name="circuit-json",
+        summary="a run's circuit.json: compact, with the spans by which edges are split",
+        suffix=".circuit.json",
+        carries="mask, scores, spans",
+        recognises=lambda content: content.lstrip()[:1] == b"{" and b'"nodes"' in content and b'"edges"' in content,
+        read=_read,
+        write=lambda circuit, path: circuit.save(path),
+        lost=nothing_lost,
+        spans=True,
     ),
 )

@@ -44,6 +44,7 @@ class Names:
         to_text, from_text: An edge's name in its words and back; one of its edges may be several of ours, or none.
         pack: Edges with their scores, as JSON.
         unpack: The entries of such JSON, each edge's name as text.
+        spans: Whether its names say the span of an edge.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Names:
     from_text: Callable[[Graph, str], tuple[str, ...]]
     pack: Callable[[Iterable[tuple[str, float | str | None]]], Any]
     unpack: Callable[[Any], list[Entry]]
+    spans: bool = False
 
 
 def fail_list(value: Any) -> NoReturn:
@@ -66,11 +68,12 @@ def text_format(names: Names) -> Format:
         name=names.name,
         summary=f"edge names of {names.tool}, one a line",
         suffix=f".{names.name}.txt",
-        carries="mask",
+        carries="mask, spans" if names.spans else "mask",
         recognises=lambda content: content.lstrip()[:1] not in b"{[<" and _has_edges(names, content),
         read=lambda content, graph, lossy: _read_text(names, content, graph),
         write=lambda circuit, path: write_atomically(path, _text(names, circuit).encode()),
         lost=lost_scores,
+        spans=names.spans,
     )
 
 
@@ -80,11 +83,12 @@ def json_format(names: Names) -> Format:
         name=f"{names.name}-json",
         summary=f"edge names of {names.tool} with scores, as JSON",
         suffix=f".{names.name}.json",
-        carries="mask, scores",
+        carries="mask, scores, spans" if names.spans else "mask, scores",
         recognises=lambda content: content.lstrip()[:1] in (b"{", b"[") and _has_edges(names, content),
         read=lambda content, graph, lossy: _read_json(names, content, graph),
         write=lambda circuit, path: write_atomically(path, _json(names, circuit).encode()),
         lost=nothing_lost,
+        spans=names.spans,
     )
 
 

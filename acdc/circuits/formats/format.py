@@ -53,6 +53,7 @@ class Format:
             What is wrong is told in a `CircuitError` that starts with a verb, so that the file's name can stand first.
         write: Write a circuit into a file.
         lost: What of a circuit the format can't carry; empty if it carries all.
+        spans: Whether it can hold edges that are split by spans; for one that can't they are merged.
         order: Contents are tried in this order, so that of two formats that recognise one, the stricter is taken; in
             the order of the files' names where it is equal.
     """
@@ -65,6 +66,7 @@ class Format:
     read: Callable[[bytes, Graph | None, bool], Circuit]
     write: Callable[[Circuit, Path], Path]
     lost: Callable[[Circuit], str]
+    spans: bool = False
     order: int = 1
 
 

@@ -108,16 +108,22 @@ def write_circuit(
         circuit: What to write.
         path: The file; its folder must exist.
         format: A name in `FORMATS`; by the file's suffix if None.
-        lossy: Write it even if the format can't carry all of it.
+        lossy: Write it even if the format can't carry all of it; edges that are split by spans are then merged.
 
     Raises:
         CircuitError: The format can't carry something of the circuit, which is named, or the file can't be written.
         UnknownNameError: There is no such format.
     """
     chosen = format_for(path) if format is None else FORMATS.find(format)
-    if not lossy and (lost := chosen.lost(circuit)):
+    carried = circuit if chosen.spans else circuit.merge_spans()
+    if not lossy and (lost := _lost(chosen, circuit, carried)):
         raise CircuitError(f"{chosen.name} can't carry {lost}; leave them out with lossy=True (--lossy)")
-    return chosen.write(circuit, Path(path))
+    return chosen.write(carried, Path(path))
+
+
+def _lost(chosen: Format, circuit: Circuit, carried: Circuit) -> str:
+    spans = "" if carried is circuit else f"the spans of edges ({printable(', '.join(circuit.graph.spans), 60)})"
+    return " and ".join(filter(None, (spans, chosen.lost(carried))))
 
 
 def _by_suffix(path: Path) -> Format | None:

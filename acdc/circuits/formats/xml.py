@@ -1,8 +1,9 @@
 """Circuits as GraphML and GEXF, through networkx: for Gephi, Cytoscape, yEd, igraph.
 
 The graph holds every edge that is kept or measured, with the attributes `name`, `input` (q, k, v or empty), `kept`, and
-`score` where it was measured. The shape of the model is JSON in the attribute `circuit` of the node `input`, since
-networkx's GEXF keeps no attributes of a graph.
+`score` where it was measured. Edges that are split by spans join nodes of one span, which is the nodes' attribute
+`span`. The shape of the model is JSON in the attribute `circuit` of the node `input`, since networkx's GEXF keeps no
+attributes of a graph.
 """
 
 import json
@@ -24,7 +25,7 @@ from acdc.circuits.formats.format import (
     nothing_lost,
     parse_json,
 )
-from acdc.circuits.graph import Graph
+from acdc.circuits.graph import Graph, base_of, span_of
 from acdc.circuits.views import to_networkx
 from acdc.circuits.weighted import weighted_graph
 from acdc.errors import CircuitError, printable, shown
@@ -64,8 +65,10 @@ def _from_networkx(found: Any, expected: Graph | None) -> Circuit:
 
 
 def _edge_name(src: Any, dst: Any, data: dict[str, Any]) -> str:
-    kind = data.get("input", "")
-    name = f"{src}->{dst}" + (f"<{kind}>" if kind else "")
+    kind, span = data.get("input", ""), span_of(str(dst))
+    if span_of(str(src)) != span:
+        raise CircuitError(f"an edge joins {shown(src, 60)} and {shown(dst, 60)}, which are of two spans")
+    name = f"{base_of(str(src))}->{base_of(str(dst))}" + (f"<{kind}>" if kind else "") + (f"@{span}" if span else "")
     if data.get("name", name) != name:
         raise CircuitError(f"the edge {shown(name, 80)} is called {shown(data['name'], 80)}")
     return name
@@ -145,20 +148,22 @@ CIRCUIT_FORMATS = (
         name="graphml",
         summary="GraphML (networkx, Gephi, Cytoscape, yEd, igraph)",
         suffix=".graphml",
-        carries="mask, scores",
+        carries="mask, scores, spans",
         recognises=lambda content: b"<graphml" in content[:4096],
         read=lambda content, graph, lossy: _read(content, graph, _parse_graphml),
         write=_write_graphml,
         lost=nothing_lost,
+        spans=True,
     ),
     Format(
         name="gexf",
         summary="GEXF (Gephi, networkx)",
         suffix=".gexf",
-        carries="mask, scores",
+        carries="mask, scores, spans",
         recognises=lambda content: b"<gexf" in content[:4096],
         read=lambda content, graph, lossy: _read(content, graph, _parse_gexf),
         write=_write_gexf,
         lost=nothing_lost,
+        spans=True,
     ),
 )

@@ -3,9 +3,9 @@
 docs/roles.md has the table: definitions, cuts, sources, and what each score can miss.
 """
 
-from acdc.interpret.roles.role import Role, Scores
+from acdc.interpret.roles.role import Role, Scores, Tested
 from acdc.registry import Registry, declared
 
-__all__ = ["ROLES", "Role", "Scores"]
+__all__ = ["ROLES", "Role", "Scores", "Tested"]
 
 ROLES: Registry[Role] = Registry.of("role", declared(__name__, "ROLE"))

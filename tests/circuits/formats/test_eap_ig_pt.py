@@ -28,25 +28,25 @@ def reference_loads_pt(path: Path) -> tuple[dict[str, Any], torch.Tensor, torch.
     return d, in_graph, scores, nodes
 
 
-def test_the_reference_loads_our_pt(graph: Graph, tmp_path: Path) -> None:
-    circuit = circuit_of(graph)
+def test_the_reference_loads_our_pt(whole_graph: Graph, tmp_path: Path) -> None:
+    circuit = circuit_of(whole_graph)
     data, in_graph, scores, nodes = reference_loads_pt(write_circuit(circuit, tmp_path / "c.pt"))
     assert not {"nodes_scores", "neurons_in_graph", "neurons_scores"} & set(data)  # else it would rank nodes or neurons
     assert torch.equal(in_graph, circuit.mask) and not scores.isnan().any()
     known = ~circuit.scores.isnan()
     assert torch.equal(scores[known], circuit.scores[known].float()) and not scores[~known].any()
-    assert {source for source, kept in zip(graph.sources, nodes, strict=True) if kept} == set(circuit.nodes) - {
+    assert {source for source, kept in zip(whole_graph.sources, nodes, strict=True) if kept} == set(circuit.nodes) - {
         "logits"
     }
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_a_pt_of_the_reference_is_read(graph: Graph, legacy: bool, tmp_path: Path) -> None:
-    data, path = reference_pt(graph), tmp_path / "whatever.bin"
+def test_a_pt_of_the_reference_is_read(whole_graph: Graph, legacy: bool, tmp_path: Path) -> None:
+    data, path = reference_pt(whole_graph), tmp_path / "whatever.bin"
     torch.save(data, path, _use_new_zipfile_serialization=not legacy)
     circuit = read_circuit(path)
-    assert circuit.graph == graph and torch.equal(circuit.mask, data["edges_in_graph"])
-    assert torch.equal(circuit.scores[graph.edges_mask], data["edges_scores"].double()[graph.edges_mask])
+    assert circuit.graph == whole_graph and torch.equal(circuit.mask, data["edges_in_graph"])
+    assert torch.equal(circuit.scores[whole_graph.edges_mask], data["edges_scores"].double()[whole_graph.edges_mask])
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from acdc.errors import CircuitError
 from tests.circuits.formats.exchange import SMALL
 
 
-def test_names_of_hooks_and_back(graph: Graph) -> None:
-    for edge in graph.edge_names(graph.edges_mask):
-        text = str(HookEdge.of(graph, edge))
-        assert HookEdge.parse(text).edge(graph) == edge
+def test_names_of_hooks_and_back(whole_graph: Graph) -> None:
+    for edge in whole_graph.edge_names(whole_graph.edges_mask):
+        text = str(HookEdge.of(whole_graph, edge))
+        assert HookEdge.parse(text).edge(whole_graph) == edge
 
 
 def test_names_of_auto_circuit_and_back(graph: Graph) -> None:
-    names = [to_auto_circuit(edge) for edge in graph.edge_names(graph.edges_mask)]
+    names = [to_auto_circuit(edge, graph.spans) for edge in graph.edge_names(graph.edges_mask)]
     assert len(set(names)) == graph.n_edges
     assert [from_auto_circuit(graph, name) for name in names] == [
         (edge,) for edge in graph.edge_names(graph.edges_mask)

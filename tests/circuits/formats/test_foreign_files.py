@@ -106,7 +106,7 @@ def test_a_list_of_auto_circuit_is_read(content: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([[2, "A0.0->A1.0.Q"]], "single positions"),
+        ([[2, "A0.0->A1.0.Q"]], "is of one position; give a circuit or a run whose edges are split"),
         ([{"edge": "A0.0->A1.0.Q"}], "is not an edge"),
         ({"A0.0->A1.0.Q": "high"}, "needs a number or null"),
         ({"A0.0->A1.0.Q": True}, "needs a number or null"),

@@ -27,8 +27,8 @@ def holds(name: str, graph: Graph) -> bool:
 
 @pytest.mark.parametrize("scores", [True, False])
 @pytest.mark.parametrize("name", LOSSLESS)
-def test_writing_then_reading_is_the_identity(name: str, graph: Graph, scores: bool, tmp_path: Path) -> None:
-    circuit = dataclasses.replace(circuit_of(graph, scores=scores), score_kind="gate")
+def test_writing_then_reading_is_the_identity(name: str, whole_graph: Graph, scores: bool, tmp_path: Path) -> None:
+    circuit = dataclasses.replace(circuit_of(whole_graph, scores=scores), score_kind="gate")
     path = write_circuit(circuit, file_for(name, tmp_path))
     assert detect_format(path).name == format_for(path).name == name
     loaded = read_circuit(path)
@@ -37,21 +37,21 @@ def test_writing_then_reading_is_the_identity(name: str, graph: Graph, scores: b
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name not in LOSSLESS])
-def test_formats_of_names_carry_the_mask_and_say_what_they_lose(name: str, graph: Graph, tmp_path: Path) -> None:
-    if not holds(name, graph):
+def test_formats_of_names_carry_the_mask_and_say_what_they_lose(name: str, whole_graph: Graph, tmp_path: Path) -> None:
+    if not holds(name, whole_graph):
         with pytest.raises(CircuitError, match="no parallel blocks"):
-            write_circuit(circuit_of(graph), tmp_path / "c", format=name, lossy=True)
+            write_circuit(circuit_of(whole_graph), tmp_path / "c", format=name, lossy=True)
         return
-    circuit, path = circuit_of(graph), file_for(name, tmp_path)
+    circuit, path = circuit_of(whole_graph), file_for(name, tmp_path)
     n = int((~circuit.scores.isnan()).sum())
     with pytest.raises(CircuitError, match=rf"{name} can't carry the scores of {n:,} edges.*--lossy"):
         write_circuit(circuit, path)
     assert not path.exists()
     write_circuit(circuit, path, lossy=True)
     assert detect_format(path).name == name
-    assert read_circuit(path, graph=graph) == Circuit(graph, circuit.mask)
-    plain = Circuit(graph, circuit.mask)
-    assert read_circuit(write_circuit(plain, path), graph=graph) == plain  # nothing to lose
+    assert read_circuit(path, graph=whole_graph) == Circuit(whole_graph, circuit.mask)
+    plain = Circuit(whole_graph, circuit.mask)
+    assert read_circuit(write_circuit(plain, path), graph=whole_graph) == plain  # nothing to lose
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
