@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from acdc.circuits.graph import Graph
     from acdc.drawing import draw
     from acdc.errors import ACDCError, CircuitError, FileError, ModelError, RunError, TaskError, UnknownNameError
+    from acdc.interpret.debug import Diagnosis
     from acdc.models import PatchableModel
     from acdc.prompts.batch import PromptBatch, PromptPair
     from acdc.prompts.tokens import continuation, single_token
+    from acdc.runs.debug import debug
     from acdc.runs.discover import RunResult, discover, load_run
     from acdc.runs.evaluate import evaluate
     from acdc.runs.evaluation_report import Evaluation
@@ -43,6 +45,8 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "PromptPair": "prompts.batch",
     "RunResult": "runs.discover",
     **dict.fromkeys(("continuation", "single_token"), "prompts.tokens"),
+    "Diagnosis": "interpret.debug",
+    "debug": "runs.debug",
     "discover": "runs.discover",
     "draw": "drawing",
     "Explained": "runs.explained",
@@ -72,6 +76,7 @@ __all__ = [
     "ACDCError",
     "Circuit",
     "CircuitError",
+    "Diagnosis",
     "Evaluation",
     "Explained",
     "FileError",
@@ -92,6 +97,7 @@ __all__ = [
     "Words",
     "__version__",
     "continuation",
+    "debug",
     "discover",
     "draw",
     "evaluate",

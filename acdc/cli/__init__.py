@@ -17,6 +17,7 @@ from acdc.cli import (  # noqa: F401
     benchmark,
     compare,
     convert,
+    debugging,
     discover,
     evaluate,
     explain,

@@ -11,7 +11,7 @@ from acdc.interpret.continued import continued, resid_at
 from acdc.patching.attention import head_results
 from acdc.patching.problem import Problem
 
-__all__ = ["node_effects", "prompt_losses"]
+__all__ = ["final_without", "node_effects", "prompt_losses"]
 
 
 @torch.no_grad()
@@ -32,16 +32,27 @@ def node_effects(
     Raises:
         UnknownNameError: The model has no such node.
     """
-    graph, model, found = problem.model.graph, problem.model, dict[str, Tensor]()
+    found = dict[str, Tensor]()
     clean = prompt_losses(problem, problem.clean.final)
     for done, name in enumerate(nodes, 1):
-        if name not in graph.src_index or name == "input":
-            raise unknown_name("head or MLP", name, graph.sources[1:])
-        layer = graph.layer_of(name)
-        after = continued(model, problem.batch, problem.clean, _after(problem, name, layer), layer=layer + 1)
-        found[name] = prompt_losses(problem, after) - clean
+        found[name] = prompt_losses(problem, final_without(problem, name)) - clean
         step(done, len(nodes))
     return found
+
+
+@torch.no_grad()
+def final_without(problem: Problem, node: str) -> Float[Tensor, "batch columns d_model"]:
+    """The last residual stream when a node carries its ablated output, at the last columns, where it can differ.
+
+    Raises:
+        UnknownNameError: The model has no such head or MLP.
+    """
+    graph = problem.model.graph
+    if node not in graph.src_index or node == "input":
+        raise unknown_name("head or MLP", node, graph.sources[1:])
+    layer = graph.layer_of(node)
+    stream = _after(problem, node, layer)
+    return continued(problem.model, problem.batch, problem.clean, stream, layer=layer + 1)
 
 
 def _after(problem: Problem, name: str, layer: int) -> Float[Tensor, "batch columns d_model"]:

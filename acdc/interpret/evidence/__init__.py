@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from jaxtyping import Float
+from torch import Tensor
+
+from acdc.interpret.evidence.answers import Answers
+from acdc.interpret.evidence.drawn import Drawn, draw
 from acdc.interpret.evidence.random_tokens import RandomTokens
+from acdc.interpret.knockout import repeated_log_probability
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.progress import Tell, announce
@@ -28,7 +34,30 @@ class Evidence:
     tell: Tell | None = None
 
     @cached_property
+    def drawn(self) -> Drawn:
+        """Random tokens that come twice.
+
+        Raises:
+            Unmeasured: The context or the vocabulary is too small.
+        """
+        return draw(self.model, self.seed)
+
+    @cached_property
     def random_tokens(self) -> RandomTokens:
-        """Attention on random tokens that come twice."""
+        """Attention on them."""
         announce(self.tell, "random tokens")
-        return RandomTokens.measure(self.model, self.seed)
+        return RandomTokens.measure(self.model, self.drawn)
+
+    @cached_property
+    def repeated_log_probability(self) -> Float[Tensor, " batch"]:
+        """How well the model predicts their second half."""
+        return repeated_log_probability(self.model, self.drawn)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """How the task's answers are read.
+
+        Raises:
+            Unmeasured: No task was given, or its answers don't stand in its prompts.
+        """
+        return Answers.of(self.model, self.batch)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.interpret.attention_pass import LayerAttention, attention_pass
-from acdc.interpret.evidence.drawn import Drawn, draw
+from acdc.interpret.evidence.drawn import Drawn
 from acdc.interpret.folded import folded
 from acdc.models import PatchableModel
 from acdc.patching.attention import pull_to_heads
@@ -44,13 +44,8 @@ class RandomTokens:
     copied: Float[Tensor, "layer head"]
 
     @classmethod
-    def measure(cls, model: PatchableModel, seed: int) -> "RandomTokens":
-        """One forward pass.
-
-        Raises:
-            Unmeasured: The context or the vocabulary is too small.
-        """
-        drawn = draw(model, seed)
+    def measure(cls, model: PatchableModel, drawn: Drawn) -> "RandomTokens":
+        """One forward pass."""
         towards, found = _followers(model, drawn), list[tuple[Tensor, ...]]()
 
         def visit(here: LayerAttention) -> None:

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acdc.interpret.evidence import Evidence
-from acdc.interpret.explanation import Estimate
 from acdc.interpret.head_names import Head
+from acdc.interpret.tested import Tested
 
-__all__ = ["Role", "Scores", "Tested"]
+__all__ = ["Role", "Scores"]
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,6 @@ class Scores:
 
     values: Float[Tensor, "layer head"]
     labels: Mapping[Head, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What became of a prediction.
-
-    Attributes:
-        test: What was done to the model, in a sentence.
-        predicted: What the role predicts of it, in words.
-        measured: What came out, a mean over prompts with its 95% interval.
-        holds: Whether all of the interval lies where the role says; None where no interval could be had.
-    """
-
-    test: str
-    predicted: str
-    measured: Estimate
-    holds: bool | None
 
 
 @dataclass(frozen=True)
