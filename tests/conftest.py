@@ -14,7 +14,9 @@ install_import_hook("acdc", "beartype.beartype")  # every function of `acdc` is 
 
 LONG = frozenset(  # a case of them takes about a second or more
     """
+    test_a_bundled_model_s_prompt_is_traced_by_its_text
     test_a_card_says_what_its_model_reaches
+    test_a_cell_restores_what_hooks_restore
     test_a_circuit_of_it_is_found_and_evaluated_by_its_name
     test_a_circuit_without_scores_has_no_curve_and_an_empty_one_is_judged_too
     test_a_damaged_journal_gives_the_same_circuit
@@ -27,6 +29,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_a_method_s_scores_are_what_it_says
     test_a_notebook_shows_a_run_and_its_evaluation
     test_a_number_of_nodes_is_met
+    test_a_prompt_is_traced_by_noise
     test_a_reader_that_leaves_is_no_error
     test_a_report_that_was_read_gives_the_same_files
     test_a_request_to_end_is_obeyed_as_ctrl_c_is
@@ -70,6 +73,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_minimality_finds_what_is_needed_only_when_another_is_away
     test_mistakes_are_told
     test_named_effects_are_removals_from_the_whole_model
+    test_named_nodes_and_edges_have_rows_of_their_own
     test_names_say_which_arguments_differ_whatever_they_are
     test_no_bos_on_the_command_line_is_recorded_and_evaluated_so
     test_no_circuit_is_run_twice_for_two_parts
@@ -78,7 +82,9 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_no_memory_and_no_neighbour_changes_a_cell_whatever_is_measured
     test_no_speculation_width_and_no_memory_changes_the_circuit
     test_one_seed_gives_one_circuit_and_another_seed_other_draws
+    test_one_pair_s_maps_are_printed_and_kept
     test_other_arguments_leave_a_stopped_run_alone
+    test_paths_of_a_task_are_mapped
     test_paths_through_mlps_are_wang_s_runs
     test_predictions_change_no_rise
     test_prompts_that_the_search_saw_are_not_called_held_out

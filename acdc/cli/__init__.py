@@ -23,6 +23,7 @@ from acdc.cli import (  # noqa: F401
     explain,
     lens,
     lists,
+    patching,
     report,
     runs,
     show,

@@ -1,12 +1,16 @@
 """Heat maps of an explanation's sections: what a lens reads, what patching restores or breaks."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from acdc.drawing.heat_map import HeatMap
+from acdc.errors import counted
 from acdc.interpret.explanation import Lens, PatchingMap
 
 __all__ = ["lens_map", "patching_map"]
 
+MOST_ROWS = 64  # of a patching map
+MOST_NUMBERS = 200  # cells with a number in each
 UNITS = {
     "probability": "probability of the answer",
     "kl": "KL from the model's output, nats",
@@ -24,15 +28,33 @@ def lens_map(lens: Lens, shown: Literal["probability", "kl", "entropy", "rank"] 
 
 
 def patching_map(patching: PatchingMap) -> HeatMap:
-    """A patching map: 0 nothing, 1 all of the difference between the two prompts."""
+    """A patching map: 0 nothing, 1 all of the difference between the two prompts.
+
+    A map of few cells has its numbers in them; of one with many rows, like heads by positions, those of the largest
+    effects are shown.
+    """
+    kept = _strongest(patching.values)
+    values = [patching.values[i] for i in kept]
+    left_out = (
+        f" ({len(kept)} of {len(patching.rows)} rows, of the largest effects)" if values != patching.values else ""
+    )
+    few = sum(map(len, values)) <= MOST_NUMBERS
+    place = {row: i for i, row in enumerate(kept)}
     note = f"{patching.metric}: {patching.clean:.4g} clean, {patching.corrupt:.4g} corrupted; mean of "
     return HeatMap(
-        patching.rows,
+        [patching.rows[i] for i in kept],
         patching.columns,
-        patching.values,
-        title=f"{patching.direction}, {patching.site}",
+        values,
+        title=f"{patching.direction}, {patching.site}{left_out}",
         unit="share of the difference",
+        texts=[["" if x is None else f"{x:.2f}" for x in row] for row in values] if few else (),
         both_ways=True,
-        shaded=patching.trivial,
-        note=note + f"{patching.n_prompts:,} prompts; hatched: so by construction",
+        shaded=[(place[row], column) for row, column in patching.trivial if row in place],
+        note=note + f"{counted(patching.n_prompts, 'prompt')}; hatched: so by construction",
     )
+
+
+def _strongest(values: Sequence[Sequence[float | None]]) -> list[int]:
+    """The rows that are shown, in order."""
+    strength = [max((abs(x) for x in row if x is not None), default=0.0) for row in values]
+    return sorted(sorted(range(len(values)), key=lambda i: -strength[i])[:MOST_ROWS])

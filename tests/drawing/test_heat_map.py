@@ -61,6 +61,25 @@ def test_a_patching_map_is_drawn(tmp_path: Path) -> None:
     assert "<pattern" not in plain.read_text()
 
 
+def test_of_a_patching_map_of_many_rows_the_strongest_are_drawn() -> None:
+    section = PatchingMap(
+        direction="denoising",
+        site="z_by_pos",
+        metric="kl",
+        rows=[f"a{i}.h0" for i in range(100)],
+        columns=["0", "1", "2", "3"],
+        values=[[i / 100, -i / 200, 0.0, None] for i in range(100)],
+        clean=0.0,
+        corrupt=1.0,
+        n_prompts=1,
+        trivial=[(99, 2), (0, 2)],
+    )
+    heat = patching_map(section)
+    assert list(heat.rows) == section.rows[36:] and list(heat.values) == section.values[36:]
+    assert heat.title == "denoising, z_by_pos (64 of 100 rows, of the largest effects)"
+    assert heat.shaded == [(63, 2)] and not heat.texts and "1 prompt;" in heat.note
+
+
 def test_what_can_t_be_drawn_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no cell"):
         draw_heat_map(HeatMap([], [], []), tmp_path / "a.svg")

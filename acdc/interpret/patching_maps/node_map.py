@@ -7,6 +7,7 @@ m is the mean over prompts: a ratio of means, since a mean of ratios is ruled by
 """
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,10 +27,14 @@ __all__ = ["Cell", "NodeMap"]
 
 
 class Cell(NamedTuple):
-    """One cell of a map: its share of the difference, and the metric's mean with it patched."""
+    """One cell of a map: its share of the difference, and the metric's mean with it patched.
+
+    `node` is the name of the head or MLP that it is, if it is one: that of layer 5 in column h1 is a5.h1.
+    """
 
     row: str
     column: str
+    node: str
     value: float | None
     mean: float
     trivial: bool
@@ -110,10 +115,17 @@ class NodeMap:
         return Cell(
             self.rows[row],
             self.columns[column],
+            self._node(row, column),
             None if math.isnan(value) else value,
             float(self.means[row, column]),
             bool(self.trivial[row, column]),
         )
+
+    def _node(self, row: int, column: int) -> str:
+        layer, name = self.rows[row], self.columns[column]
+        if not layer.isdigit():
+            return ""
+        return f"m{layer}" if name == "mlp" else f"a{layer}.{name}" if re.fullmatch(r"h\d+", name) else ""
 
     def interval(self, row: int, column: int) -> Interval:
         """The share of a cell with its 95% interval over the prompts."""

@@ -19,7 +19,7 @@ from jaxtyping import Float64
 
 from acdc.errors import RunError
 from acdc.evaluation.values import ROUNDING
-from acdc.interpret.patching_maps.columns import columns_of
+from acdc.interpret.patching_maps.columns import Columns, columns_of
 from acdc.interpret.patching_maps.making import Tally
 from acdc.interpret.patching_maps.measuring import Measures, as_metrics, several
 from acdc.interpret.patching_maps.node_map import NodeMap
@@ -86,7 +86,7 @@ def maps_of_sides(
     directions: tuple[str, ...],
     metrics: tuple[Metric, ...],
     *,
-    columns: str | None = None,
+    columns: str | Columns | None = None,
     window: int = 1,
     memory: int = MEMORY,
     progress: Tell | None = None,
@@ -98,8 +98,8 @@ def maps_of_sides(
     found = check_sites(sites, base)
     measures = Measures.of(sides.model, sides.batch, metrics, sides.clean.logits, memory)
     by_head = all_positions(sides)
-    by_position = by_head
-    if any(site.cells != BY_HEAD for site in found):
+    by_position = columns if isinstance(columns, Columns) else by_head
+    if not isinstance(columns, Columns) and any(site.cells != BY_HEAD for site in found):
         by_position = columns_of(sides.batch, sides.model.tokenizer, columns)
     plans = [
         Plan.of(i, site, sides, by_head if site.cells == BY_HEAD else by_position, window)
@@ -112,7 +112,7 @@ def maps_of_sides(
     patched = {way: _patched(sides, way, plans, measures, memory, tally) for way in directions}
     return tuple(
         NodeMap(
-            plan.site.name if plan.window == 1 else f"{plan.site.name}, windows of {plan.window} layers",
+            plan.site.name if plan.window == 1 else f"{plan.site.name} ({plan.window} layers)",
             way,
             metric.name,
             plan.rows,
