@@ -18,7 +18,7 @@ from acdc.models import PatchableModel
 from acdc.patching.gradient.frozen_norms import FrozenNorms, check_frozen
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["Readout", "Target", "read_out", "target_of"]
+__all__ = ["Readout", "Target", "read_out", "target_of", "through_norm"]
 
 
 class Target(NamedTuple):
@@ -123,3 +123,18 @@ def _cap_slope(
     logits = torch.einsum("rd,rnd->rn", parts.ln_final(x), parts.unembed[tokens].to(x)) / parts.logit_divisor
     slopes, used = 1 - torch.tanh(logits / parts.logit_cap) ** 2, weights != 0
     return (slopes * used).sum(-1) / used.sum(-1)
+
+
+def through_norm(
+    model: PatchableModel, residual: Float[Tensor, "row d_model"], written: Float[Tensor, "row d_model"]
+) -> Float[Tensor, "row d_model"]:
+    """What becomes of a part of each last residual stream behind the final norm, its scale held at the whole stream's.
+
+    It is the derivative in the direction of what is written: that of a gradient which is linear in its cotangent.
+    """
+    check_frozen(model.components.ln_final, residual.shape[-1], model.components.unembed)
+    x = wide(residual.detach())
+    with torch.enable_grad(), FrozenNorms():
+        leaf, cotangent = x.clone().requires_grad_(), torch.zeros_like(x).requires_grad_()
+        pulled = torch.autograd.grad(model.components.ln_final(leaf), leaf, cotangent, create_graph=True)[0]
+        return torch.autograd.grad(pulled, cotangent, written.to(x))[0]
