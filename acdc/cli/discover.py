@@ -1,6 +1,8 @@
 """`acdc discover`: from a model and a task to a saved circuit."""
 
 import inspect
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +31,7 @@ from acdc.cli.terminal import (
     say,
     warn,
 )
-from acdc.errors import RunError
+from acdc.errors import ACDCError, RunError
 from acdc.options.defaults import (
     ABLATION,
     DEVICE,
@@ -136,6 +138,14 @@ def discover(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on with an unfinished run of the same arguments.")
     ] = True,
+    explain: Annotated[
+        bool | None,
+        typer.Option(
+            "--explain/--no-explain",
+            help="Say what the circuit's nodes do, as far as that takes seconds; `acdc explain` says more. [default: "
+            "where a summary is printed]",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -174,6 +184,27 @@ def discover(
         **options,
     )
     _tell(result, as_json, quiet)
+    if explain if explain is not None else not (as_json or quiet):
+        world = {"device_map": placing(device_map, offload), "trust_remote_code": trust_remote_code, "memory": memory}
+        _explain(result, world, told=not (as_json or quiet))
+
+
+def _explain(result: "RunResult", world: dict[str, Any], *, told: bool) -> None:
+    """Explain what was found; that it can't be explained doesn't spoil the run."""
+    from acdc.runs.explain import explain_briefly
+
+    if RANKS.get().n > 1:
+        warn("several processes don't explain a circuit; `acdc explain` does, by one")
+        return
+    try:
+        found = explain_briefly(result, command=shlex.join(["acdc", *sys.argv[1:]]), progress=told, **world)
+    except ACDCError as error:
+        warn(f"the circuit isn't explained: {error}")
+        return
+    if told:
+        say(f"\n{found.summary()}")
+        for path in found.files:
+            say(f"  {path}")
 
 
 def _options(words: list[str] | None, named: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from acdc.cli.terminal import (
 from acdc.options.defaults import SEED
 
 if TYPE_CHECKING:
-    from acdc.runs.explain import SectionForecast
+    from acdc.runs.explain_plan import SectionForecast
 
 __all__ = ["explain"]
 

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -17,11 +17,11 @@ from acdc.interpret.subject import N_EXAMPLES, N_NODES, N_PROBED, ExplainSetting
 from acdc.interpret.telling import told
 from acdc.options.defaults import LARGE, N_HELD_OUT, SEED
 from acdc.options.ranges import Range, checked
-from acdc.patching.activations import run as run_model
-from acdc.progress import Progress, Tell, announce, roughly
+from acdc.progress import Progress, Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import MAX_PAIRS, PromptBatch
 from acdc.runs.explain_folder import KeptSections
+from acdc.runs.explain_plan import SectionForecast, planned, tell_total
 from acdc.runs.explained import Explained
 from acdc.runs.fingerprint import fingerprint, versions
 from acdc.runs.folders import RECORD, check_writable
@@ -30,26 +30,10 @@ from acdc.runs.page import page_of_run
 from acdc.runs.reload import ReloadedRun, reload
 from acdc.runs.result import RunResult
 
-__all__ = ["SectionForecast", "explain", "forecast_explanation"]
+__all__ = ["explain", "explain_briefly", "forecast_explanation"]
 
 N_LARGE_PROBED = 80  # prompts that probes are fitted on in large models
-
-
-@dataclass(frozen=True)
-class SectionForecast:
-    """What a section will cost.
-
-    Attributes:
-        forward_passes: About so many, of the held-out prompts.
-        seconds: What these take here and now.
-        left_out: Why it isn't measured; None where it is.
-    """
-
-    name: str
-    summary: str
-    forward_passes: float
-    seconds: float
-    left_out: str | None = None
+BRIEF_SECONDS, BRIEF_NODES, BRIEF_PROMPTS = 20.0, 12, 16  # of what a discovery says at its end
 
 
 def explain(
@@ -109,13 +93,36 @@ def explain(
         subject = _subject(reloaded, given, tell)
         kept = KeptSections(place, _fingerprint(subject, reloaded), resume=resume)
         measured = [each.name for each in chosen if kept.get(each.name) is not None]
-        plan = _plan(chosen, subject, seconds, measured=measured)
-        _tell_total(plan, tell)
+        plan = planned(chosen, subject, seconds, measured=measured)
+        tell_total(plan, tell)
         found = _measured(plan, subject, kept, command, tell)
         task = reloaded.arguments.task
         words = told(found, subject.circuit, task=task.name, summary=task.summary, model=reloaded.model.name)
         explained = Explained(subject.circuit, words)
         return explained if place is None else _written(explained, place)
+
+
+def explain_briefly(run: RunResult, *, command: str = "", progress: Progressing = None, **world: Any) -> Explained:
+    """What a discovery says at its end of the circuit that it found: the sections that take seconds.
+
+    In models of more than 20,000 edges it looks at fewer nodes and prompts, and no longer than about twenty seconds of
+    work. `acdc.explain` says more.
+
+    Raises:
+        ACDCError: The model or the task can't be loaded again.
+    """
+    is_large = run.circuit.graph.n_edges > LARGE
+    brief = [name for name, section in SECTIONS.items() if section.brief]
+    return explain(
+        run,
+        only=brief,
+        nodes=BRIEF_NODES if is_large else N_NODES,
+        n=BRIEF_PROMPTS if is_large else None,
+        seconds=BRIEF_SECONDS,
+        command=command,
+        progress=progress,
+        **world,
+    )
 
 
 def forecast_explanation(
@@ -137,7 +144,7 @@ def forecast_explanation(
     with shown(progress) as tell:
         announce(tell, "loading the model")
         reloaded = learned_again(reload(run, **arguments), None, tell)
-        return _plan(chosen, _subject(reloaded, given, tell), seconds)
+        return planned(chosen, _subject(reloaded, given, tell), seconds)
 
 
 def _chosen(only: Sequence[str], skip: Sequence[str]) -> list[Section]:
@@ -217,42 +224,6 @@ def _fingerprint(subject: Subject, reloaded: ReloadedRun) -> str:
             "versions": versions(),
         }
     )
-
-
-def _plan(
-    chosen: Sequence[Section], subject: Subject, seconds: float | None, *, measured: Sequence[str] = ()
-) -> tuple[SectionForecast, ...]:
-    """What each section costs, and which of them are afforded; what is measured already costs nothing."""
-    speed, left = _seconds_of_pass(subject), seconds
-    found = []
-    for section in chosen:
-        passes = 0.0 if section.name in measured else section.cost(subject)
-        takes = passes * speed
-        reason = None
-        if left is not None and takes > left:
-            reason = f"it would take about {roughly(takes)}; acdc explain --only {section.name} measures it"
-        elif left is not None:
-            left -= takes
-        found.append(SectionForecast(section.name, section.summary, passes, takes, reason))
-    return tuple(found)
-
-
-def _seconds_of_pass(subject: Subject) -> float:
-    """The faster of two forward passes of the held-out prompts."""
-    took, problem = list[float](), subject.problem
-    for _ in range(2):
-        start = time.perf_counter()
-        run_model(problem.model, problem.batch, problem.batch.clean)
-        took.append(time.perf_counter() - start)
-    return min(took)
-
-
-def _tell_total(plan: Sequence[SectionForecast], tell: Tell | None) -> None:
-    if tell is None:
-        return
-    total = sum(each.seconds for each in plan if each.left_out is None)
-    n = sum(each.left_out is None for each in plan)
-    tell(Progress(0, 0, stage=f"{n} sections", note=f"about {roughly(max(1.0, total))}"))
 
 
 def _measured(

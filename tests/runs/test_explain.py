@@ -1,14 +1,16 @@
 """`acdc.explain`: every section adds its own, none is measured twice, one that fails is a note, all is read back."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 import acdc
 from acdc import RunError, RunResult, UnknownNameError
+from acdc.cli import main
 from acdc.errors import ModelError
 from acdc.interpret.sections import SECTIONS
-from acdc.runs.explain import forecast_explanation
+from acdc.runs.explain import explain_briefly, forecast_explanation
 from acdc.runs.explained import Explained, load_explanation
 
 CHEAP = {"n": 8, "n_probed": 16, "nodes": 6, "examples": 2}
@@ -104,3 +106,27 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "explanation.json").write_text("{}")
     with pytest.raises(acdc.FileError, match="no explanation"):
         load_explanation(tmp_path / "explanation.json")
+
+
+def test_a_discovery_says_a_few_words_of_its_circuit(run: RunResult, capsys: pytest.CaptureFixture) -> None:
+    found = explain_briefly(run, command="acdc discover ioi")
+    assert found.explanation.command == "acdc discover ioi"
+    assert set(found.explanation.seconds) == {name for name, section in SECTIONS.items() if section.brief}
+
+
+def test_the_command_explains_a_run_and_tells_mistakes_in_a_line(
+    run: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    given = ["explain", str(run.path), "-n", "8", "--nodes", "3", "--only", "effects", "--out", str(tmp_path)]
+    assert main(given) == 0
+    said = capsys.readouterr().out
+    assert "Question: How does acdc-small do ioi" in said and str(tmp_path / "explanation.json") in said
+    assert load_explanation(tmp_path / "explanation.json").nodes
+    assert main([*given, "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "effects"
+    assert main([*given, "--skip", "efects"]) == 2
+    assert capsys.readouterr().err == "acdc: unknown section 'efects': did you mean 'effects'? " + _known()
+
+
+def _known() -> str:
+    return f"(known: {', '.join(SECTIONS)})\n"

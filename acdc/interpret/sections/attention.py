@@ -52,4 +52,4 @@ def cost(subject: Subject) -> float:
     return 1.5 * -(-len(subject.heads) // AT_ONCE)
 
 
-SECTION = Section("attention", "where heads look", 30, measure, cost)
+SECTION = Section("attention", "where heads look", 30, measure, cost, brief=True)

@@ -28,4 +28,6 @@ def attributed(subject: Subject) -> DirectAttribution:
         return direct_attribution(problem.model, problem.batch, towards="correct", cache=problem.clean)
 
 
-SECTION = Section("direct", "what a node writes towards the answer directly", 20, measure, lambda subject: 0.1)
+SECTION = Section(
+    "direct", "what a node writes towards the answer directly", 20, measure, lambda subject: 0.1, brief=True
+)

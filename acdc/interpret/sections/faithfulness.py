@@ -39,4 +39,4 @@ def _plain(found: Interval) -> dict[str, float | str | bool | None]:
     }
 
 
-SECTION = Section("faithfulness", "how much of the task the circuit does", 0, measure, lambda subject: 2.0)
+SECTION = Section("faithfulness", "how much of the task the circuit does", 0, measure, lambda subject: 2.0, brief=True)

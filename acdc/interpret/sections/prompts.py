@@ -47,4 +47,6 @@ def _best(problem: Problem, p: Tensor) -> list[TokenShare]:
     return list(zip(pieces(problem.model.tokenizer, best.indices.tolist()), best.values.tolist(), strict=True))
 
 
-SECTION = Section("prompts", "what model, circuit and corrupted run predict", 5, measure, lambda subject: 0.0)
+SECTION = Section(
+    "prompts", "what model, circuit and corrupted run predict", 5, measure, lambda subject: 0.0, brief=True
+)

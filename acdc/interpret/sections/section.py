@@ -21,6 +21,7 @@ class Section:
         measure: `(subject, so far)` to what it adds, as an explanation in which all else is empty; of a node's card
             only the fields that it sets. It raises an `ACDCError` where it can't be measured, which becomes a note.
         cost: About how many forward passes of the held-out prompts it takes.
+        brief: Whether it belongs to the few words that a discovery says of its circuit at its end.
     """
 
     name: str
@@ -28,3 +29,4 @@ class Section:
     order: int
     measure: Callable[[Subject, Explanation], Explanation]
     cost: Callable[[Subject], float]
+    brief: bool = False
