@@ -13,6 +13,7 @@ from acdc.metrics import Metric
 from acdc.models import PatchableModel
 from acdc.models.components import Attention
 from acdc.patching.activations import NodeOutputs
+from acdc.patching.spans import split_graph
 from acdc.prompts.batch import PromptBatch
 
 
@@ -28,8 +29,10 @@ def ablated_sources(model: PatchableModel, ablated: NodeOutputs) -> dict[str, Te
 
 
 def naive_logits(model: PatchableModel, batch: PromptBatch, ablated: NodeOutputs, mask: Tensor) -> Tensor:
-    """Target logits of the circuit `mask`, `[batch vocab]`."""
+    """Target logits of the circuit `mask`, `[batch vocab]`; its columns are split by the batch's spans."""
     graph, components = model.graph, model.components
+    at_spans = mask.view(len(mask), graph.n_dst, -1)
+    span_ids = torch.zeros_like(batch.clean) if batch.span_ids is None else batch.span_ids
     patched = ablated_sources(model, ablated)
     live = {"input": components.embed(batch.clean, batch.position_ids).detach()}
     constants = torch.zeros_like(live["input"])
@@ -39,7 +42,7 @@ def naive_logits(model: PatchableModel, batch: PromptBatch, ablated: NodeOutputs
         total = constants.clone()
         for i in range(int(graph.upstream[j])):
             name = graph.sources[i]
-            total += live[name] if mask[i, j] else patched[name]
+            total += torch.where(at_spans[i, j][span_ids][..., None], live[name], patched[name])
         return total
 
     for layer, block in enumerate(components.blocks):
@@ -169,7 +172,7 @@ def naive_acdc(
     Returns:
         The kept edges, and each edge's change of the loss when it was last tried.
     """
-    graph = model.graph
+    graph = split_graph(model.graph, batch)
     mask, changes = graph.edges_mask, {}
     clean_logits = naive_logits(model, batch, ablated, mask)
     loss = naive_loss(model, batch, ablated, mask, metric, clean_logits)

@@ -2,6 +2,7 @@
 
 import random
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -83,3 +84,13 @@ def tiny_batch(*, n: int = 4, seed: int = 0, lengths: tuple[int, ...] = (7, 9, 6
         answers = rng.sample(range(VOCAB), 5)
         pairs.append(PromptPair(clean, corrupt, answers[: 1 + i % 2], answers[2 : 4 + i % 2]))
     return PromptBatch.from_pairs(pairs, NumberTokenizer(), task_name="random")
+
+
+def split_batch(*, n: int = 4, seed: int = 0, lengths: tuple[int, ...] = (7, 9, 6, 9), shared: int = 2) -> PromptBatch:
+    """The same with three spans: one that comes before and after another in different prompts, and one of the last two
+    tokens."""
+    batch, rng = tiny_batch(n=n, seed=seed, lengths=lengths, shared=shared), random.Random(seed)
+    ids = torch.tensor([[rng.randrange(2) for _ in row] for row in batch.clean.tolist()])
+    ids[:, -2:] = 2
+    ids[0, batch.attention[0]] = torch.tensor([0] * 3 + [1] * (int(batch.lengths[0]) - 5) + [2, 2])
+    return replace(batch, spans=("name", "S1+1", "end"), span_ids=ids)

@@ -12,9 +12,9 @@ from torch import Tensor
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.patching.exact.cost import Cost, cost_of
 from acdc.patching.exact.reachability import reach, reading
-from acdc.patching.exact.rows import Rows
 from acdc.patching.exact.state import CircuitState, Edge
 from acdc.patching.problem import Problem
+from acdc.patching.rows import Rows
 
 __all__ = [
     "STARTING",
@@ -137,9 +137,9 @@ def work_of_knock_outs(
 
 def _costs(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Callable[[set[int]], Cost]:
     """What a question about edges into some destinations takes, as `CircuitState.cost` says it of its circuit."""
-    graph, kept, n_rows = problem.model.graph, mask.cpu().numpy(), len(Rows.of(problem.ablated.active))
-    read = reading(graph, kept)
-    return lambda dsts: cost_of(problem, reach(graph, kept, read, sorted(dsts)), n_rows)
+    graph, kept, rows = problem.graph, mask.cpu().numpy(), Rows.of(problem.ablated.active, problem.batch)
+    read = reading(graph, kept).within(rows.sizes)
+    return lambda dsts: cost_of(problem, reach(graph, kept, read, sorted(dsts)), rows)
 
 
 def _losses_of_each(

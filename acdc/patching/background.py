@@ -17,6 +17,7 @@ from acdc.models.components import Attention, index_of
 from acdc.patching.ablation import Ablated
 from acdc.patching.attention import attn_out, constant, project_layer
 from acdc.patching.layout import Layout, Tables
+from acdc.patching.rows import Rows
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["Background", "can_change", "is_joint"]
@@ -24,10 +25,10 @@ __all__ = ["Background", "can_change", "is_joint"]
 
 @dataclass(frozen=True)
 class Background:
-    """A batch's prompts and the ablated streams. `rows` are the tokens that ablation can change, prompt after prompt.
+    """A batch's prompts and the ablated streams. `rows` are the tokens that ablation can change.
 
     Attributes:
-        active: Where those tokens are.
+        rows: Where those tokens are, and how they are grouped by spans.
         input_change: `clean - ablated` of the embeddings.
         streams: What the heads of each layer read with no edge kept, and last what the logits read.
         attention_adds: What each layer's ablated attention adds, its constant included.
@@ -37,7 +38,7 @@ class Background:
 
     model: PatchableModel
     batch: PromptBatch
-    active: Bool[Tensor, "batch pos"]
+    rows: Rows
     input_change: Float[Tensor, "rows d_model"]
     streams: tuple[Float[Tensor, "rows d_model"], ...]
     attention_adds: tuple[Float[Tensor, "rows d_model"], ...]
@@ -52,11 +53,10 @@ class Background:
     def make(cls, model: PatchableModel, batch: PromptBatch, ablated: Ablated) -> "Background":
         """Sum the ablated outputs up, layer by layer."""
         outputs, layout = ablated.outputs, Layout(batch, model.dtype)
-        active = can_change(model, ablated)
-        rows = _flat(active)
+        rows = Rows.of(can_change(model, ablated), batch, first=0)
 
         def at_rows(x: Tensor) -> Tensor:  # [*n batch pos d] to [*n rows d]
-            return x.flatten(-3, -2) if len(rows) == active.numel() else x.flatten(-3, -2).index_select(-2, rows)
+            return x.flatten(-3, -2) if rows.are_all else x.flatten(-3, -2).index_select(-2, rows.index)
 
         x, layers = outputs.input, list[tuple[Tensor, ...]]()
         for block, z, mlp in zip(model.components.blocks, outputs.z, outputs.mlp, strict=True):
@@ -68,37 +68,19 @@ class Background:
             x = x + added + mlp
         streams, adds, qs, ks, vs, zs, mlps = zip(*layers, strict=True)
         change = at_rows(model.embed(batch.clean, batch.position_ids) - outputs.input)
-        return cls(model, batch, active, change, (*streams, at_rows(x)), adds, qs, ks, vs, zs, mlps)
+        return cls(model, batch, rows, change, (*streams, at_rows(x)), adds, qs, ks, vs, zs, mlps)
 
     @cached_property
     def layout(self) -> Layout:
         """Who may see whom."""
         return Layout(self.batch, self.model.dtype)
 
-    @cached_property
-    def rows(self) -> Int[Tensor, " rows"]:
-        """Flat `[batch pos]` indices of the tokens that can change."""
-        return _flat(self.active)
-
-    @cached_property
-    def last(self) -> Int[Tensor, " batch"]:
-        """Which rows are the prompts' last positions."""
-        return self.active.sum(1).cumsum(0) - 1
-
-    @cached_property
-    def spans(self) -> list[tuple[int, int]]:
-        """The rows of each prompt: the first, and the one after the last."""
-        stops = (self.last + 1).tolist()
-        return list(zip([0, *stops[:-1]], stops, strict=True))
-
-    def tables(self, attention: Attention, *, last: bool = False) -> Tables | None:
-        """A layer's rotary tables at the rows, or at the last positions."""
+    def tables(self, attention: Attention, group: int) -> Tables | None:
+        """A layer's rotary tables at a group of rows."""
         if (tables := self.layout.rotary(attention)) is None:
             return None
-        cos, sin = (table.expand(*self.active.shape, -1) for table in tables)
-        if last:
-            return cos[:, -1], sin[:, -1]
-        return cos.flatten(0, 1)[self.rows], sin.flatten(0, 1)[self.rows]
+        cos, sin = (table.expand(*self.batch.clean.shape, -1).flatten(0, 1) for table in tables)
+        return cos[self.rows.places[group]], sin[self.rows.places[group]]
 
     def select(self, prompts: Int[Tensor, " n"]) -> "Background":
         """That of some prompts, without columns that are padding in all of them."""
@@ -107,12 +89,13 @@ class Background:
             return self
         index, batch = index_of(chosen), self.batch.select(prompts)
         start = self.batch.n_pos - batch.n_pos
-        column = (self.rows % self.batch.n_pos).tolist()
-        rows = index_of([row for prompt in chosen for row in range(*self.spans[prompt]) if column[row] >= start])
+        here = self.rows.mask[index, start:]
+        new = Rows.of(here, batch, first=0)
+        rows = self.rows.numbers[index, start:].flatten()[new.index]
         return Background(
             self.model,
             batch,
-            self.active[index, start:],
+            new,
             self.input_change[rows],
             tuple(x[rows] for x in self.streams),
             tuple(x[rows] for x in self.attention_adds),
@@ -133,7 +116,3 @@ def can_change(model: PatchableModel, ablated: Ablated) -> Bool[Tensor, "batch p
 def is_joint(attention: Attention) -> bool:
     """Whether a head's z depends on all heads' projections of its inputs, by a norm over them all."""
     return attention.norm_over_heads or attention.post_norm_eps is not None
-
-
-def _flat(active: Bool[Tensor, "batch pos"]) -> Int[Tensor, " rows"]:
-    return active.flatten().nonzero()[:, 0]

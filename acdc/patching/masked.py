@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from acdc.circuits.graph import Graph
 from acdc.models import PatchableModel
 from acdc.options.defaults import MASKED_MEMORY
 from acdc.patching.ablation import Ablated
@@ -25,6 +26,7 @@ from acdc.patching.footprint import masked_bytes
 from acdc.patching.masked_pass import MaskedPass
 from acdc.patching.prompt_blocks import block_size
 from acdc.patching.source_changes import Scratch
+from acdc.patching.spans import split_graph
 from acdc.prompts.batch import PromptBatch
 from acdc.ranks import ALONE, Ranks
 
@@ -52,6 +54,11 @@ class MaskedForward:
         self.model, self.batch, self.ablated, self.memory, self.ranks = model, batch, ablated, memory, ranks
         self.scratch = Scratch()
         self._backgrounds: dict[range, Background] = {}
+
+    @cached_property
+    def graph(self) -> Graph:
+        """What masks are of: the model's graph, split by the batch's spans."""
+        return split_graph(self.model.graph, self.batch)
 
     @cached_property
     def background(self) -> Background:
@@ -93,8 +100,8 @@ class MaskedForward:
         Raises:
             CircuitError: It isn't a mask of this model's edges.
         """
-        self.model.graph.check_mask(mask)
-        nodes = needed(self.model, mask.cpu().numpy(), from_input=self.ablated.coherent)
+        self.graph.check_mask(mask)
+        nodes = needed(self.model, self.graph, mask.cpu().numpy(), from_input=self.ablated.coherent)
         weights = mask.to(self.model.device, self.model.dtype)
 
         def of_group(prompts: range) -> Float[Tensor, "n vocab"]:
@@ -103,13 +110,13 @@ class MaskedForward:
         return torch.cat(list(self.ranks.spread(self._groups, of_group))).to(self.model.device)
 
 
-def needed(model: PatchableModel, mask: Bool[np.ndarray, "src dst"], *, from_input: bool) -> Reach:
+def needed(model: PatchableModel, graph: Graph, mask: Bool[np.ndarray, "src dst"], *, from_input: bool) -> Reach:
     """The nodes that a circuit's pass must compute: those with a path to the logits, and perhaps one from the input."""
-    read = reading(model.graph, mask)
+    read = reading(graph, mask)
     if any(is_joint(block.attention) for block in model.components.blocks):
         read = replace(read, all_positions=read.useful)
-    changed = np.flatnonzero(mask[0]).tolist() if from_input else range(model.graph.n_dst)
-    return reach(model.graph, mask, read, changed)
+    changed = np.flatnonzero(mask[0]).tolist() if from_input else range(graph.n_dst)
+    return reach(graph, mask, read, changed)
 
 
 def masked_logits(

@@ -32,21 +32,21 @@ class Scratch:
 
 
 class Changes:
-    """Changes at some rows of the sources that a pass computes, in the order in which they come.
+    """Changes at a group of rows of the sources that a pass computes, in the order in which they come.
 
     Args:
         buffer: Where they are written; the first slot is the ablated stream's.
-        weights: The share of each of these sources that each destination reads, for all prompts or for each prompt.
-        spans: The rows of each prompt: the first, and the one after the last.
+        weights: The share of each of these sources that each destination reads there, for all prompts or for each.
+        stretches: The rows of each prompt: the first, and the one after the last.
     """
 
     def __init__(
         self,
         buffer: Float[Tensor, "slots rows d_model"],
         weights: Float[Tensor, "*batch src dst"],
-        spans: list[tuple[int, int]],
+        stretches: list[tuple[int, int]],
     ) -> None:
-        self.buffer, self.spans, self.filled = buffer, spans, 1
+        self.buffer, self.stretches, self.filled = buffer, stretches, 1
         ones = weights.new_ones(*weights.shape[:-2], 1, weights.shape[-1])
         self.weights = torch.cat([ones, weights], -2)
 
@@ -77,7 +77,7 @@ class Reader:
         if self.weights.ndim == 2:
             return torch.mm(self.weights, block.flatten(1)).view(len(self.dsts), *block.shape[1:])
         x = block.new_empty(len(self.dsts), *block.shape[1:])
-        for weights, (a, b) in zip(self.weights, self.changes.spans, strict=True):
+        for weights, (a, b) in zip(self.weights, self.changes.stretches, strict=True):
             x[:, a:b] = torch.mm(weights, block[:, a:b].flatten(1)).view(len(x), b - a, block.shape[-1])
         return x
 

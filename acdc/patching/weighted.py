@@ -15,12 +15,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from acdc.circuits.graph import QKV
 from acdc.errors import CircuitError
 from acdc.patching.exact.reachability import LayerReach, Reach
 from acdc.patching.footprint import weighted_bytes
 from acdc.patching.frozen import frozen
-from acdc.patching.heads import LAST, Heads
+from acdc.patching.heads import Heads
 from acdc.patching.masked import MaskedForward, needed
 from acdc.patching.masked_pass import MaskedPass
 from acdc.patching.source_changes import Changes, Scratch
@@ -50,7 +49,7 @@ def weighted_logits(
     Raises:
         CircuitError: The weights have another shape.
     """
-    model, graph = masked.model, masked.model.graph
+    model, graph = masked.model, masked.graph
     rows = torch.arange(masked.batch.n) if rows is None else rows
     if tuple(weights.shape[-2:]) != (graph.n_src, graph.n_dst) or weights.shape[:-2] not in ((), (len(rows),)):
         raise CircuitError(
@@ -58,7 +57,7 @@ def weighted_logits(
             f"each, not {list(weights.shape)}"
         )
     computed = graph.edges_mask if live is None else graph.edges_mask & live[:, None]
-    nodes = needed(model, computed.numpy(), from_input=False)
+    nodes = needed(model, graph, computed.numpy(), from_input=False)
     weights = (weights * computed.to(weights.device)).to(model.device, model.dtype)
     fits = prompts_that_fit(masked, memory or masked.memory)
     groups = rows.to(model.device).split(min(fits, masked.block_size(len(rows))))
@@ -135,21 +134,21 @@ class _Passes:
 
 
 class _Layer(NamedTuple):
-    """A layer's graph: its inputs, which are leaves, and what comes of them.
+    """A layer's graph: its inputs, which are leaves, and what comes of them, all by groups of rows.
 
     Attributes:
-        starts: How many slots the layers below fill, at all rows and at the last positions.
-        inputs: Of the heads at all rows, and of queries at the last positions.
-        changes: Of the heads that are read at all rows, and of those at the last positions; None of none.
-        mlp: The MLP's input and its change.
+        starts: How many slots the layers below fill.
+        inputs: Of the heads.
+        changes: Of the heads that are read there; None of none.
+        mlp: The MLP's inputs and its changes, at its own groups.
     """
 
     heads: Heads
     reach: LayerReach
-    starts: tuple[int, int]
-    inputs: tuple[Tensor, Tensor]
-    changes: tuple[Tensor | None, Tensor | None]
-    mlp: tuple[Tensor, Tensor] | None
+    starts: list[int]
+    inputs: list[Tensor]
+    changes: list[Tensor | None]
+    mlp: tuple[list[Tensor], list[Tensor]]
 
 
 class _WeightedPass(MaskedPass):
@@ -166,32 +165,30 @@ class _WeightedPass(MaskedPass):
             return super().logits()
 
     def _layer(self, layer: int, reach: LayerReach) -> None:
-        heads, starts = Heads(self.background, layer, reach), (self.changes[0].filled, self.changes[1].filled)
-        dsts, mlp = heads.dsts(*QKV), [self.model.graph.mlp_dst(layer)] * reach.mlp_all_positions
-        x, below = self.changes[0].reader(dsts + mlp).read().split([len(dsts), len(mlp)])
-        x, last = _leaf(x), _leaf(self.changes[1].reader(heads.dsts(LAST)).read())
+        heads, starts = Heads(self.background, layer, reach), [changes.filled for changes in self.changes]
+        inputs, below = list[Tensor](), list[Tensor | None]()
+        for group, changes in enumerate(self.changes):
+            x, n = changes.reader(self.dsts(heads, reach, group)).read(), len(heads.dsts(group))
+            inputs.append(_leaf(x[:n]))
+            below.append(x[n:] if len(x) > n else None)
         with torch.set_grad_enabled(self.keeps_graphs):
-            changes = _changes(heads, (x, last))
-        self.write_heads(changes)
-        made = None
-        if reach.mlp:
-            read = _leaf(self.mlp_input(layer, reach, below if reach.mlp_all_positions else None, starts[0]))
-            with torch.set_grad_enabled(self.keeps_graphs):
-                change = self.mlp_change(layer, read, reach.mlp_all_positions)
-            self.write(change, reach.mlp_all_positions)
-            made = read, change
+            made = _changes(heads, inputs)
+        self.write_heads(made)
+        read = [_leaf(self.mlp_input(layer, group, below[group], starts[group])) for group in reach.mlp]
+        with torch.set_grad_enabled(self.keeps_graphs):
+            out = self.mlp_changes(layer, reach.mlp, read) if read else []
+        self.write_mlp(reach.mlp, out)
         if not self.keeps_graphs:
             heads.let_go()
-        self.layers.append(_Layer(heads, reach, starts, (x, last), changes, made))
+        self.layers.append(_Layer(heads, reach, starts, inputs, made, (read, out)))
 
     def _with_graph(self, layer: _Layer) -> _Layer:
         """The same layer, computed again."""
-        heads = Heads(self.background, layer.heads.layer, layer.reach)
+        heads, (read, out) = Heads(self.background, layer.heads.layer, layer.reach), layer.mlp
         with torch.enable_grad():
-            changes, made = _changes(heads, layer.inputs), layer.mlp
-            if made is not None:
-                made = made[0], self.mlp_change(heads.layer, made[0], layer.reach.mlp_all_positions)
-        return layer._replace(heads=heads, changes=changes, mlp=made)
+            changes = _changes(heads, layer.inputs)
+            out = self.mlp_changes(heads.layer, layer.reach.mlp, read) if read else out
+        return layer._replace(heads=heads, changes=changes, mlp=(read, out))
 
     def backward(self, gradient: Float[Tensor, "batch vocab"]) -> Float[Tensor, "*batch src dst"]:
         """The gradient in the weights, from that in the logits."""
@@ -199,57 +196,74 @@ class _WeightedPass(MaskedPass):
         with torch.enable_grad():
             final = _leaf(self.final())
             (g,) = torch.autograd.grad(self.model.unembed(final[0]), final, gradient)
-        self.gradients[1].read([self.model.graph.n_dst - 1], g, 1, self.changes[1].filled)
+        self.gradients[-1].read([self.model.graph.n_dst - 1], g, 1, self.changes[-1].filled)
         with frozen(self.model):
             while self.layers:
                 layer = self.layers.pop()
                 self._pull(layer if self.keeps_graphs else self._with_graph(layer))
-        found = g.new_zeros(*self.changes[0].weights.shape[:-2], *self.model.graph.edges_mask.shape)
-        for sources, gradients in zip(self.sources, self.gradients, strict=True):
-            found[..., sources, :] += gradients.weights[..., 1:, :]
+        n_src, n_dst = self.model.graph.edges_mask.shape
+        found = g.new_zeros(*self.changes[0].weights.shape[:-2], n_src, n_dst * self.rows.last)
+        for group, (sources, gradients) in enumerate(zip(self.sources, self.gradients, strict=True)):
+            found[..., sources, self.columns(group)] += gradients.weights[..., 1:, :]
         return found
 
     def _pull(self, layer: _Layer) -> None:
         """From the gradients of a layer's changes to those of all that it reads."""
-        below, below_last = layer.starts
-        reads, dsts = self._pull_mlp(layer)
+        of_mlp = self._pull_mlp(layer)
         outs = [(out, g) for out, g in zip(layer.changes, self._of_heads(layer), strict=True) if out is not None]
+        of_heads = [torch.zeros_like(x) for x in layer.inputs]
         if outs:
             changes, gradients = zip(*outs, strict=True)
-            g, g_last = torch.autograd.grad(changes, layer.inputs, gradients, allow_unused=True, materialize_grads=True)
-            self.gradients[1].read(layer.heads.dsts(LAST), g_last, 1, below_last)
-            reads, dsts = [g, *reads], layer.heads.dsts(*QKV) + dsts
-        if reads:  # of all destinations that read the layers below at all rows, in one product
-            self.gradients[0].read(dsts, torch.cat(reads), 1, below)
+            of_heads = list(
+                torch.autograd.grad(changes, layer.inputs, gradients, allow_unused=True, materialize_grads=True)
+            )
+        for group, g in enumerate(of_heads):  # of all destinations that read the layers below, in one product
+            dsts, dst = layer.heads.dsts(group), self.model.graph.mlp_dst(layer.heads.layer)
+            if group in of_mlp:
+                g, dsts = torch.cat([g, of_mlp[group]]), [*dsts, dst]
+            if dsts:
+                self.gradients[group].read(dsts, g, 1, layer.starts[group])
 
-    def _pull_mlp(self, layer: _Layer) -> tuple[list[Tensor], list[int]]:
-        """The gradient of the MLP's input where that is read at all rows, and its destination.
+    def _pull_mlp(self, layer: _Layer) -> dict[int, Tensor]:
+        """The gradient of the MLP's input at each group where it is read at a span's rows.
 
         What it reads of this layer's heads is taken in, and all that it reads at the last positions.
         """
-        if layer.mlp is None:
-            return [], []
-        slot, slot_last = layer.starts[0] + len(layer.heads.all_positions), layer.starts[1] + layer.heads.n
-        read, change = layer.mlp
-        dst = [self.model.graph.mlp_dst(layer.heads.layer)]
-        if not layer.reach.mlp_all_positions:
-            (g,) = torch.autograd.grad(change, read, self.gradients[1].buffer[slot_last : slot_last + 1])
-            self.gradients[1].read(dst, g, 1, slot_last)
-            return [], []
-        (g,) = torch.autograd.grad(change, read, self._at_all(slot, slot_last, 1))
-        self.gradients[0].read(dst, g, layer.starts[0], slot)
-        return [g], dst
+        reads, changes = layer.mlp
+        if not reads:
+            return {}
+        groups, dst = layer.reach.mlp, [self.model.graph.mlp_dst(layer.heads.layer)]
+        slots = [layer.starts[group] + self._n_heads(layer, group) for group in self.rows.groups]
+        found = torch.autograd.grad(changes, reads, [self._at(slots, group, 1) for group in groups])
+        kept = dict[int, Tensor]()
+        for group, g in zip(groups, found, strict=True):
+            at_span = group < self.rows.last
+            self.gradients[group].read(dst, g, layer.starts[group] if at_span else 1, slots[group])
+            if at_span:
+                kept[group] = g
+        return kept
 
-    def _of_heads(self, layer: _Layer) -> tuple[Float[Tensor, "n rows d_model"], Float[Tensor, "n_last batch d_model"]]:
+    def _n_heads(self, layer: _Layer, group: int) -> int:
+        """How many of a layer's heads were written at a group of rows."""
+        n = len(layer.reach.heads[group])
+        return n + len(layer.reach.heads[-2]) if group == self.rows.last else n
+
+    def _of_heads(self, layer: _Layer) -> list[Float[Tensor, "_n _rows d_model"]]:
         """The gradients of the heads' changes."""
-        (slot, slot_last), n = layer.starts, len(layer.heads.all_positions)
-        at_last = self.gradients[1].buffer[slot_last + n : slot_last + layer.heads.n]
-        return self._at_all(slot, slot_last, n), at_last
+        found = []
+        for group, heads in enumerate(layer.reach.heads):
+            slots = list(layer.starts)
+            if group == self.rows.last:
+                slots[-1] += len(layer.reach.heads[-2])
+            found.append(self._at(slots, group, len(heads)))
+        return found
 
-    def _at_all(self, slot: int, slot_last: int, n: int) -> Float[Tensor, "n rows d_model"]:
-        """The gradients of sources that are read at all rows, and there again by what is read at the last positions."""
-        found = self.gradients[0].buffer[slot : slot + n]
-        found[:, self.background.last] += self.gradients[1].buffer[slot_last : slot_last + n]
+    def _at(self, slots: list[int], group: int, n: int) -> Float[Tensor, "n rows d_model"]:
+        """The gradients of sources that follow each other, those read there again at the last positions included."""
+        slot, last = slots[group], slots[-1]
+        found = self.gradients[group].buffer[slot : slot + n]
+        if group == self.rows.last - 1:
+            self.rows.add_last(found, self.gradients[-1].buffer[last : last + n])
         return found
 
 
@@ -264,19 +278,18 @@ class _Gradients:
         """Take in the gradients of destinations that read the slots from `start` to `stop`."""
         each, changes = slice(start, stop), self.changes
         weights = changes.weights[..., each, dsts]
-        spans = [(0, g.shape[1])] if weights.ndim == 2 else changes.spans
+        stretches = [(0, g.shape[1])] if weights.ndim == 2 else changes.stretches
         found = []
-        for w, (a, b) in zip(weights[None] if weights.ndim == 2 else weights, spans, strict=True):
+        for w, (a, b) in zip(weights[None] if weights.ndim == 2 else weights, stretches, strict=True):
             of_prompt = g[:, a:b].flatten(1)
             found.append(changes.buffer[each, a:b].flatten(1) @ of_prompt.T)
             self.buffer[each, a:b].flatten(1).addmm_(w, of_prompt)
         self.weights[..., each, dsts] += found[0] if weights.ndim == 2 else torch.stack(found)
 
 
-def _changes(heads: Heads, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor | None, Tensor | None]:
-    """What a layer's heads change, from their inputs at all rows and at the last positions."""
-    x, last = inputs
-    return heads.changes(heads.project(x, *QKV) | heads.project(last, LAST))
+def _changes(heads: Heads, inputs: Sequence[Tensor]) -> list[Tensor | None]:
+    """What a layer's heads change, from their inputs, by groups of rows."""
+    return heads.changes([heads.project(x, group) if len(x) else {} for group, x in enumerate(inputs)])
 
 
 def _leaf(x: Tensor) -> Tensor:

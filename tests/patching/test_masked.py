@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from acdc.circuits.graph import Graph
 from acdc.patching.ablations import ABLATIONS, ablate
 from acdc.patching.activations import run
 from acdc.patching.masked import masked_logits
@@ -11,9 +12,9 @@ from tests.oracle import naive_logits
 from tests.tiny import KeepDouble, kept_double, tiny_batch, tiny_model
 
 
-def random_mask(model, share: float, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return model.graph.edges_mask & (torch.rand(model.graph.n_src, model.graph.n_dst, generator=generator) < share)
+def random_mask(model, share: float, seed: int = 0, graph: Graph | None = None) -> torch.Tensor:
+    generator, graph = torch.Generator().manual_seed(seed), model.graph if graph is None else graph
+    return graph.edges_mask & (torch.rand(graph.n_src, graph.n_dst, generator=generator) < share)
 
 
 @pytest.mark.parametrize("family", CONFIGS)

@@ -10,9 +10,9 @@ from acdc.models.components import Attention, ModelComponents
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import attn_out, constant
 from acdc.patching.exact.changes import Changes
-from acdc.patching.exact.rows import Rows
 from acdc.patching.layout import Layout, Tables
 from acdc.patching.problem import Problem
+from acdc.patching.rows import Rows
 
 __all__ = ["CircuitCache", "Updates", "ablated_cache", "clean_cache"]
 
@@ -23,15 +23,15 @@ class Updates:
 
     Attributes:
         inputs: What destinations read now.
-        outputs: Tensors of `CircuitCache.out`, and what is written now, at all rows or the last positions'.
-        projected: Parts of `CircuitCache.projected`, and what is there now.
-        sources: Those that write something else now.
+        outputs: Tensors of `CircuitCache.out`, and what is written now at a group of rows.
+        projected: Heads of `CircuitCache.projected`, places among their positions, and what is there now.
+        sources: Those that write something else now, at a group of rows.
     """
 
     inputs: dict[int, Float[Tensor, "rows d_model"]] = field(default_factory=dict)
-    outputs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    projected: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    sources: list[int] = field(default_factory=list)
+    outputs: list[tuple[Tensor, Tensor, int]] = field(default_factory=list)
+    projected: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    sources: list[tuple[list[int], int]] = field(default_factory=list)
 
 
 @dataclass
@@ -46,7 +46,7 @@ class CircuitCache:
         prefix: `k` and `v` at the constant positions before, `[head batch pos d_head]`.
         resid_pre, resid_mid: Per layer, the residual stream that heads and the MLP read if `inputs` holds nothing else.
         final: The same for the logits, at the last positions.
-        inputs: What a destination reads where that is something else, at all rows or at the last positions'.
+        inputs: What a destination reads where that is something else, at its span's rows or at the last positions'.
         changes: What removing an edge changes.
     """
 
@@ -65,24 +65,25 @@ class CircuitCache:
     inputs: dict[int, Float[Tensor, "rows d_model"]] = field(default_factory=dict)
     _tables: dict[int, Tables] = field(default_factory=dict)  # by the identity of whole ones, which most layers share
 
-    def rotary(self, attention: Attention, all_positions: bool) -> Tables | None:
-        """A layer's rotary tables at all rows, or at those of the last positions; None without rotary embeddings."""
+    def rotary(self, attention: Attention, group: int | None = None) -> Tables | None:
+        """A layer's rotary tables at a group of rows, all by None; None without rotary embeddings."""
         whole = self.layout.rotary(attention)
         if whole is None:
             return None
         if id(whole) not in self._tables:
             self._tables[id(whole)] = self.rows.pack(whole[0]), self.rows.pack(whole[1])
         cos, sin = self._tables[id(whole)]
-        return self.rows.read(cos, all_positions), self.rows.read(sin, all_positions)
+        return (cos, sin) if group is None else (self.rows.read(cos, group), self.rows.read(sin, group))
 
     def commit(self, updates: Updates) -> None:
         """Take in what a propagation computed."""
         self.inputs |= updates.inputs
-        for output, value in updates.outputs:
-            self.rows.write(output, value)
-        for part, value in updates.projected:
-            part.copy_(value)
-        self.changes.forget(updates.sources)
+        for output, value, group in updates.outputs:
+            self.rows.write(output, value, group)
+        for of_head, places, value in updates.projected:
+            of_head[places] = value
+        for sources, group in updates.sources:
+            self.changes.forget(sources, group)
 
 
 def clean_cache(problem: Problem, *, room: int) -> CircuitCache:
@@ -91,7 +92,7 @@ def clean_cache(problem: Problem, *, room: int) -> CircuitCache:
     Args:
         room: Bytes that kept changes may take: see `Changes`.
     """
-    rows, clean = Rows.of(problem.ablated.active), problem.clean
+    rows, clean = Rows.of(problem.ablated.active, problem.batch), problem.clean
     resid_pre, resid_mid = ([rows.pack(x) for x in streams] for streams in (clean.resid_pre, clean.resid_mid))
     return _cache(problem, rows, _packed(rows, clean.outputs), (resid_pre, resid_mid, clean.final[:, -1]), room)
 
@@ -104,7 +105,7 @@ def ablated_cache(problem: Problem, *, room: int) -> CircuitCache:
     Args:
         room: Bytes that kept changes may take: see `Changes`.
     """
-    rows, components = Rows.of(problem.ablated.active), problem.model.components
+    rows, components = Rows.of(problem.ablated.active, problem.batch), problem.model.components
     out = _packed(rows, problem.ablated.outputs)
     x, resid_pre, resid_mid = out.input, list[Tensor](), list[Tensor]()
     for block, z, mlp in zip(components.blocks, out.z, out.mlp, strict=True):
@@ -114,7 +115,7 @@ def ablated_cache(problem: Problem, *, room: int) -> CircuitCache:
         x = x if bias is None else x + bias
         resid_mid.append(resid_pre[-1] if components.parallel else x)
         x = x + mlp
-    return _cache(problem, rows, out, (resid_pre, resid_mid, x[rows.last]), room)
+    return _cache(problem, rows, out, (resid_pre, resid_mid, x[rows.at_last]), room)
 
 
 def _packed(rows: Rows, run: NodeOutputs) -> NodeOutputs:
@@ -128,7 +129,7 @@ def _cache(
     group = model.graph.n_heads // clean.k[0].shape[0]
     ablated = _packed(rows, problem.ablated.outputs)
     return CircuitCache(
-        model.graph,
+        problem.graph,
         model.components,
         rows,
         Layout(problem.batch, model.dtype),
@@ -144,5 +145,5 @@ def _cache(
             "v": [v[:, :, :first].repeat_interleave(group, 0) for v in clean.v],
         },
         *streams,
-        Changes(model.graph, model.components, rows, out, ablated, room),
+        Changes(problem.graph, model.components, rows, out, ablated, room),
     )

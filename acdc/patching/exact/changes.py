@@ -12,7 +12,7 @@ from acdc.circuits.graph import Graph
 from acdc.models.components import ModelComponents, index_of
 from acdc.patching.activations import NodeOutputs
 from acdc.patching.attention import head_results
-from acdc.patching.exact.rows import Rows
+from acdc.patching.rows import Rows
 
 __all__ = ["Changes", "Removal", "Waiting"]
 
@@ -23,11 +23,11 @@ class Waiting:
     changes stay the same.
 
     Attributes:
-        sums: The sum of the changes of the first so many of them, at all positions or the last.
+        sums: The sum of the changes of the first so many of them, at groups of rows.
     """
 
     sources: list[int] = field(default_factory=list)
-    sums: dict[bool, tuple[int, Float[Tensor, "rows d_model"]]] = field(default_factory=dict)
+    sums: dict[int, tuple[int, Float[Tensor, "rows d_model"]]] = field(default_factory=dict)
 
 
 class Removal(NamedTuple):
@@ -52,7 +52,7 @@ class Changes:
     Args:
         out, ablated: What the sources write now and when they are ablated; `out` may be overwritten, and what was
             overwritten is then told to `forget`.
-        room: Bytes that kept changes may take, for all positions and for the last each; where those of all sources
+        room: Bytes that kept changes may take, at all rows and at the last positions each; where those of all sources
             would take more, the first sources' are kept, which most destinations read.
     """
 
@@ -61,16 +61,16 @@ class Changes:
     ) -> None:
         self._graph, self._components, self._rows = graph, components, rows
         self._out, self._ablated = out, ablated
-        self._known = {all_positions: self._known_within(room, all_positions) for all_positions in (True, False)}
+        self._known = [self._known_within(room, group) for group in rows.groups]
 
-    def of(self, sources: list[int], all_positions: bool) -> Float[Tensor, "n rows d_model"]:
+    def of(self, sources: list[int], group: int) -> Float[Tensor, "n rows d_model"]:
         """`ablated_s - out_s` of some sources."""
-        known = self._know(sources, all_positions)
+        known = self._know(sources, group)
         n_kept = len(known.fresh)
         others = [src for src in sources if src >= n_kept]
         if not others:
             return known.changes[index_of(sources)]
-        computed = self._compute(others, all_positions)
+        computed = self._compute(others, group)
         if len(others) == len(sources):
             return computed
         found = computed.new_empty(len(sources), *computed.shape[1:])
@@ -79,60 +79,62 @@ class Changes:
         return found
 
     def sums_of(
-        self, sources: list[int], chosen: Float[Tensor, "copies n"], all_positions: bool
+        self, sources: list[int], chosen: Float[Tensor, "copies n"], group: int
     ) -> Float[Tensor, "copies rows d_model"]:
         """For each copy, the sum of the changes of those sources that are `chosen` in it."""
         n = max(sources) + 1
-        if len(sources) < n / 2 or n > len(self._known[all_positions].fresh):
-            return torch.tensordot(chosen, self.of(sources, all_positions), 1)
-        self._know(sources, all_positions)
+        if len(sources) < n / 2 or n > len(self._known[group].fresh):
+            return torch.tensordot(chosen, self.of(sources, group), 1)
+        self._know(sources, group)
         spread = chosen.new_zeros(len(chosen), n)  # a product with what lies there is faster than taking it out
         spread[:, sources] = chosen
-        return torch.tensordot(spread, self._known[all_positions].changes[:n], 1)
+        return torch.tensordot(spread, self._known[group].changes[:n], 1)
 
-    def sum_of(self, waiting: Waiting, all_positions: bool) -> Float[Tensor, "rows d_model"]:
+    def sum_of(self, waiting: Waiting, group: int) -> Float[Tensor, "rows d_model"]:
         """The sum of the changes of all that wait, one after another: a search that goes on from a checkpoint sums them
         in other portions, and must find the same bits."""
-        done, total = waiting.sums.get(all_positions, (0, torch.zeros((), dtype=self._out.input.dtype)))
+        done, total = waiting.sums.get(group, (0, torch.zeros((), dtype=self._out.input.dtype)))
         for src in waiting.sources[done:]:
-            total = self.of([src], all_positions)[0] + total
-        waiting.sums[all_positions] = len(waiting.sources), total
+            total = self.of([src], group)[0] + total
+        waiting.sums[group] = len(waiting.sources), total
         return total
 
-    def forget(self, sources: list[int]) -> None:
-        """These sources write something else now."""
-        for known in self._known.values():
+    def forget(self, sources: list[int], group: int) -> None:
+        """These sources write something else now at a group of rows."""
+        holding = self._rows.holding_last
+        for known in [self._known[i] for i in self._rows.groups if i == group or (holding(i) and holding(group))]:
             known.fresh[[src for src in sources if src < len(known.fresh)]] = False
 
-    def _know(self, sources: list[int], all_positions: bool) -> _Known:
+    def _know(self, sources: list[int], group: int) -> _Known:
         """Compute what is to be kept of these sources, and isn't."""
-        known = self._known[all_positions]
+        known = self._known[group]
         if missing := [src for src in sources if src < len(known.fresh) and not known.fresh[src]]:
-            known.changes[missing] = self._compute(missing, all_positions)
+            known.changes[missing] = self._compute(missing, group)
             known.fresh[missing] = True
         return known
 
-    def _known_within(self, room: int, all_positions: bool) -> _Known:
-        like = self._rows.read(self._out.input, all_positions)
-        n_kept = min(self._graph.n_src, room // (like.numel() * like.element_size()))
+    def _known_within(self, room: int, group: int) -> _Known:
+        like = self._rows.read(self._out.input, group)
+        n_rows = len(self._out.input) if group < self._rows.last else len(like)
+        n_kept = min(self._graph.n_src, room // (n_rows * like.shape[-1] * like.element_size()))
         return _Known(like.new_zeros(n_kept, *like.shape), np.zeros(n_kept, bool))
 
-    def _compute(self, sources: list[int], all_positions: bool) -> Float[Tensor, "n rows d_model"]:
+    def _compute(self, sources: list[int], group: int) -> Float[Tensor, "n rows d_model"]:
         read, out, ablated = self._rows.read, self._out, self._ablated
-        like = read(out.input, all_positions)
+        like = read(out.input, group)
         change = like.new_empty(len(sources), *like.shape)
         heads_of: dict[int, list[tuple[int, int]]] = {}
         for i, src in enumerate(sources):
             layer, h = divmod(src - 1, self._graph.n_heads + 1)
             if src == 0:
-                change[i] = read(ablated.input - out.input, all_positions)
+                change[i] = read(ablated.input - out.input, group)
             elif h == self._graph.n_heads:
-                change[i] = read(ablated.mlp[layer] - out.mlp[layer], all_positions)
+                change[i] = read(ablated.mlp[layer] - out.mlp[layer], group)
             else:
                 heads_of.setdefault(layer, []).append((i, h))
         for layer, pairs in heads_of.items():
             places, heads = [i for i, _ in pairs], [h for _, h in pairs]
             here = index_of(heads)
-            z = read(ablated.z[layer][here] - out.z[layer][here], all_positions)
+            z = read(ablated.z[layer][here] - out.z[layer][here], group)
             change[places] = head_results(self._components.blocks[layer].attention, z, heads)
         return change

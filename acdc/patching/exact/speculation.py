@@ -84,12 +84,12 @@ class Speculation:
     def _chain(self, edges: Sequence[Edge], start: int) -> "list[_Guess]":
         """The next edges to try, with predictions; it ends where the width or the memory does."""
         state, chain = self.state, list[_Guess]()
-        outgoing = state.outgoing.tolist()
+        outgoing, n_spans = state.outgoing.tolist(), state.graph.n_spans
         n_measured, width, dsts = 0, 0, set[int]()
         for edge in edges[start:]:
             src, dst = edge
-            node = state.graph.src_of_dst[dst]
-            free = node is not None and outgoing[node] == 0
+            sites = state.graph.sites_of_dst[dst]
+            free = bool(sites) and not any(outgoing[site] for site in sites)
             if not free:
                 if dst not in dsts:
                     dsts.add(dst)
@@ -98,7 +98,7 @@ class Speculation:
                     break
                 n_measured += 1
             chain.append(_Guess(edge, free, self._predict(edge, free)))
-            outgoing[src] -= chain[-1].removed
+            outgoing[src * n_spans + dst % n_spans] -= chain[-1].removed
         return chain
 
     def _predict(self, edge: Edge, free: bool) -> bool:

@@ -19,6 +19,7 @@ from acdc.patching.exact.cost import Cost, cost_of
 from acdc.patching.exact.propagation import Question, propagate
 from acdc.patching.exact.reachability import Reach, reach, reading
 from acdc.patching.problem import Problem
+from acdc.patching.rows import Rows
 
 __all__ = ["CircuitState", "Edge"]
 
@@ -42,7 +43,7 @@ class CircuitState:
     Attributes:
         mask: The edges kept now; read it, don't write it.
         n_edges: How many they are.
-        outgoing: How many of them leave each source.
+        outgoing: How many of them leave each source, at each span.
         loss: The circuit's loss.
         forward_passes: Copies of the batch that were propagated so far.
         propagations: How often.
@@ -51,15 +52,16 @@ class CircuitState:
     def __init__(
         self, problem: Problem, mask: Bool[Tensor, "src dst"] | None = None, *, memory: int | None = None
     ) -> None:
-        self.problem, self.memory, self.graph = problem, memory or problem.step_memory, problem.model.graph
+        self.problem, self.memory, self.graph = problem, memory or problem.step_memory, problem.graph
         self.forward_passes = self.propagations = 0
         self._pending: dict[int, Waiting] = {}
         whole = self.graph.edges_mask
         mask = whole if mask is None else mask.cpu()
         self.graph.check_mask(mask)
         self.mask: Bool[np.ndarray, "src dst"] = mask.numpy().copy()
-        self.outgoing = self.mask.sum(1)
+        self.outgoing = self.graph.by_span(mask).sum(1).flatten().numpy()
         self.n_edges = int(self.outgoing.sum())
+        self._sizes = Rows.of(problem.ablated.active, problem.batch).sizes
         self._survey()
         if torch.equal(mask, whole):
             self.cache = clean_cache(problem, room=self.memory)
@@ -83,8 +85,8 @@ class CircuitState:
 
     def is_useful(self, dst: int) -> bool:
         """Whether the destination's node has a kept outgoing edge; if not, its inputs can't matter (fact 3)."""
-        src = self.graph.src_of_dst[dst]
-        return src is None or bool(self.outgoing[src])
+        sites = self.graph.sites_of_dst[dst]
+        return not sites or any(self.outgoing[site] for site in sites)
 
     def losses(
         self, edges: Sequence[Edge], removed: Bool[np.ndarray, "copies edges"] | None = None
@@ -117,10 +119,8 @@ class CircuitState:
         self._survey()
         self._pending = {dst: waiting for dst, waiting in self._pending.items() if self._read.useful[dst]}
         together = sorted({*dsts, *self._pending})
-        waiting, per_prompt = sum(len(each.sources) for each in self._pending.values()), self.cache.rows.per_prompt
-        if waiting > MOST_WAITING or self._reach(together).work(per_prompt) > WORTH * self._reach(dsts).work(
-            per_prompt
-        ):
+        waiting = sum(len(each.sources) for each in self._pending.values())
+        if waiting > MOST_WAITING or self._work(together) > WORTH * self._work(dsts):
             self._fold()
 
     def remove(self, edges: Sequence[Edge], loss: float | None = None) -> None:
@@ -130,14 +130,14 @@ class CircuitState:
             if self.is_useful(dst):
                 self._pending.setdefault(dst, Waiting()).sources.append(src)
             self.mask[src, dst] = False
-            self.outgoing[src] -= 1
+            self.outgoing[src * self.graph.n_spans + dst % self.graph.n_spans] -= 1
             self.n_edges -= 1
         if loss is not None:
             self.loss = loss
 
     def cost(self, dsts: Iterable[int]) -> Cost:
         """About what a question about edges into `dsts` takes."""
-        return cost_of(self.problem, self._reach(sorted(dsts)), len(self.cache.rows))
+        return cost_of(self.problem, self._reach(sorted(dsts)), self.cache.rows)
 
     # -- how it is answered
 
@@ -147,7 +147,7 @@ class CircuitState:
 
     def _survey(self) -> None:
         """Note where each destination's input matters now."""
-        self._read = reading(self.graph, self.mask)
+        self._read = reading(self.graph, self.mask).within(self._sizes)
         self._reaches: dict[tuple[int, ...], Reach] = {}
 
     def _reach(self, dsts: Sequence[int]) -> Reach:
@@ -155,6 +155,10 @@ class CircuitState:
         if key not in self._reaches:
             self._reaches[key] = reach(self.graph, self.mask, self._read, key)
         return self._reaches[key]
+
+    def _work(self, dsts: Sequence[int]) -> float:
+        """Node-positions of a prompt that a question about edges into `dsts` computes, in the mean."""
+        return self._reach(dsts).work(size / self.problem.batch.n for size in self._sizes)
 
     def _removal(self, dst: int, edges: Sequence[Edge], removed: Bool[np.ndarray, "copies edges"]) -> Removal:
         """Which copy removes which edges into `dst`, those that wait to be folded in included."""
