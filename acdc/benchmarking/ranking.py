@@ -78,7 +78,7 @@ def _by_threshold(
     progress: Callable[[Progress], None] | None,
 ) -> tuple[Float[Tensor, "src dst"], dict[str, int | float]]:
     """The largest threshold at which each edge is kept, and what all the runs cost."""
-    graph = problem.model.graph
+    graph = problem.graph
     values, cost = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64), dict[str, int | float]()
     for threshold in THRESHOLDS:
         found: DiscoveryResult = method.search(problem, progress=progress, **{**options, option: threshold})

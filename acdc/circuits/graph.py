@@ -264,6 +264,24 @@ class Graph:
         """`[*n src dst]` as `[*n src destination span]`; a view."""
         return x.unflatten(-1, (-1, self.n_spans))
 
+    def at_sites(self, x: Tensor) -> Tensor:
+        """What is said of each site, `[*n site]`, as what is said of each edge's: `[*n src dst]`."""
+        of_sources = x.unflatten(-1, (self.n_src, 1, self.n_spans))
+        return of_sources.expand(*x.shape[:-1], self.n_src, self.whole.n_dst, self.n_spans).flatten(-2)
+
+    @cached_property
+    def dsts_of_site(self) -> tuple[tuple[int, ...], ...]:
+        """Which destinations change what each site writes: the inverse of `sites_of_dst`."""
+        found = [list[int]() for _ in self.sites]
+        for dst, sites in enumerate(self.sites_of_dst):
+            for site in sites:
+                found[site].append(dst)
+        return tuple(map(tuple, found))
+
+    def site(self, src: int, dst: int) -> int:
+        """The site that writes on the edge of a row and a column."""
+        return src * self.n_spans + dst % self.n_spans
+
     def prune(self, mask: Bool[Tensor, "src dst"], *, from_input: bool = True) -> Bool[Tensor, "src dst"]:
         """The mask without edges that lie on no path from `input` to `logits`.
 

@@ -16,7 +16,7 @@ def cautions(problem: Problem, mask: Bool[Tensor, "src dst"], *, more: str, less
     Args:
         more, less: What to do for a larger and for a smaller circuit.
     """
-    graph, n = problem.model.graph, int(mask.sum())
+    graph, n = problem.graph, int(mask.sum())
     nodes = set(graph.node_names(problem.prune(mask)))
     if not nodes:
         what = "it is empty" if n == 0 else f"none of its {n:,} edges lies on a path to the logits"

@@ -90,14 +90,14 @@ def hap(
         FileError: There is no circuit of this model at `start`.
     """
     least = threshold(problem, tau, absolute=absolute)
-    order = edge_order(problem.model.graph, senders=senders, heads=heads, seed=problem.seed)
+    order = edge_order(problem.graph, senders=senders, heads=heads, seed=problem.seed)
     first = _start(problem, scorer, faithfulness, start, checkpoint, progress)
 
     def removal() -> DiscoveryResult:
         state = CircuitState(problem, first.mask(problem), memory=memory)
         losses = MeasuredLosses(state, checkpoint)
         blocks = Blocks(state, least.removes, losses, progress)
-        blocks.remove(_by_destination(first.edges, order, problem.model.graph.n_dst))
+        blocks.remove(_by_destination(first.edges, order, problem.graph.n_dst))
         left = state.n_edges
         found = acdc_from(state, losses, least, order, sweeps=sweeps, progress=progress)
         return replace(
@@ -124,9 +124,9 @@ class _Start:
 
     def mask(self, problem: Problem) -> Mask | None:
         """Their mask; None for the whole model."""
-        if len(self.edges) == problem.model.graph.n_edges:
+        if len(self.edges) == problem.graph.n_edges:
             return None
-        mask = torch.zeros_like(problem.model.graph.edges_mask)
+        mask = torch.zeros_like(problem.graph.edges_mask)
         mask.view(-1)[torch.tensor(self.edges, dtype=torch.long)] = True
         return mask
 
@@ -149,7 +149,7 @@ def _start(
     progress: Callable[[Progress], None] | None,
 ) -> _Start:
     """The edges to start from; those that a stopped search started from, if there was one."""
-    whole = problem.model.graph.edges_mask.flatten()
+    whole = problem.graph.edges_mask.flatten()
     given = None if place is None else _given(problem, place)
 
     def found() -> list[float]:
@@ -182,7 +182,7 @@ def _scored(
     """The edges of a given circuit, or those that keep enough, by their scores."""
     found = get_scorer(scorer)(problem, progress=progress)
     forward_passes, backward_passes = (int(found.cost.get(f"{way}_passes", 0)) for way in ("forward", "backward"))
-    mask = problem.model.graph.edges_mask if given is None else given
+    mask = problem.graph.edges_mask if given is None else given
     if given is None and faithfulness < 1:
         candidates = Candidates(problem, found.scores, mask, progress=progress)
         chosen = by_faithfulness(candidates, faithfulness=faithfulness)
@@ -198,7 +198,7 @@ def _weakest_first(mask: Mask, scores: Float[Tensor, "src dst"]) -> list[int]:
 
 
 def _given(problem: Problem, place: str) -> Mask:
-    circuit = Circuit.load(place, problem.model.graph)
+    circuit = Circuit.load(place, problem.graph)
     if circuit.n_edges == 0:
         raise RunError("the circuit to start from has no edges, so none can be removed; give another, or no start")
     return circuit.mask

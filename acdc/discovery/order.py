@@ -32,7 +32,7 @@ def edge_order(graph: Graph, *, senders: str = "late-first", heads: str = "late-
 
     Args:
         senders: Order of a destination's sources.
-        heads: Order of the heads of a layer; q, k and v of a head follow each other.
+        heads: Order of the heads of a layer; q, k and v of a head follow each other, each at all spans.
         seed: Of random orders.
     """
     rng = random.Random(seed)
@@ -46,9 +46,15 @@ def edge_order(graph: Graph, *, senders: str = "late-first", heads: str = "late-
 def _destinations(graph: Graph, heads: str, rng: random.Random) -> list[int]:
     found = [graph.n_dst - 1]
     for layer in reversed(range(graph.n_layers)):
-        found.append(graph.mlp_dst(layer))
-        found += [graph.head_dst(layer, kind, h) for h in _ordered(range(graph.n_heads), heads, rng) for kind in QKV]
+        found += _at_spans(graph, graph.mlp_dst(layer))
+        for h in _ordered(range(graph.n_heads), heads, rng):
+            found += [dst for kind in QKV for dst in _at_spans(graph, graph.head_dst(layer, kind, h))]
     return found
+
+
+def _at_spans(graph: Graph, first: int) -> list[int]:
+    """A destination at all spans, the last one first."""
+    return list(reversed(range(first, first + graph.n_spans)))
 
 
 def _ordered(items: Sequence[int], order: str, rng: random.Random) -> list[int]:

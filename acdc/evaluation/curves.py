@@ -84,7 +84,7 @@ def curve(
         complement: Measure also all other edges; it takes as many forward passes again.
         seed: Of the orders among equals.
     """
-    graph, by_score = problem.model.graph, ranking == "signed"
+    graph, by_score = problem.graph, ranking == "signed"
     asked = curve_sizes(graph) if sizes is None else sorted(set(sizes))
     tied = {n: n_tied(graph, scores, n, signed=by_score) for n in asked}
     n_orders = TIE_ORDERS if any(tied.values()) else 1
@@ -192,8 +192,8 @@ class _Measure:
     def __init__(self, problem: Problem, recorder: Recorder) -> None:
         self.problem, self.recorder, self.known, self.passes = problem, recorder, dict[bytes, dict[str, Values]](), 0
         self.model = prompt_values(problem, problem.clean.logits)
-        self.known[_key(problem.model.graph.edges_mask)] = self.model  # with all edges kept the clean run is run again
-        self.corrupted = self.values(torch.zeros_like(problem.model.graph.edges_mask))
+        self.known[_key(problem.graph.edges_mask)] = self.model  # with all edges kept the clean run is run again
+        self.corrupted = self.values(torch.zeros_like(problem.graph.edges_mask))
         rounding = ROUNDING[problem.model.dtype]
         reasons = {
             name: no_meaning(self.model[name], self.corrupted[name], rounding=rounding)

@@ -30,7 +30,7 @@ def measure(problem: Problem, mask: Bool[Tensor, "src dst"]) -> dict[str, Any]:
     Reference:
         Hanna et al. 2024 (EAP-IG), section 2.2, for the normalisation.
     """
-    graph, found = problem.model.graph, outcomes_of(problem, mask, complement=False)
+    graph, found = problem.graph, outcomes_of(problem, mask, complement=False)
     means = {name: {who: float(each.mean()) for who, each in group.items()} for name, group in found.values.items()}
     own = found.values[found.metric]
     return {

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from acdc.circuits.graph import kind_of
 from acdc.evaluation.recording import AFRESH, Recorder
 from acdc.patching.exact.cost import Cost, cost_of
 from acdc.patching.exact.reachability import reach, reading
@@ -99,7 +100,7 @@ def knock_out_nodes(
     progress: Step | None = None,
 ) -> tuple[dict[str, float], int]:
     """The rise of the loss when all kept edges of a node are removed, for each of `nodes`; and the passes it took."""
-    state, graph, effects = CircuitState(problem, mask, memory=memory), problem.model.graph, dict[str, float]()
+    state, graph, effects = CircuitState(problem, mask, memory=memory), problem.graph, dict[str, float]()
     # without a reader, what a node reads can't matter: its outgoing edges alone are asked about
     rows = [graph.src_index[node] for node in nodes]
     out = [[(row, dst) for dst in mask[row].nonzero()[:, 0].tolist()] for row in rows]
@@ -171,16 +172,19 @@ def _losses_of_each(
 
 
 def inner_nodes(problem: Problem, mask: Bool[Tensor, "src dst"]) -> list[str]:
-    """The circuit's nodes that can be taken out: all but `input` and `logits`."""
-    return [node for node in problem.model.graph.node_names(mask) if node not in ("input", "logits")]
+    """The circuit's nodes that can be taken out: all but `input` and `logits`; with spans, those that write there."""
+    graph = problem.graph
+    writes = graph.by_span(mask).any(1).flatten().tolist()
+    idle = {name for name, kept in zip(graph.sites, writes, strict=True) if graph.spans and not kept}
+    return [node for node in graph.node_names(mask) if kind_of(node) not in ("input", "logits") and node not in idle]
 
 
 def edges_of_node(problem: Problem, node: str) -> Bool[Tensor, "src dst"]:
-    """All edges of the model that enter or leave a node."""
-    graph = problem.model.graph
-    rows = torch.tensor([name == node for name in graph.sources])
-    columns = torch.tensor([graph.node_of(name) == node for name in graph.destinations])
-    return graph.edges_mask & (rows[:, None] | columns[None, :])
+    """All edges of the model that enter or leave a node; not those into keys and values that other spans read too."""
+    graph = problem.graph
+    leaves = torch.tensor([name == node for name in graph.sites])
+    enters = torch.tensor([[graph.sites[site] for site in sites] == [node] for sites in graph.sites_of_dst])
+    return graph.edges_mask & (graph.at_sites(leaves) | enters[None, :])
 
 
 def _fitting(cost: Callable[[set[int]], Cost], memory: int, edges: Sequence[Edge]) -> int:

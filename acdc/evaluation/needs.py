@@ -73,7 +73,7 @@ def minimality(
     Args:
         n_sets: Sets K besides the empty one; each node is in each with probability 1/4.
     """
-    graph, done, total = problem.model.graph, 0, n_knock_outs(problem, mask, n_sets=n_sets, seed=seed)
+    graph, done, total = problem.graph, 0, n_knock_outs(problem, mask, n_sets=n_sets, seed=seed)
     of_nodes, of_edges, passes = dict[str, Need](), dict[str, Need](), 0
 
     def step(now: int, _: int) -> None:

@@ -23,7 +23,7 @@ def random_path(graph: Graph, rng: random.Random) -> list[Edge]:
         path.append((src, dst))
         if src == 0:
             return path[::-1]
-        dst = rng.choice(_inputs(graph, src))
+        dst = rng.choice(graph.dsts_of_site[graph.site(src, dst)])
 
 
 def inflated(
@@ -59,9 +59,9 @@ def size_matched(graph: Graph, n_edges: int, rng: random.Random) -> Bool[Tensor,
             continue
         mask[tuple(zip(*added, strict=True))] = True
         size += len(added)
-    live = mask.any(1)
-    ends = torch.tensor([src is None or bool(live[src]) for src in graph.src_of_dst])
-    open_edges = (graph.edges_mask & live[:, None] & ends[None, :] & ~mask).nonzero().tolist()
+    live = graph.by_span(mask).any(1).flatten()
+    ends = torch.tensor([not sites or bool(live[list(sites)].any()) for sites in graph.sites_of_dst])
+    open_edges = (graph.edges_mask & graph.at_sites(live) & ends[None, :] & ~mask).nonzero().tolist()
     for edge in rng.sample(open_edges, min(n_edges - size, len(open_edges))):
         mask[tuple(edge)] = True
     return mask
@@ -72,7 +72,8 @@ def degree_matched(
 ) -> Bool[Tensor, "src dst"]:
     """A random circuit in which every source has as many readers, and every destination as many sources, as in `mask`.
 
-    A walk of swaps: two kept edges `s -> d` and `t -> e` become `s -> e` and `t -> d`, if these exist and aren't kept.
+    A walk of swaps: two kept edges `s -> d` and `t -> e` become `s -> e` and `t -> d`, if these exist and aren't kept,
+    and stay in their span.
 
     Args:
         swaps: Steps of the walk that are tried; 20 an edge if None.
@@ -87,13 +88,17 @@ def degree_matched(
     for _ in range(20 * len(edges) if swaps is None else swaps):
         a, b = rng.sample(range(len(edges)), 2)
         (s, d), (t, e) = edges[a], edges[b]
-        if s == t or d == e or s >= upstream[e] or t >= upstream[d] or found[s, e] or found[t, d]:
+        if (
+            s == t
+            or d == e
+            or (d - e) % graph.n_spans
+            or s >= upstream[e]
+            or t >= upstream[d]
+            or found[s, e]
+            or found[t, d]
+        ):
             continue
         found[s, d] = found[t, e] = False
         found[s, e] = found[t, d] = True
         edges[a], edges[b] = (s, e), (t, d)
     return found
-
-
-def _inputs(graph: Graph, src: int) -> list[int]:
-    return [dst for dst, node in enumerate(graph.src_of_dst) if node == src]

@@ -160,7 +160,7 @@ def denoised_logits(problem: Problem, mask: Bool[Tensor, "src dst"]) -> Float[Te
     the masked forward with the two sides' roles and the mask swapped.
     """
     batch = replace(problem.batch, clean=problem.batch.corrupt, corrupt=problem.batch.clean)
-    live = problem.model.graph.edges_mask & ~mask
+    live = problem.graph.edges_mask & ~mask
     return masked_logits(problem.model, batch, problem.clean.outputs, live, ranks=problem.ranks)
 
 
@@ -168,7 +168,7 @@ def _measured(
     prompts: str, ablation: str, problem: Problem, mask: Tensor, seed: int, recorder: Recorder
 ) -> Iterator[list[Specification]]:
     """The rows of each run: one for each metric."""
-    graph = problem.model.graph
+    graph = problem.graph
     model = prompt_values(problem, problem.clean.logits)
     corrupted = recorded_values(
         problem, f"{prompts}, {ablation}".encode(), lambda: problem.logits(torch.zeros_like(mask)), recorder

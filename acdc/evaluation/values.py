@@ -73,7 +73,7 @@ def outcomes_of(
     """
     masks = {"circuit": mask, "corrupted": torch.zeros_like(mask)}
     if complement:
-        masks["complement"] = problem.model.graph.edges_mask & ~mask
+        masks["complement"] = problem.graph.edges_mask & ~mask
     logits, seconds = {"model": problem.clean.logits}, dict[str, float]()
     for who in sorted(masks, key="corrupted".__ne__):
         watch = Stopwatch(problem.model.device)

@@ -37,7 +37,7 @@ def conclude(prepared: Prepared, found: DiscoveryResult, workspace: Workspace | 
     prepared.clock.lap("measuring")
     record = _record(prepared, found, workspace) | {"prompts": _prompts(prepared, held_out)}
     record["warnings"] = list(dict.fromkeys([*record["prompts"]["notes"], *_warnings(found, metrics)]))
-    graph = prepared.problem.model.graph
+    graph = prepared.problem.graph
     circuit = Circuit(graph, found.mask, found.scores, _provenance(record), found.score_kind)
     return Conclusion(RunResult(circuit, metrics, record), held_out)
 

@@ -164,7 +164,7 @@ def _finished(prepared: Prepared, folder: Path) -> RunResult | None:
 
 def _found(prepared: Prepared, workspace: Workspace, tell: Tell | None) -> DiscoveryResult:
     """The search's result: the checkpoint's, or a search's that continues from it and records its result there."""
-    checkpoint, graph = workspace.checkpoint, prepared.problem.model.graph
+    checkpoint, graph = workspace.checkpoint, prepared.problem.graph
     if checkpoint.result is not None:
         try:
             found = result_from_json(checkpoint.result, graph)

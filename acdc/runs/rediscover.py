@@ -38,7 +38,7 @@ def search_again(reloaded: ReloadedRun, folder: SharedFolder | None) -> Callable
             found = arguments.search(problem, checkpoint=checkpoint)
         origin = made_of | {"task": arguments.task.name, "model": problem.model.name, "fingerprint": key}
         origin |= {"forward_passes": found.cost.get("forward_passes")}
-        circuit = Circuit(problem.model.graph, found.mask, found.scores, origin, found.score_kind)
+        circuit = Circuit(problem.graph, found.mask, found.scores, origin, found.score_kind)
         if path is not None and arguments.ranks.is_first:
             path.parent.mkdir(parents=True, exist_ok=True)
             circuit.save(path)
@@ -51,7 +51,7 @@ def _found_before(path: Path | None, problem: Problem, key: str) -> Circuit | No
     """The circuit that was kept, if it was found in the same way."""
     if path is None or not path.is_file():
         return None
-    before = Circuit.load(path, problem.model.graph)
+    before = Circuit.load(path, problem.graph)
     return before if before.provenance.get("fingerprint") == key else None
 
 

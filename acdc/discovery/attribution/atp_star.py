@@ -44,6 +44,7 @@ from acdc.patching.gradient.backward import loss_gradient, through_block
 from acdc.patching.gradient.microbatch import Microbatch, over_microbatches
 from acdc.patching.gradient.rerun_heads import rerun_heads
 from acdc.patching.problem import Problem
+from acdc.patching.spans import span_masks
 from acdc.progress import Progress
 
 __all__ = ["METHOD", "atp_star"]
@@ -69,7 +70,7 @@ def atp_star(
         RunError: The metric is flat at the clean run.
     """
     check_gradient(problem.objective.metric, "atp-star")
-    graph, note = problem.model.graph, noting(progress, "gradients")
+    graph, note = problem.graph, noting(progress, "gradients")
     runs = 2 if graddrop else 1  # all layers' gradients of a stream, and of a layer's heads
     total = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64)
 
@@ -87,7 +88,8 @@ def atp_star(
 def _cost(graph: Graph, qk_fix: bool, graddrop: bool) -> dict[str, int]:
     """Passes of the whole batch; `attention_passes` are those through every layer's attention alone."""
     cost = {"forward_passes": 2, "backward_passes": math.ceil((graph.n_layers + 1) / 2) if graddrop else 1}
-    reruns = 2 * sum(int(graph.upstream[graph.head_dst(layer, "q")]) for layer in range(graph.n_layers))
+    rerun = sum(int(graph.upstream[graph.head_dst(layer, "q")]) for layer in range(graph.n_layers))
+    reruns = 2 * graph.n_spans * rerun
     return cost | ({"attention_passes": reruns // graph.n_layers} if qk_fix else {})
 
 
@@ -149,13 +151,18 @@ def _add_reruns(
     weights: list[float],
 ) -> None:
     """Add the effects of edges into a layer's queries or keys, by every pass's gradient of z."""
-    effects, graph = contraction.effects, contraction.microbatch.model.graph
-    first = graph.head_dst(layer, kind)
+    effects, microbatch = contraction.by_span, contraction.microbatch
+    graph, at_z = microbatch.model.graph, at_z.to(effects.dtype)
+    first, in_span = graph.head_dst(layer, kind), span_masks(microbatch.batch, at_z.dtype)
     shares = torch.tensor(weights, dtype=effects.dtype, device=effects.device)
-    for low, change in rerun_heads(contraction.microbatch, layer, kind):
-        found = torch.einsum("hsbpe,chbpe->cbsh", change.to(effects.dtype), at_z.to(effects.dtype))
-        found = found.abs() if contraction.sizes else found
-        effects[low : low + found.shape[2], first : first + graph.n_heads] += torch.einsum("c,cbsh->sh", shares, found)
+    for span in range(effects.shape[-1]):
+        here = None if in_span is None else in_span[..., span]
+        queries = at_z if here is None or kind == "k" else at_z * here[..., None]  # a query moves its own z alone
+        for low, change in rerun_heads(microbatch, layer, kind, here if kind == "k" else None):
+            found = torch.einsum("hsbpe,chbpe->cbsh", change.to(effects.dtype), queries)
+            found = found.abs() if contraction.sizes else found
+            at = effects[low : low + found.shape[2], first : first + graph.n_heads, span]
+            at += torch.einsum("c,cbsh->sh", shares, found)
 
 
 METHOD = Method(

@@ -1,8 +1,8 @@
 """Degree-matched scores: a baseline that knows how many edges of every class a scorer likes, and no more.
 
 A scorer's scores are shuffled among edges of one class: the same kind and layer of source (input, heads of a layer, MLP
-of a layer) and of destination (q, k or v of a layer's heads, its MLP, the logits). So as many edges of every class stay
-above any threshold; only which heads they join is drawn.
+of a layer) and of destination (q, k or v of a layer's heads, its MLP, the logits), at one span. So as many edges of
+every class stay above any threshold; only which heads they join is drawn.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from acdc.circuits.graph import Graph, input_of, kind_of
+from acdc.circuits.graph import Graph, input_of, kind_of, span_of
 from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.attribution.scores import EdgeScores
 from acdc.discovery.method import Method
@@ -39,7 +39,7 @@ def degree_matched(
         UnknownNameError: There is no such scorer.
     """
     found = get_scorer(of)(problem, progress=progress)
-    return EdgeScores(shuffled(problem.model.graph, found.scores, seed=problem.seed), "none", found.cost)
+    return EdgeScores(shuffled(problem.graph, found.scores, seed=problem.seed), "none", found.cost)
 
 
 def shuffled(graph: Graph, values: Shaped[Tensor, "src dst"], *, seed: int = 0) -> Shaped[Tensor, "src dst"]:
@@ -47,7 +47,7 @@ def shuffled(graph: Graph, values: Shaped[Tensor, "src dst"], *, seed: int = 0) 
     generator = torch.Generator().manual_seed(seed)
     classes: dict[tuple[object, ...], list[tuple[int, int]]] = {}
     starts = [(kind_of(name), graph.layer_of(name)) for name in graph.sources]
-    ends = [(kind_of(name), input_of(name), graph.layer_of(name)) for name in graph.destinations]
+    ends = [(kind_of(name), input_of(name), graph.layer_of(name), span_of(name)) for name in graph.destinations]
     for i, j in graph.edges_mask.nonzero().tolist():
         classes.setdefault((*starts[i], *ends[j]), []).append((i, j))
     out = values.clone()

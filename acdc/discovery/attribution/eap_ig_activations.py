@@ -66,7 +66,7 @@ def eap_ig_activations(
         Evidence, with `own`: `completeness_error`, how far the sum of a component's edges is at worst from the effect
         of ablating it, and `worst_component`.
     """
-    graph, found = problem.model.graph, _Paths(quadrature_points(quadrature, steps), paths == "own")
+    graph, found = problem.graph, _Paths(quadrature_points(quadrature, steps), paths == "own")
     note = noting(progress, "gradients")
     groups = edge_effects(problem, found, memory=memory, n_groups=n_groups, take=found.take, note=note)
     scores, n_components = groups.sum(0), 2 * graph.n_layers + 1
@@ -130,7 +130,7 @@ class _Paths:
         clean = problem.model_loss
         misses = {
             c.name: abs(float(scores[c.sources].nansum()) - (self.ablated_losses[c.name] / problem.batch.n - clean))
-            for c in components(problem.model.graph)
+            for c in components(problem.graph)
         }
         worst = max(misses, key=lambda name: misses[name])
         return {"completeness_error": misses[worst], "worst_component": worst}

@@ -77,7 +77,7 @@ def eap_ig_inputs(
     scores = groups.sum(0)
     effect = path.ablated_loss / problem.batch.n - problem.model_loss
     every = deltas == "local" and problem.ablated.coherent
-    diagnostics = _completeness(problem.model.graph, scores, effect, every_cut=every)
+    diagnostics = _completeness(problem.graph, scores, effect, every_cut=every)
     return EdgeScores(scores, "estimated effect", path.cost, diagnostics | path.told, groups)
 
 

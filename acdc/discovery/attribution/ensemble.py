@@ -48,7 +48,7 @@ def ensemble(
         UnknownNameError: A member isn't a scorer.
     """
     found = [get_scorer(name)(problem, progress=progress) for name in _names(members)]
-    edges = problem.model.graph.edges_mask
+    edges = problem.graph.edges_mask
     scores = torch.stack([each.scores / each.scores[edges].std().clamp_min(1e-300) for each in found]).mean(0)
     keys = ("forward_passes", "backward_passes")
     return EdgeScores(scores, "importance", {key: sum(each.cost[key] for each in found) for key in keys})

@@ -46,7 +46,7 @@ def exact(
     """
     if memory < 1:
         raise RunError(f"memory must be a positive number of bytes, not {memory!r}")
-    state, graph = CircuitState(problem, memory=memory), problem.model.graph
+    state, graph = CircuitState(problem, memory=memory), problem.graph
     chunks, scores, done = list(_chunks(state, memory)), np.full((graph.n_src, graph.n_dst), np.nan), 0
     for edges, losses in zip(chunks, MeasuredLosses(state, checkpoint).of_each(chunks), strict=True):
         for edge, loss in zip(edges, losses, strict=True):

@@ -62,7 +62,7 @@ def hisp(
     note, by = noting(progress, "gradients"), get_rules(rules)
     effects = node_effects(problem, at_clean, change=change, rules=by, memory=memory, note=note)
     importance = effects.abs().mean(0)
-    graph = problem.model.graph
+    graph = problem.graph
     importance = _normalised(graph, importance) if normalise else importance
     return EdgeScores(lift(graph, importance), "importance", {"forward_passes": 2, "backward_passes": 1})
 
@@ -75,10 +75,11 @@ def _change(microbatch: Microbatch) -> NodeOutputs:
     return microbatch.change
 
 
-def _normalised(graph: Graph, importance: Float[Tensor, " src"]) -> Float[Tensor, " src"]:
+def _normalised(graph: Graph, importance: Float[Tensor, " site"]) -> Float[Tensor, " site"]:
     """Divided by the norm of the layer."""
-    layers = importance[1:].view(graph.n_layers, -1)
-    return torch.cat([importance[:1], torch.nn.functional.normalize(layers, dim=1).flatten()])
+    of_input, rest = importance.split([graph.n_spans, len(importance) - graph.n_spans])
+    layers = rest.view(graph.n_layers, -1)
+    return torch.cat([of_input, torch.nn.functional.normalize(layers, dim=1).flatten()])
 
 
 METHOD = Method(

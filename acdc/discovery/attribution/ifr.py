@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from acdc.circuits.graph import QKV
@@ -27,6 +27,7 @@ from acdc.options.ranges import Bytes
 from acdc.patching.gradient.microbatch import Microbatch, over_microbatches
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.prompts.batch import PromptBatch
 
 __all__ = ["METHOD", "ifr"]
 
@@ -38,7 +39,7 @@ def ifr(problem: Problem, *, memory: Bytes = MEMORY, progress: Callable[[Progres
     Args:
         memory: About how many bytes the sources' outputs may take; prompts are taken in parts that fit.
     """
-    graph, note = problem.model.graph, noting(progress, "flows")
+    graph, note = problem.graph, noting(progress, "flows")
     total = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64)
     tokens = torch.zeros(graph.n_dst, dtype=torch.float64)
     for _, (shares, n) in over_microbatches(problem, _sums, memory=memory, note=note):
@@ -50,14 +51,15 @@ def ifr(problem: Problem, *, memory: Bytes = MEMORY, progress: Callable[[Progres
 
 def _sums(microbatch: Microbatch) -> tuple[Float64[Tensor, "src dst"], Float64[Tensor, " dst"]]:
     """A microbatch's shares, summed over its tokens, and the number of tokens that count at each destination."""
-    graph = microbatch.model.graph
-    total = torch.zeros(graph.n_src, graph.n_dst, dtype=torch.float64)
-    tokens = torch.zeros(graph.n_dst, dtype=torch.float64)
-    real = microbatch.batch.attention.flatten().nonzero()[:, 0]
+    graph, batch = microbatch.model.graph, microbatch.batch
+    n_spans = microbatch.grouped.last
+    total = torch.zeros(graph.n_src, graph.n_dst, n_spans, dtype=torch.float64)
+    tokens = torch.zeros(graph.n_dst, n_spans, dtype=torch.float64)
+    real = batch.attention.flatten().nonzero()[:, 0]
     for layer in range(graph.n_layers):
         read = {graph.mlp_dst(layer): microbatch.clean.resid_mid[layer]}
         read |= {graph.head_dst(layer, kind): microbatch.clean.resid_pre[layer] for kind in QKV}
-        seen: dict[int, tuple[Tensor, float]] = {}
+        seen: dict[int, tuple[Tensor, Tensor]] = {}
         for dst, stream in read.items():
             if id(stream) not in seen:
                 seen[id(stream)] = _shares(microbatch, stream.flatten(0, 1)[real], int(graph.upstream[dst]), real)
@@ -65,18 +67,17 @@ def _sums(microbatch: Microbatch) -> tuple[Float64[Tensor, "src dst"], Float64[T
             columns = slice(dst, dst + (1 if dst == graph.mlp_dst(layer) else graph.n_heads))
             total[: len(shares), columns] += shares[:, None]
             tokens[columns] += n
-    n_pos = microbatch.batch.n_pos
-    targets = torch.arange(microbatch.batch.n, device=real.device) * n_pos + n_pos - 1
+    targets = torch.arange(batch.n, device=real.device) * batch.n_pos + batch.n_pos - 1
     shares, n = _shares(microbatch, microbatch.clean.final[:, -1], graph.n_src, targets)
     total[:, -1] += shares
     tokens[-1] += n
-    return total, tokens
+    return total.flatten(1), tokens.flatten()
 
 
 def _shares(
     microbatch: Microbatch, x: Float[Tensor, "rows d_model"], n_src: int, rows: Tensor
-) -> tuple[Float64[Tensor, " src"], float]:
-    """Shares of the first sources in `x`, summed over tokens, and the number of tokens that count."""
+) -> tuple[Float64[Tensor, "src span"], Float64[Tensor, " span"]]:
+    """Shares of the first sources in `x`, summed over each span's tokens, and the number of tokens that count."""
     found, block = [], microbatch.source_block
     size = x.double().abs().sum(-1)
     for low in range(0, n_src, block):
@@ -85,8 +86,16 @@ def _shares(
         found.append((size - apart).clamp_min(0))
     proximity = torch.cat(found)
     sums = proximity.sum(0)
-    counted = sums > 0
-    return (proximity[:, counted] / sums[counted]).sum(1).cpu(), float(counted.sum())
+    at_spans = [counted & (sums > 0) for counted in _in_spans(microbatch.batch, rows)]
+    shares = [(proximity[:, counted] / sums[counted]).sum(1) for counted in at_spans]
+    return torch.stack(shares, 1).cpu(), torch.stack([counted.sum() for counted in at_spans]).cpu().double()
+
+
+def _in_spans(batch: PromptBatch, rows: Tensor) -> list[Bool[Tensor, " rows"]]:
+    """Which rows are tokens of each span."""
+    if batch.span_ids is None:
+        return [torch.ones_like(rows, dtype=torch.bool)]
+    return [batch.span_ids.flatten()[rows] == span for span in range(len(batch.spans))]
 
 
 METHOD = Method(

@@ -47,7 +47,7 @@ def nap(
     check_gradient(problem.objective.metric, "nap")
     note, by = noting(progress, "gradients"), get_rules(rules)
     effects = node_effects(problem, at_clean, rules=by, memory=memory, note=note)
-    scores = lift(problem.model.graph, effects.mean(0))
+    scores = lift(problem.graph, effects.mean(0))
     return EdgeScores(scores, "estimated effect", {"forward_passes": 2, "backward_passes": 1})
 
 

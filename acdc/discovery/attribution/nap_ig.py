@@ -57,7 +57,7 @@ def nap_ig(
     path = InputPath(problem, deltas, quadrature, steps)
     note = noting(progress, "gradients")
     effects = node_effects(problem, path, memory=memory, runs=path.runs, take=path.take, note=note)
-    return EdgeScores(lift(problem.model.graph, effects.mean(0)), "estimated effect", path.cost, path.told)
+    return EdgeScores(lift(problem.graph, effects.mean(0)), "estimated effect", path.cost, path.told)
 
 
 METHOD = Method(

@@ -16,7 +16,7 @@ __all__ = ["METHOD", "random_scores"]
 
 def random_scores(problem: Problem, *, progress: Callable[[Progress], None] | None = None) -> EdgeScores:
     """Score every edge by a number drawn evenly from 0 to 1; the run's seed decides."""
-    graph = problem.model.graph
+    graph = problem.graph
     generator = torch.Generator().manual_seed(problem.seed)
     scores = torch.rand(graph.n_src, graph.n_dst, generator=generator, dtype=torch.float64)
     cost = {"forward_passes": 0, "backward_passes": 0}

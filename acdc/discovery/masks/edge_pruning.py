@@ -92,7 +92,7 @@ def edge_pruning(
     Reference:
         Bhaskar et al. 2024, Finding Transformer Circuits with Edge Pruning (arXiv 2406.16778), section 3.
     """
-    graph = problem.model.graph
+    graph = problem.graph
     wanted = _wanted(graph, sparsity, n_edges)
     checked("warmup", Part, warmup)
     schedule = Schedule(steps, lr, multiplier_lr, batch_size, patience, memory)
@@ -137,7 +137,7 @@ def _wanted(graph: Graph, sparsity: float | None, n_edges: int | None) -> int:
 
 @dataclass(frozen=True)
 class EdgeGates:
-    """A gate for each edge, in the order of the mask's rows, and, if `with_nodes`, one for each source.
+    """A gate for each edge, in the order of the mask's rows, and, if `with_nodes`, one for each source at each span.
 
     An edge's weight is its gate, times its source's.
     """
@@ -148,29 +148,31 @@ class EdgeGates:
     @property
     def n(self) -> int:
         """Number of gates."""
-        return self.graph.n_edges + (self.graph.n_src if self.with_nodes else 0)
+        return self.graph.n_edges + (len(self.graph.sites) if self.with_nodes else 0)
 
     @property
     def totals(self) -> Float64[Tensor, " kinds"]:
         """Numbers of edges and, if they have gates, of sources."""
-        numbers = [self.graph.n_edges, self.graph.n_src] if self.with_nodes else [self.graph.n_edges]
+        numbers = [self.graph.n_edges, len(self.graph.sites)] if self.with_nodes else [self.graph.n_edges]
         return torch.tensor(numbers, dtype=torch.float64)
 
     def weights(self, gates: Float64[Tensor, "*n gates"]) -> Float64[Tensor, "*n src dst"]:
         """The gates as weights; 0 where there is no edge."""
         edges, nodes = self._split(gates)
-        return edges if nodes is None else edges * nodes[..., None]
+        return edges if nodes is None else edges * nodes
 
     def open(self, p: Float64[Tensor, " gates"]) -> Float64[Tensor, " kinds"]:
         """Expected numbers of open edges and, if they have gates, of open sources."""
         edges, nodes = self._split(p)
-        return edges.sum()[None] if nodes is None else torch.stack([(edges * nodes[:, None]).sum(), nodes.sum()])
+        if nodes is None:
+            return edges.sum()[None]
+        return torch.stack([(edges * nodes).sum(), p[self.graph.n_edges :].sum()])
 
     def log_odds(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
         """Log odds that an edge's gate, and its source's, are open: positive where more likely than not."""
         edges, nodes = self._split(log_alpha)
         if nodes is not None:
-            log_p = logsigmoid(edges) + logsigmoid(nodes)[:, None]
+            log_p = logsigmoid(edges) + logsigmoid(nodes)
             edges = log_p - torch.log(-torch.expm1(log_p))
         return edges.masked_fill(~self.graph.edges_mask, torch.nan)
 
@@ -181,12 +183,12 @@ class EdgeGates:
 
     def _split(
         self, gates: Float64[Tensor, "*n gates"]
-    ) -> tuple[Float64[Tensor, "*n src dst"], Float64[Tensor, "*n src"] | None]:
-        """The edges' as a matrix, and the sources'."""
+    ) -> tuple[Float64[Tensor, "*n src dst"], Float64[Tensor, "*n src dst"] | None]:
+        """The edges' own as a matrix, and their sources'."""
         mask, of_edges = self.graph.edges_mask, gates[..., : self.graph.n_edges]
         mask = mask.expand(*gates.shape[:-1], *mask.shape)
         edges = torch.zeros(mask.shape, dtype=gates.dtype).masked_scatter(mask, of_edges)
-        return edges, gates[..., self.graph.n_edges :] if self.with_nodes else None
+        return edges, self.graph.at_sites(gates[..., self.graph.n_edges :]) if self.with_nodes else None
 
 
 METHOD = Method(

@@ -71,7 +71,7 @@ def starting_scores(
     place = _place(start)
     if place is None:
         return get_scorer(start)(problem, progress=progress)
-    circuit = Circuit.load(place / "circuit.json" if place.is_dir() else place, problem.model.graph)
+    circuit = Circuit.load(place / "circuit.json" if place.is_dir() else place, problem.graph)
     if circuit.scores is None or circuit.score_kind is None:
         raise RunError(f"start: the circuit at {start} has no scores to rank its edges by; name a scorer instead")
     return EdgeScores(circuit.scores, circuit.score_kind, {"forward_passes": 0, "backward_passes": 0})

@@ -87,7 +87,7 @@ def subnetwork_probing(
         Cao et al. 2021, Low-Complexity Probing via Finding Subnetworks (arXiv 2104.03514); Conmy et al. 2023
         (arXiv 2304.14997), section 4.
     """
-    graph = problem.model.graph
+    graph = problem.graph
     gates = NodeGates(graph)
     checked("warmup", Part, warmup)
     size = _sparsity(gates, l0_penalty, n_nodes, int(warmup * steps))
@@ -129,24 +129,23 @@ def _sparsity(gates: "NodeGates", l0_penalty: float | None, n_nodes: int | None,
 
 @dataclass(frozen=True)
 class NodeGates:
-    """A gate for each head and MLP, in the order of the sources; an edge's weight is its source's gate."""
+    """A gate for each head and MLP, at each span, in the order of the sites; an edge's weight is its source's gate."""
 
     graph: Graph
 
     @property
     def n(self) -> int:
         """Number of gates."""
-        return self.graph.n_src - 1
+        return len(self.graph.sites) - self.graph.n_spans
 
     @property
     def totals(self) -> Float64[Tensor, " kinds"]:
-        """Number of heads and MLPs."""
+        """Number of heads and MLPs, at each span."""
         return torch.tensor([self.n], dtype=torch.float64)
 
     def weights(self, gates: Float64[Tensor, "*n gates"]) -> Float64[Tensor, "*n src dst"]:
         """Each source's gate on all its edges; 1 for the input, 0 where there is no edge."""
-        rows = torch.cat([gates.new_ones(*gates.shape[:-1], 1), gates], -1)
-        return rows[..., None] * self.graph.edges_mask
+        return self.graph.at_sites(self._with_input(gates, 1.0)) * self.graph.edges_mask
 
     def open(self, p: Float64[Tensor, " gates"]) -> Float64[Tensor, " kinds"]:
         """Expected number of open heads and MLPs."""
@@ -154,22 +153,29 @@ class NodeGates:
 
     def mask(self, kept: Bool[Tensor, " gates"]) -> Bool[Tensor, "src dst"]:
         """The edges between kept nodes, input and logits included."""
-        rows = torch.cat([kept.new_ones(1), kept])
-        return self.graph.edges_mask & rows[:, None] & self._by_destination(rows, 1.0)[None, :]
+        sites = self._with_input(kept, 1.0)
+        return self.graph.edges_mask & self.graph.at_sites(sites) & self._by_destination(sites, 1.0)[None, :]
 
     def log_odds(self, log_alpha: Float64[Tensor, " gates"]) -> Float64[Tensor, "src dst"]:
         """The lower of the log odds of an edge's two nodes; NaN where neither has a gate and where there is no edge."""
-        rows = torch.cat([log_alpha.new_full((1,), torch.inf), log_alpha])
-        lower = torch.minimum(rows[:, None], self._by_destination(rows, torch.inf)[None, :])
+        sites = self._with_input(log_alpha, torch.inf)
+        lower = torch.minimum(self.graph.at_sites(sites), self._by_destination(sites, torch.inf)[None, :])
         return lower.masked_fill(~self.graph.edges_mask | lower.isinf(), torch.nan)
 
     def sizes(self, scores: EdgeScores | None) -> Float64[Tensor, " gates"] | None:
         """How large the nodes' scores are. Of attributions, the sum over a node's edges is its first-order effect."""
-        return None if scores is None else scores.scores.cpu().double()[1:].nansum(1).abs()
+        if scores is None:
+            return None
+        return self.graph.by_span(scores.scores.cpu().double())[1:].nansum(1).abs().flatten()
 
-    def _by_destination(self, rows: Tensor, of_logits: float) -> Tensor:
-        """Each destination's own node's value."""
-        return torch.stack([rows.new_tensor(of_logits) if src is None else rows[src] for src in self.graph.src_of_dst])
+    def _with_input(self, gates: Tensor, value: float) -> Tensor:
+        """The sites' values, of which the input's have no gate."""
+        return torch.cat([gates.new_full((*gates.shape[:-1], self.graph.n_spans), value), gates], -1)
+
+    def _by_destination(self, sites: Tensor, of_logits: float) -> Tensor:
+        """Each destination's own node's value: of a key or value the largest, of all spans that attend to it."""
+        end = sites.new_tensor(of_logits)
+        return torch.stack([sites[list(read)].max() if read else end for read in self.graph.sites_of_dst])
 
 
 METHOD = Method(

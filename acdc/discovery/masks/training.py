@@ -147,7 +147,7 @@ def _live(problem: Problem, weights: Float64[Tensor, "n src dst"]) -> Bool[Tenso
     The others' weights are those of gates at exactly 0, where a gate has no slope, or can't matter in this step.
     """
     positive = (weights.detach() != 0).any(0).cpu().numpy()
-    return torch.from_numpy((positive & reading(problem.model.graph, positive).useful).any(1))
+    return torch.from_numpy((positive & reading(problem.graph, positive).useful).any(1))
 
 
 def _rows(n: int, size: int, seed: int, step: int) -> Int[Tensor, " rows"]:

@@ -155,7 +155,7 @@ class _Measured:
             RunError: They are the same.
         """
         problem = candidates.problem
-        graph = problem.model.graph
+        graph = problem.graph
         full, empty = problem.model_loss, problem.empty_loss
         if not abs(empty - full) > 1e-12:
             raise RunError(
@@ -170,7 +170,7 @@ class _Measured:
 
     def circuit(self, n: int) -> Mask:
         """The circuit of the first n edges."""
-        return self.candidates.cut(first_edges(self.candidates.problem.model.graph, self.order, n))
+        return self.candidates.cut(first_edges(self.candidates.problem.graph, self.order, n))
 
     def at(self, n: int) -> float:
         """What the circuit of the first n edges keeps."""

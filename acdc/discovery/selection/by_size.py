@@ -1,6 +1,7 @@
 """Circuits of a given number of edges: the best ones, or those that a walk from the logits back meets first."""
 
 import heapq
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
@@ -40,7 +41,7 @@ def greedy(candidates: Candidates, *, n_edges: Count) -> Selected:
     Raises:
         RunError: The model has no so many edges.
     """
-    graph = candidates.problem.model.graph
+    graph = candidates.problem.graph
     order = greedy_order(graph, candidates.scores, candidates.among, signed=candidates.signed)
     return _first(candidates, order, n_edges)
 
@@ -50,30 +51,30 @@ def greedy_order(graph: Graph, scores: Float[Tensor, "src dst"], among: Mask, *,
     circuit holds already (Hanna et al. 2024, section 3)."""
     values = scores.nan_to_num(0.0)
     values = values if signed else values.abs()
-    inputs = dict[int | None, list[int]]()  # node: its destinations
-    for dst, node in enumerate(graph.src_of_dst):
-        inputs.setdefault(node, []).append(dst)
-    heap, held, order = list[tuple[float, int]](), set[int | None](), list[int]()
+    heap, held, opened, order = list[tuple[float, int]](), set[int](), set[int](), list[int]()
 
-    def hold(node: int | None) -> None:
-        held.add(node)
-        for dst in inputs.get(node, []):
+    def open_up(dsts: Iterable[int]) -> None:
+        for dst in dsts:
+            if dst in opened:
+                continue
+            opened.add(dst)
             for src in among[:, dst].nonzero()[:, 0].tolist():
                 heapq.heappush(heap, (-float(values[src, dst]), src * graph.n_dst + dst))
 
-    hold(None)  # the logits
+    open_up([graph.n_dst - 1])  # the logits
     while heap:
         _, edge = heapq.heappop(heap)
         order.append(edge)
-        if (src := edge // graph.n_dst) not in held:
-            hold(src)
+        if (site := graph.site(*divmod(edge, graph.n_dst))) not in held:
+            held.add(site)
+            open_up(graph.dsts_of_site[site])
     return torch.tensor(order, dtype=torch.long)
 
 
 def _first(candidates: Candidates, order: Order, n: int) -> Selected:
     """The circuit of n edges of an order."""
     problem = candidates.problem
-    graph = problem.model.graph
+    graph = problem.graph
     if n > graph.n_edges:
         raise RunError(f"n_edges must be from 1 to the model's {graph.n_edges:,} edges, not {n:,}")
     if candidates.prune:

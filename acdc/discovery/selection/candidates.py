@@ -55,7 +55,7 @@ class Candidates:
         Raises:
             RunError: `positive_share` is given though the sign ranks.
         """
-        order = ranked_edges(self.problem.model.graph, self.scores, signed=self.signed, among=self.among)
+        order = ranked_edges(self.problem.graph, self.scores, signed=self.signed, among=self.among)
         if positive_share is None:
             return order
         if self.signed:

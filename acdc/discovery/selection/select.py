@@ -72,7 +72,7 @@ def select(
         UnknownNameError: There is no such way or option.
         RunError: An option is out of range or doesn't belong to this way, or no choice of edges keeps enough.
     """
-    graph, given = problem.model.graph, {name: value for name, value in options.items() if value is not None}
+    graph, given = problem.graph, {name: value for name, value in options.items() if value is not None}
     resolved = _default_of_large(graph) if select is None and not given.keys() & MEANT_BY else {}
     given |= {name: value for name, value in resolved.items() if name != "select"}
     name = select or next((way for option, way in MEANT_BY.items() if option in given), "faithfulness")

@@ -61,24 +61,24 @@ def _edges(mask: Bool[Tensor, "src dst"]) -> set[int]:
 
 
 class _Circuit:
-    """Edges that all lie on paths, by the nodes that they leave and enter; None is the logits."""
+    """Edges that all lie on paths, by the sites that they leave and those that they enter: none for the logits."""
 
     def __init__(self, graph: Graph, ranking: list[int], from_input: bool, mask: Bool[Tensor, "src dst"]) -> None:
         self.graph, self.ranking, self.from_input = graph, ranking, from_input
         self.rank = {edge: i for i, edge in enumerate(ranking)}
         self.kept = _edges(mask)
         self.out: dict[int, set[int]] = {}
-        self.into: dict[int | None, set[int]] = {}
+        self.into: dict[int, set[int]] = {}
         for edge in self.kept:
             self._note(edge)
 
     def __len__(self) -> int:
         return len(self.kept)
 
-    def ends(self, edge: int) -> tuple[int, int | None]:
-        """The node that an edge leaves, and the one that it enters."""
+    def ends(self, edge: int) -> tuple[int, tuple[int, ...]]:
+        """The site that an edge leaves, and those that it enters: several where attention carries it to other spans."""
         src, dst = divmod(edge, self.graph.n_dst)
-        return src, self.graph.src_of_dst[dst]
+        return self.graph.site(src, dst), self.graph.sites_of_dst[dst]
 
     def mask(self) -> Bool[Tensor, "src dst"]:
         mask = torch.zeros(self.graph.n_src * self.graph.n_dst, dtype=torch.bool)
@@ -92,26 +92,32 @@ class _Circuit:
         """The edge, and all that lie on no path without it."""
         gone, todo = {edge}, [edge]
         left_out: dict[int, int] = {}
-        left_into: dict[int | None, int] = {}
+        left_into: dict[int, int] = {}
+
+        def is_read(site: int) -> bool:
+            return left_out.get(site, len(self.out.get(site, ()))) > 0
+
         while todo:
-            src, node = self.ends(todo.pop())
-            left_out[src] = left_out.get(src, len(self.out[src])) - 1
-            left_into[node] = left_into.get(node, len(self.into[node])) - 1
+            site, entered = self.ends(todo.pop())
+            left_out[site] = left_out.get(site, len(self.out[site])) - 1
             lost = set[int]()
-            if left_out[src] == 0:
-                lost |= self.into.get(src, set())
-            if self.from_input and node is not None and left_into[node] == 0:
-                lost |= self.out.get(node, set())
+            if left_out[site] == 0:
+                lost |= {other for other in self.into.get(site, ()) if not any(map(is_read, self.ends(other)[1]))}
+            for each in entered:
+                left_into[each] = left_into.get(each, len(self.into[each])) - 1
+                if self.from_input and left_into[each] == 0:
+                    lost |= self.out.get(each, set())
             todo += lost - gone
             gone |= lost
         return gone
 
     def drop(self, edges: set[int]) -> None:
         for edge in edges:
-            src, node = self.ends(edge)
+            site, entered = self.ends(edge)
             self.kept.remove(edge)
-            self.out[src].remove(edge)
-            self.into[node].remove(edge)
+            self.out[site].remove(edge)
+            for each in entered:
+                self.into[each].remove(edge)
 
     def trim(self, n: int, edges: set[int]) -> None:
         """Remove the weakest of some edges, with what hangs on them, as long as at least n are left."""
@@ -137,32 +143,34 @@ class _Circuit:
         return bool(new)
 
     def _note(self, edge: int) -> None:
-        src, node = self.ends(edge)
-        self.out.setdefault(src, set()).add(edge)
-        self.into.setdefault(node, set()).add(edge)
+        site, entered = self.ends(edge)
+        self.out.setdefault(site, set()).add(edge)
+        for each in entered:
+            self.into.setdefault(each, set()).add(edge)
 
-    def _writes(self, src: int) -> bool:
-        """Whether the node has live inputs, or needs none."""
-        return src == 0 or not self.from_input or bool(self.into.get(src))
+    def _writes(self, site: int) -> bool:
+        """Whether the site has live inputs, or needs none."""
+        return site < self.graph.n_spans or not self.from_input or bool(self.into.get(site))
 
-    def _reads(self, node: int | None) -> bool:
-        """Whether the node reaches the logits."""
-        return node is None or bool(self.out.get(node))
+    def _reads(self, entered: tuple[int, ...]) -> bool:
+        """Whether what an edge enters reaches the logits."""
+        return not entered or any(self.out.get(site) for site in entered)
 
     def _joins(self, edge: int) -> bool:
-        src, node = self.ends(edge)
-        return self._writes(src) and self._reads(node)
+        site, entered = self.ends(edge)
+        return self._writes(site) and self._reads(entered)
 
     def _best_pair(self) -> list[int]:
-        """The best two edges, one into a node that is not in the circuit and one out of it; none if there are none."""
+        """The best two edges, one into a site that is not in the circuit and one out of it; none if there are none."""
         into, out = dict[int, int](), dict[int, int]()
         for edge in self.ranking:
-            src, node = self.ends(edge)
-            if node is not None and self._writes(src) and not self._reads(node):
-                into.setdefault(node, edge)
-            if src != 0 and not self._writes(src) and self._reads(node):
-                out.setdefault(src, edge)
+            site, entered = self.ends(edge)
+            if entered and self._writes(site) and not self._reads(entered):
+                for each in entered:
+                    into.setdefault(each, edge)
+            if not self._writes(site) and self._reads(entered):
+                out.setdefault(site, edge)
             if done := (into.keys() & out.keys()):
-                node = min(done)
-                return [into[node], out[node]]
+                each = min(done)
+                return [into[each], out[each]]
         return []

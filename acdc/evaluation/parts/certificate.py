@@ -115,7 +115,7 @@ def certify(
         absolute: Compare the change's size, as ACDC's option of this name does.
     """
     found = knock_out_edges(problem, mask, memory=memory, recorder=recorder, progress=progress)
-    graph = problem.model.graph
+    graph = problem.graph
     measured = found.effects.abs() if absolute else found.effects
     order = sorted(mask.nonzero().tolist(), key=lambda edge: float(measured[tuple(edge)]))
     names = {graph.edge_name(*edge): float(measured[tuple(edge)]) for edge in order}

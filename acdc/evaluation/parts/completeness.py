@@ -121,7 +121,7 @@ def completeness(
     steps = min(greedy_steps, len(nodes))
     total = n_damages(problem, mask, n_sets=n_sets, greedy_runs=greedy_runs, greedy_steps=greedy_steps)
     search = _Search(problem, mask, total, recorder, progress)
-    span = abs(search.mean(problem.model.graph.edges_mask) - search.mean(torch.zeros_like(mask)))
+    span = abs(search.mean(problem.graph.edges_mask) - search.mean(torch.zeros_like(mask)))
     damages = [search.damage((), "none")]
     damages += [search.damage([node for node in nodes if rng.random() < 0.5], "sampled") for _ in range(n_sets)]
     for _ in range(greedy_runs):
@@ -164,7 +164,7 @@ class _Search:
 
     def __init__(self, problem: Problem, mask: Tensor, total: int, recorder: Recorder, progress: Step | None) -> None:
         self.problem, self.mask, self.total, self.recorder, self.progress = problem, mask, total, recorder, progress
-        self.whole = problem.model.graph.edges_mask
+        self.whole = problem.graph.edges_mask
         self.passes = self.done = 0
 
     def mean(self, mask: Tensor) -> float:
@@ -173,7 +173,7 @@ class _Search:
         return float(circuit_values(self.problem, mask, self.recorder)[self.problem.objective.metric.name].mean())
 
     def damage(self, removed: Iterable[str], found: str) -> Damage:
-        removed = tuple(sorted(removed, key=self.problem.model.graph.src_index.__getitem__))
+        removed = tuple(sorted(removed, key=self.problem.graph.src_index.__getitem__))
         gone = torch.zeros_like(self.mask)
         for node in removed:
             gone |= edges_of_node(self.problem, node)

@@ -122,7 +122,7 @@ def gates_of(problems: list[Problem], mask: Bool[Tensor, "src dst"]) -> tuple[di
     Raises:
         RunError: Removing every edge changes nothing.
     """
-    graph, passes = problems[0].model.graph, 0
+    graph, passes = problems[0].graph, 0
     if not bool(mask.any()):
         return {}, 0
     each = []

@@ -159,7 +159,7 @@ def minimality_test(
     Raises:
         CircuitError: The circuit keeps nearly every edge, so that there are no others to compare with.
     """
-    graph, rng, random_effects = problem.model.graph, random.Random(f"minimality {seed}"), list[float]()
+    graph, rng, random_effects = problem.graph, random.Random(f"minimality {seed}"), list[float]()
     for i in range(n_random):
         larger, added = inflated(graph, mask, rng)
         without = larger.clone()

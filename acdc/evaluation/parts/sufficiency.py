@@ -129,7 +129,7 @@ def sufficiency_test(
     Reference:
         Shi et al. 2024, section 3.2.
     """
-    graph, rng = problem.model.graph, random.Random(f"sufficiency {matched} {seed}")
+    graph, rng = problem.graph, random.Random(f"sufficiency {matched} {seed}")
     draw: Mapping[str, Callable[[], Tensor]] = {
         "size": lambda: size_matched(graph, int(mask.sum()), rng),
         "degree": lambda: degree_matched(graph, mask, rng),

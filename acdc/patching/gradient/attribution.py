@@ -22,6 +22,7 @@ from acdc.patching.gradient.microbatch import Microbatch, Note, over_microbatche
 from acdc.patching.gradient.rules import DERIVATIVES, Rules, check_rules
 from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.problem import Problem
+from acdc.patching.spans import span_masks
 
 __all__ = ["Contraction", "Point", "edge_effects", "node_effects"]
 
@@ -71,7 +72,7 @@ def edge_effects(
         ModelError: The rules don't know a part of the model.
     """
     check_rules(problem.model, rules)
-    graph = problem.model.graph
+    graph = problem.graph
     total = torch.zeros(n_groups, graph.n_src, graph.n_dst, dtype=torch.float64)
 
     def of_microbatch(microbatch: Microbatch) -> tuple[Tensor, Mapping[str, Any]]:
@@ -93,7 +94,7 @@ class Contraction:
     """Sums `Δ_s · G_d` of one microbatch over its points.
 
     Attributes:
-        effects: The sums so far.
+        by_span: The sums so far, `[src destination span]`.
         weight: Of what is read next.
         sizes: Whether to sum the sizes of the prompts' products, not the products.
     """
@@ -101,17 +102,20 @@ class Contraction:
     def __init__(self, microbatch: Microbatch, *, sizes: bool = False) -> None:
         graph, device = microbatch.model.graph, microbatch.input.device
         self.microbatch, self.upstream, self.sizes = microbatch, graph.upstream.tolist(), sizes
-        self.weight, self.sources = 1.0, slice(0, graph.n_src)
-        self.effects = torch.zeros(graph.n_src, graph.n_dst, dtype=microbatch.accumulator, device=device)
+        self.weight, self.sources, self.rows = 1.0, slice(0, graph.n_src), microbatch.grouped
+        n_spans = self.rows.last
+        self.by_span = torch.zeros(graph.n_src, graph.n_dst, n_spans, dtype=microbatch.accumulator, device=device)
         self.change: NodeOutputs | None = None
         self.held = self._written()
-        rows, n_pos = microbatch.rows, microbatch.batch.n_pos
-        self.last = (rows % n_pos == n_pos - 1).nonzero()[:, 0]
-        self.of_prompts = torch.bincount(rows // n_pos, minlength=microbatch.batch.n).tolist()
         self.noted = dict[str, Any]()
 
+    @property
+    def effects(self) -> Float[Tensor, "src dst"]:
+        """The sums so far, split by span."""
+        return self.by_span.flatten(1)
+
     def begin(self, point: Point) -> None:
-        self.weight, self.sources = point.weight, point.sources or slice(0, len(self.effects))
+        self.weight, self.sources = point.weight, point.sources or slice(0, len(self.by_span))
         self.noted |= point.noted
         if point.change is not self.change:
             self.change, self.held = point.change, None  # the old one is let go before the new one is made
@@ -119,31 +123,32 @@ class Contraction:
 
     def _written(self) -> Float[Tensor, "src rows d_model"] | None:
         """What all sources change in the residual stream, where that fits into the memory."""
-        n_src = len(self.effects)
+        n_src = len(self.by_span)
         return self.microbatch.written(0, n_src, self.change) if self.microbatch.source_block >= n_src else None
 
     def read(self, first: int, gradient: Float[Tensor, "n rows d_model"]) -> None:
         """Take in the gradients of destinations that follow each other, and read about the same sources."""
-        gradient = gradient.to(self.effects.dtype)
-        at_last = first == self.effects.shape[1] - 1
+        gradient = gradient.to(self.by_span.dtype)
+        groups = range(self.rows.last)
+        if first == self.by_span.shape[1] - 1:  # the logits'
+            groups = range(self.rows.last, self.rows.last + 1)
         start, stop = self.sources.start, min(self.sources.stop, self.upstream[first + len(gradient) - 1])
         block = stop if self.held is not None else self.microbatch.source_block
         for low in range(start, stop, block):
             high = min(low + block, stop)
             change = self.held[low:high] if self.held is not None else self.microbatch.written(low, high, self.change)
-            change = change[:, self.last] if at_last else change
-            product = self._product(change, gradient, [1] * len(self.last) if at_last else self.of_prompts)
-            self.effects[low:high, first : first + len(gradient)].add_(product, alpha=self.weight)
+            for group in groups:
+                product = self._product(self.rows.read(change, group), self.rows.read(gradient, group), group)
+                effects = self.by_span[low:high, first : first + len(gradient), min(group, self.rows.last - 1)]
+                effects.add_(product, alpha=self.weight)
 
     def _product(
-        self,
-        change: Float[Tensor, "src rows d_model"],
-        gradient: Float[Tensor, "n rows d_model"],
-        of_prompts: list[int],
+        self, change: Float[Tensor, "src rows d_model"], gradient: Float[Tensor, "n rows d_model"], group: int
     ) -> Float[Tensor, "src n"]:
-        """`Δ_s · G_d`, or the sum of its sizes over prompts, which have so many rows each."""
+        """`Δ_s · G_d` at a group of rows, or the sum of its sizes over prompts."""
         if not self.sizes:
             return change.flatten(1) @ gradient.flatten(1).T
+        of_prompts = [stop - start for start, stop in self.rows.stretches[group]]
         pairs = zip(change.split(of_prompts, 1), gradient.split(of_prompts, 1), strict=True)
         return torch.stack([(c.flatten(1) @ g.flatten(1).T).abs() for c, g in pairs]).sum(0)
 
@@ -159,7 +164,7 @@ def node_effects(
     runs: int = 1,
     take: Callable[[Mapping[str, Any]], None] | None = None,
     note: Note | None = None,
-) -> Float[Tensor, "batch src"]:
+) -> Float[Tensor, "batch site"]:
     """Each source's first-order effect on each prompt's loss: `Σ_p change_s[p] · ∂loss/∂out_s[p]`.
 
     Args:
@@ -167,14 +172,15 @@ def node_effects(
         change: What is multiplied with the gradients at points that don't say; `ablated_s - clean_s` if not given.
 
     Returns:
-        Positive where ablating the source makes the prompt's loss worse. On the CPU, in float64.
+        Positive where ablating the source makes the prompt's loss worse; the sum over each span's tokens where edges
+        are split (`Graph.sites`). On the CPU, in float64.
 
     Raises:
         ModelError: The rules don't know a part of the model.
     """
     check_rules(problem.model, rules)
 
-    def of_microbatch(microbatch: Microbatch) -> tuple[Float[Tensor, "n src"], Mapping[str, Any]]:
+    def of_microbatch(microbatch: Microbatch) -> tuple[Float[Tensor, "n site"], Mapping[str, Any]]:
         usual = change(microbatch)
         product, noted = _NodeProduct(microbatch, usual), dict[str, Any]()
         for point in points(microbatch):
@@ -199,13 +205,21 @@ class _NodeProduct:
     def __init__(self, microbatch: Microbatch, change: NodeOutputs) -> None:
         graph, self.dtype = microbatch.model.graph, microbatch.accumulator
         self.change, self.n_heads, self.weight = change, graph.n_heads, 1.0
-        self.effects = torch.zeros(microbatch.batch.n, graph.n_src, dtype=self.dtype, device=microbatch.input.device)
+        batch, n_sites = microbatch.batch, graph.n_src * microbatch.grouped.last
+        self.effects = torch.zeros(batch.n, n_sites, dtype=self.dtype, device=microbatch.input.device)
+        self.in_span = span_masks(batch, self.dtype)
 
     def wrote(self, first: int, gradient: Float[Tensor, "n batch pos d"]) -> None:
         """Take in the gradients of sources of one component that follow each other."""
         n = len(gradient)
-        product = torch.einsum("nbpe,nbpe->bn", self._of(first, n).to(self.dtype), gradient.to(self.dtype))
-        self.effects[:, first : first + n].add_(product, alpha=self.weight)
+        change, gradient = self._of(first, n).to(self.dtype), gradient.to(self.dtype)
+        if self.in_span is None:
+            product = torch.einsum("nbpe,nbpe->bn", change, gradient)
+        else:
+            at_tokens = torch.einsum("nbpe,nbpe->bpn", change, gradient)
+            product = torch.einsum("bpn,bps->bns", at_tokens, self.in_span).flatten(1)
+        size = product.shape[1] // n
+        self.effects[:, first * size : (first + n) * size].add_(product, alpha=self.weight)
 
     def _of(self, first: int, n: int) -> Float[Tensor, "n batch pos d"]:
         if first == 0:

@@ -27,6 +27,7 @@ from acdc.patching.gradient.streams import ResidualStreams
 from acdc.patching.layout import Layout
 from acdc.patching.problem import Problem
 from acdc.patching.prompt_blocks import block_size
+from acdc.patching.rows import Rows
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["Microbatch", "Note", "over_microbatches"]
@@ -40,8 +41,8 @@ class Microbatch:
     """Some prompts of a problem.
 
     Attributes:
-        rows: Flat `[batch pos]` indices of the tokens where destinations' gradients are wanted, which are those that
-            ablation can change; the last positions are among them.
+        grouped: The tokens where destinations' gradients are wanted, by spans: those that ablation can change; the last
+            positions are among them.
         clean: The clean run's streams.
         clean_outputs: What every source writes in the clean run.
         change: `ablated_s - clean_s` of every source at every token, heads in head space.
@@ -53,7 +54,7 @@ class Microbatch:
     model: PatchableModel
     batch: PromptBatch
     objective: Objective
-    rows: Int[Tensor, " rows"]
+    grouped: Rows
     clean: ResidualStreams
     clean_outputs: NodeOutputs
     change: NodeOutputs
@@ -70,6 +71,11 @@ class Microbatch:
     def layout(self) -> Layout:
         """Who may see whom."""
         return Layout(self.batch, self.model.dtype)
+
+    @property
+    def rows(self) -> Int[Tensor, " rows"]:
+        """Flat `[batch pos]` indices of these tokens."""
+        return self.grouped.index
 
     @property
     def input(self) -> Float[Tensor, "batch pos d_model"]:
@@ -167,7 +173,7 @@ def _microbatch(problem: Problem, rows: Tensor, heads: int, source_bytes: int, r
         problem.model,
         batch,
         problem.objective.select(rows),
-        problem.ablated.active[rows, start:].flatten().nonzero()[:, 0],
+        Rows.of(problem.ablated.active[rows, start:], batch, first=0),
         ResidualStreams.of(problem.clean, rows, start),
         clean,
         change,

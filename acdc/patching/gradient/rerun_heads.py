@@ -15,7 +15,7 @@ __all__ = ["rerun_heads"]
 
 @torch.no_grad()
 def rerun_heads(
-    microbatch: Microbatch, layer: int, kind: str
+    microbatch: Microbatch, layer: int, kind: str, where: Float[Tensor, "batch pos"] | None = None
 ) -> Iterator[tuple[int, Float[Tensor, "head src batch pos d_head"]]]:
     """The change of z of every head of a layer where its q (or k) input reads a source's ablated output.
 
@@ -24,6 +24,7 @@ def rerun_heads(
 
     Args:
         kind: `q`, `k` or `v`: which of the head's inputs reads it.
+        where: 1 at the tokens at which it does, 0 at others; all by None.
 
     Yields:
         The first of some sources that follow each other, and the change for each; as many as fit into the memory.
@@ -37,7 +38,8 @@ def rerun_heads(
     stop, size = int(graph.upstream[graph.head_dst(layer, kind)]), _at_once(microbatch)
     for low in range(0, stop, size):
         change = microbatch.written(low, min(low + size, stop), rows=everywhere)
-        moved = block.ln1(x + change.to(x.dtype).view(-1, *x.shape))
+        change = change.to(x.dtype).view(-1, *x.shape)
+        moved = block.ln1(x + (change if where is None else change * where[..., None]))
         rerun = inputs | {kind: project_layer(attention, kind, moved, tables)}
         yield low, attend_layer(attention, rerun["q"], rerun["k"], rerun["v"], bias) - clean[:, None]
 
