@@ -154,3 +154,55 @@ def _looks_without(problem: Problem, src: int, mover: int) -> torch.Tensor:
     q = project_layer(attention, "q", block.ln1(q_input), tables)[mover, None, None]
     k = project_layer(attention, "k", block.ln1(x), tables).repeat_interleave(attention.group, 0)[mover, None, None]
     return head_patterns(attention, [mover], q, k, layout.bias_of(attention, [mover]))[0, 0, :, -1]
+
+
+def with_value_circuit(sign: float) -> PatchableModel:
+    """A model whose heads write what they read, or its opposite, and whose unembedding is its embedding."""
+    model = tiny_model("llama")
+    d_model = model.graph.d_model
+    with torch.no_grad():
+        for layer in model.hf.model.layers:
+            layer.self_attn.v_proj.weight.copy_(torch.eye(d_model))
+            layer.self_attn.o_proj.weight.copy_(sign * torch.eye(d_model))
+            layer.input_layernorm.weight.fill_(1)
+        model.hf.model.norm.weight.fill_(1)
+        model.hf.lm_head.weight.copy_(model.hf.get_input_embeddings().weight)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("sign", "role", "other"), [(1, "copying", "negative copying"), (-1, "negative copying", "copying")]
+)
+def test_identity_copies_and_minus_identity_does_the_opposite(sign: float, role: str, other: str) -> None:
+    evidence = Evidence(with_value_circuit(sign))
+    one = torch.ones(2, 4, dtype=torch.float64)
+    torch.testing.assert_close(ROLES[role].measure(evidence).values, one, atol=1e-9, rtol=0)
+    torch.testing.assert_close(ROLES[other].measure(evidence).values, -one, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama-gqa", "gemma2", "cohere", "granite"])
+def test_the_copying_score_is_that_of_the_vocabulary_square_matrix(family: str) -> None:
+    """The slow way: all tokens' logits from all tokens, by the norms' own modules on tokens of size 1."""
+    model = tiny_model(family)
+    parts, scores = model.components, ROLES["copying"].measure(Evidence(model)).values
+    circuits = Evidence(model).value_circuits
+    embedded = circuits.embedded(torch.arange(len(parts.unembed)))
+    with KeepDouble(), torch.no_grad():
+        for layer, block in enumerate(parts.blocks):
+            attention = block.attention
+            gain = 1.0 if attention.gain is None else attention.gain
+            for h in range(attention.n_heads):
+                W_OV = attention.W_V[h // attention.group] @ attention.W_O[h] * gain
+                read = linear(block.ln1, embedded) @ W_OV
+                full = linear(parts.ln_final, read) @ (parts.unembed - parts.unembed.mean(0)).T
+                values = torch.linalg.eigvals(full)
+                expected = values.real.sum() / values.abs().sum()
+                assert float(scores[layer, h]) == pytest.approx(float(expected), abs=1e-7)
+
+
+def linear(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What a norm does beside dividing by its token's size and adding a constant."""
+    centred = x - x.mean(-1, keepdim=True)
+    is_centring = torch.allclose(norm(x + 1), norm(x))
+    size = (centred if is_centring else x).square().mean(-1, keepdim=True).sqrt()
+    return (norm(1e4 * x) - norm(torch.zeros_like(x))) * size

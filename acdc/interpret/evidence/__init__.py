@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from acdc.interpret.evidence.answers import Answers
 from acdc.interpret.evidence.drawn import Drawn, draw
 from acdc.interpret.evidence.random_tokens import RandomTokens
+from acdc.interpret.evidence.value_circuits import ValueCircuits
+from acdc.interpret.evidence.words import names
 from acdc.interpret.knockout import repeated_log_probability
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
@@ -61,3 +64,17 @@ class Evidence:
             Unmeasured: No task was given, or its answers don't stand in its prompts.
         """
         return Answers.of(self.model, self.batch)
+
+    @cached_property
+    def value_circuits(self) -> ValueCircuits:
+        """What heads do to tokens by their weights."""
+        return ValueCircuits(self.model)
+
+    @cached_property
+    def names_in_top(self) -> tuple[Float[Tensor, "layer head"], Float[Tensor, "layer head"]]:
+        """Shares of first names that are among the highest and among the lowest logits, a head having read them.
+
+        Raises:
+            Unmeasured: The tokenizer has too few names.
+        """
+        return self.value_circuits.extremes(torch.tensor(names(self.model.tokenizer), device=self.model.device))

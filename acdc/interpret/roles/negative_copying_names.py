@@ -1,0 +1,22 @@
+"""The head that suppresses names: of what it would write having read a name, that name is among the last."""
+
+from acdc.interpret.evidence import Evidence
+from acdc.interpret.roles.role import Role, Scores
+
+__all__ = ["ROLE", "negative_copying_names"]
+
+
+def negative_copying_names(evidence: Evidence) -> Scores:
+    """Share of names t in the top 5 of `norm(-MLP0(x_t) W_OV) W_U`."""
+    return Scores(evidence.names_in_top[1])
+
+
+ROLE = Role(
+    name="negative copying names",
+    does="suppresses the name that it reads, by its weights",
+    evidence="weights",
+    measure=negative_copying_names,
+    definition="share of first names that are among the 5 lowest logits if the head alone wrote, having read them",
+    source="Wang et al. 2022 (arXiv 2211.00593), section 3.4: the negative copy score",
+    cut=0.95,
+)
