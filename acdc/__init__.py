@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from acdc.runs.evaluation_report import Evaluation
     from acdc.runs.explain import explain
     from acdc.runs.explained import Explained
+    from acdc.runs.heads import heads
     from acdc.runs.sweeps.sweep import sweep
     from acdc.task import (
         OnePrompt,
@@ -51,6 +52,7 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "draw": "drawing",
     "Explained": "runs.explained",
     "evaluate": "runs.evaluate",
+    "heads": "runs.heads",
     "explain": "runs.explain",
     "load_run": "runs.discover",
     "sweep": "runs.sweeps.sweep",
@@ -102,6 +104,7 @@ __all__ = [
     "draw",
     "evaluate",
     "explain",
+    "heads",
     "load_run",
     "single_token",
     "single_tokens",

@@ -16,6 +16,7 @@ __all__ = [
     "MEMORY",
     "METHOD",
     "N_EXAMPLES",
+    "N_FOR_ROLES",
     "N_HELD_OUT",
     "N_PROMPTS",
     "N_RANDOM",
@@ -37,6 +38,7 @@ MEMORY = 256 * 2**20  # bytes of activations that a propagation, or a piece of a
 MASKED_MEMORY = 2**30  # bytes of activations that a masked forward pass may take
 OUT = "outputs"  # where runs are kept
 N_EXAMPLES = 3  # prompt pairs of a task that are shown
+N_FOR_ROLES = 20  # prompt pairs of a task on which roles of heads are measured
 
 N_HELD_OUT = 100  # prompt pairs of an evaluation
 N_RANDOM = 50  # random circuits that a circuit is compared with

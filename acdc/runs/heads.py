@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from acdc.interpret.composition import Composition, composition
 from acdc.interpret.head_roles import HeadRoles, head_roles
-from acdc.options.defaults import SEED
+from acdc.interpret.roles import ROLES
+from acdc.options.defaults import N_FOR_ROLES, SEED
 from acdc.progress.bars import Progressing
 from acdc.runs.model_spec import ModelSpec
 from acdc.task import load_task
 
-__all__ = ["N_FOR_ROLES", "heads"]
-
-N_FOR_ROLES = 20  # prompts of a task
+__all__ = ["compositions", "heads"]
 
 
 def heads(
@@ -45,9 +45,22 @@ def heads(
     >>> [head for head, each in found.strongest("induction") if each.holds]
     ['a1.h1']
     """
-    spec, made = ModelSpec.of(model, tokenizer=tokenizer, **loading), None
-    if task is not None:
-        made = load_task(task, **(task_options or {}))
+    for name in roles or ():
+        ROLES.find(name)  # told before anything is loaded
+    made = None if task is None else load_task(task, **(task_options or {}))
+    spec = ModelSpec.of(model, tokenizer=tokenizer, **loading)
     patchable = spec.load()
     batch = None if made is None else made.batch(patchable.tokenizer, n, seed, held_out=held_out, bos=bos)
     return head_roles(patchable, batch, roles=roles, seed=seed, progress=progress)
+
+
+def compositions(model: Any, *, tokenizer: Any = None, **loading: Any) -> Composition:
+    """Which heads' weights fit together, for all pairs of a model's heads.
+
+    Args:
+        model, tokenizer, loading: As for `acdc.discover`.
+
+    Raises:
+        ACDCError: The model can't be used, or no score is defined for it.
+    """
+    return composition(ModelSpec.of(model, tokenizer=tokenizer, **loading).load())
