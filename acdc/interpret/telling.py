@@ -13,6 +13,7 @@ __all__ = ["interval", "told"]
 
 NAMED = 4  # nodes in the answer
 LONGEST = 160  # letters of a prompt
+NOTHING = 0.01  # of what removing every edge does
 
 
 def told(found: Explanation, circuit: Circuit, *, task: str, summary: str, model: str) -> Explanation:
@@ -21,7 +22,8 @@ def told(found: Explanation, circuit: Circuit, *, task: str, summary: str, model
     Args:
         task, summary: The task's name, and what it is in a line.
     """
-    cards = [card.model_copy(update={"sentence": sentence(card)}) for card in found.nodes]
+    span = found.extra.get("span")
+    cards = [card.model_copy(update={"sentence": sentence(card, span)}) for card in found.nodes]
     found = found.model_copy(update={"nodes": cards})
     words = {
         "question": _question(found, task, summary, model_words(model)),
@@ -47,11 +49,15 @@ def interval(found: Estimate | dict[str, Any]) -> str:
     return f"{number(value)}{bounds}"
 
 
-def sentence(card: NodeCard) -> str:
-    """What a node is and does."""
+def sentence(card: NodeCard, span: float | None = None) -> str:
+    """What a node is and does.
+
+    Args:
+        span: By how much the loss rises where every edge is removed; None where that isn't known.
+    """
     if card.kind not in ("head", "mlp"):
         return {"input": "The embedded prompt.", "logits": "The answer is read here."}[card.kind]
-    said = [_role_words(card), _looks(card), _matters(card), _writes(card)]
+    said = [_role_words(card), _looks(card), _matters(card, span), _writes(card)]
     text = "; ".join(part for part in said if part)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -74,13 +80,17 @@ def _looks(card: NodeCard) -> str:
     return "from the end it looks at " + _listed([f"{name} ({share:.0%})" for name, share in card.attends[:3]])
 
 
-def _matters(card: NodeCard) -> str:
+def _matters(card: NodeCard, span: float | None) -> str:
     if card.effect is None or card.effect.value is None:
         return ""
+    share = card.effect.value / span if span else None
+    if share is not None and abs(share) < NOTHING:
+        return f"ablated alone, it changes next to nothing ({interval(card.effect)})"
     if not _clear(card.effect):
         return f"ablated alone, it changes the loss by {interval(card.effect)}, which may be nothing"
     does = "raises" if card.effect.value > 0 else "lowers"
-    return f"ablated alone, it {does} the loss: {interval(card.effect)}"
+    part = "" if share is None else f", {share:.0%} of what removing every edge does"
+    return f"ablated alone, it {does} the loss by {interval(card.effect)}{part}"
 
 
 def _writes(card: NodeCard) -> str:

@@ -95,7 +95,7 @@ def explain(
         measured = [each.name for each in chosen if kept.get(each.name) is not None]
         plan = planned(chosen, subject, seconds, measured=measured)
         tell_total(plan, tell)
-        found = _measured(plan, subject, kept, command, tell)
+        found = _measured(plan, skip, subject, kept, command, tell)
         task = reloaded.arguments.task
         words = told(found, subject.circuit, task=task.name, summary=task.summary, model=reloaded.model.name)
         explained = Explained(subject.circuit, words)
@@ -227,23 +227,29 @@ def _fingerprint(subject: Subject, reloaded: ReloadedRun) -> str:
 
 
 def _measured(
-    plan: Sequence[SectionForecast], subject: Subject, kept: KeptSections, command: str, tell: Tell | None
+    plan: Sequence[SectionForecast],
+    skip: Sequence[str],
+    subject: Subject,
+    kept: KeptSections,
+    command: str,
+    tell: Tell | None,
 ) -> Explanation:
-    """What all sections found; one that fails leaves a note."""
+    """What all sections found, now or in an earlier call with the same settings; one that fails leaves a note."""
     found = empty(kept.fingerprint, command=command, held_out=subject.n_seen == 0)
-    wanted = [each for each in plan if each.left_out is None]
-    for i, each in enumerate(wanted, 1):
-        subject.step = _telling(tell, each.name, i, len(wanted))
-        found = together(found, _section(SECTIONS[each.name], subject, found, kept))
+    wanted, done = {each.name for each in plan if each.left_out is None}, 0
+    for name, section in SECTIONS.items():
+        known = None if name in skip else kept.get(name)
+        if known is None and name in wanted:
+            done += 1
+            subject.step = _telling(tell, name, done, len(wanted))
+            known = _section(section, subject, found, kept)
+        found = found if known is None else together(found, known)
     notes = [f"{each.name} was left out: {each.left_out}" for each in plan if each.left_out is not None]
     return together(found, empty(kept.fingerprint, notes=notes))
 
 
 def _section(section: Section, subject: Subject, so_far: Explanation, kept: KeptSections) -> Explanation:
-    """What one section adds: as it was kept, or measured and kept."""
-    known = kept.get(section.name)
-    if known is not None:
-        return known
+    """What one section adds, which is kept; why it can't be measured isn't."""
     start = time.monotonic()
     subject.step(0, 0)
     try:

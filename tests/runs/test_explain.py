@@ -64,6 +64,12 @@ def _never(*_: object) -> None:
     raise AssertionError("it was measured before")
 
 
+def test_an_explanation_of_one_section_keeps_what_others_found(run: RunResult, explained: Explained) -> None:
+    again = acdc.explain(run, **CHEAP, only=["lens"]).explanation
+    assert again == explained.explanation
+    assert not acdc.explain(run, **CHEAP, only=["lens"], skip=["probes"], save=False).explanation.probes
+
+
 def test_a_section_that_fails_is_a_note(run: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ModelError("the norm can't be held")

@@ -25,6 +25,8 @@ def measure(subject: Subject, so_far: Explanation) -> Explanation:
             "faithfulness": {name: _plain(each) for name, each in found.items()},
             "accuracy": accuracy,
             "prompts": subject.prompts,
+            "metric": problem.objective.metric.name,
+            "span": number(problem.loss(subject.logits["corrupted"]) - problem.model_loss),
         }
     )
 

@@ -1,0 +1,39 @@
+"""What roles heads have: chosen on the discovery prompts, measured again and tested by intervention on held-out."""
+
+from acdc.interpret.claims import claims
+from acdc.interpret.draft import card, empty, number
+from acdc.interpret.evidence import Evidence
+from acdc.interpret.explanation import Explanation, NodeCard
+from acdc.interpret.head_roles import HeadRoles, head_roles
+from acdc.interpret.sections.section import Section
+from acdc.interpret.subject import Subject
+
+__all__ = ["SECTION"]
+
+RUNS, TEST = 8.0, 2.0  # forward passes of all roles' scores, and of one head's tests
+
+
+def measure(subject: Subject, so_far: Explanation) -> Explanation:
+    """Of the important heads; random tokens are drawn anew for the test too."""
+    model, batch, seed = subject.problem.model, subject.problem.batch, subject.settings.seed
+    found = head_roles(model, subject.discovery.batch, seed=seed, progress=subject.tell)
+    again = head_roles(model, batch, seed=seed + 1, progress=subject.tell)
+    evidence, cards = Evidence(model, batch, seed + 1), list[NodeCard]()
+    for done, head in enumerate(subject.heads, 1):
+        scores = {each.role: number(each.score) for each in found.of(head)}
+        held = claims(head, found, held_out=again, evidence=evidence)
+        cards.append(card(model.graph, head, claims=held, role_scores=scores))
+        subject.step(done, len(subject.heads))
+    return empty(nodes=cards, notes=_unmeasured(found))
+
+
+def _unmeasured(found: HeadRoles) -> list[str]:
+    return [f"role {role!r} can't be measured here: {reason}" for role, reason in found.reasons.items()]
+
+
+def cost(subject: Subject) -> float:
+    """The scores twice, and tests of each head."""
+    return 2 * RUNS + TEST * len(subject.heads)
+
+
+SECTION = Section("roles", "which roles heads have, and which hold under intervention", 50, measure, cost, brief=True)
