@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from acdc.interpret.explanation import Claim, Explanation, NodeCard
 from acdc.report.listing import verdict
-from acdc.report.text import estimate, number, share, token, token_shares
+from acdc.report.text import estimate, label, number, share, token_shares
 
 __all__ = ["Card", "ClaimView", "cards"]
 
@@ -76,12 +76,12 @@ def _facts(node: NodeCard) -> Iterator[tuple[str, str, str]]:
 
 
 def _lists(node: NodeCard) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-    yield "attends to, from the target position", tuple((token(text), share(value)) for text, value in node.attends)
+    yield "attends to, from the target position", tuple((label(text), share(value)) for text, value in node.attends)
     yield "raises the logits of", tuple(token_shares(node.writes_up))
     yield "lowers the logits of", tuple(token_shares(node.writes_down))
     yield "responds most to", tuple(token_shares(node.reads))
     strongest = sorted(node.spans.items(), key=lambda pair: -abs(pair[1]))
-    yield "effect by place", tuple((token(name), number(value, sign=True)) for name, value in strongest)
+    yield "effect by place", tuple((label(name), number(value, sign=True)) for name, value in strongest)
 
 
 def _scores(node: NodeCard) -> Iterator[tuple[str, str]]:

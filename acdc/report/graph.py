@@ -8,6 +8,7 @@ from acdc.circuits.weighted import WeightedGraph, WeightedNode, weighted_graph
 from acdc.interpret.explanation import NodeCard
 from acdc.report.curve import SizeCurve
 from acdc.report.findings import Findings
+from acdc.report.headline import Headline
 
 __all__ = ["MOST_EDGES", "graph_of", "graph_values", "role_of"]
 
@@ -21,7 +22,9 @@ def graph_of(findings: Findings) -> WeightedGraph:
     return weighted_graph(findings.circuit, most=MOST_EDGES)
 
 
-def graph_values(findings: Findings, graph: WeightedGraph, curve: SizeCurve | None) -> dict[str, Any]:
+def graph_values(
+    findings: Findings, graph: WeightedGraph, curve: SizeCurve | None, best: Headline | None
+) -> dict[str, Any]:
     """What the script draws from.
 
     Edges are `[src, dst, input, weight, influence]`, with nodes by their places in `nodes`.
@@ -41,6 +44,7 @@ def graph_values(findings: Findings, graph: WeightedGraph, curve: SizeCurve | No
         "words": {"label": graph.words.label, "meaning": graph.words.meaning, "negative": graph.words.negative},
         "scored": any(edge.weight for edge in graph.edges),
         "first": _first(graph),
+        "whole": None if best is None else {"text": best.text, "metric": best.metric, "prompts": best.prompts},
         "curve": None if curve is None else _curve(curve),
     }
 

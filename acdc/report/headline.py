@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from acdc.evaluation.parts.faithfulness import Faithfulness
+from acdc.files import as_dataclass
 from acdc.report.findings import Findings
 from acdc.report.text import number
 
@@ -40,18 +43,41 @@ class Headline:
         return found if self.no_meaning is None else f"{found} (no meaning)"
 
 
+class _Ratio(BaseModel):
+    """A faithfulness, as an explanation keeps it."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    no_meaning: str | None = None
+
+
 def headline(findings: Findings) -> Headline | None:
-    """From the evaluation if it has it, else from the run's metrics; None if neither is there."""
+    """From the evaluation if it has it, else from the explanation, else from the metrics; None if none has it."""
     part = findings.parts.get("faithfulness")
     if isinstance(part, Faithfulness) and findings.evaluation is not None:
         prompts, interval = findings.evaluation["prompts"], part.intervals["faithfulness"][part.metric]
         held_out = prompts.get("asked") == "held-out" and not prompts.get("n_seen")
         ends = (interval.low, interval.high)
         return Headline(part.metric, interval.value, *ends, prompts["text"], held_out, interval.no_meaning)
-    if findings.metrics is None:
-        return None
+    if (told := _explained(findings)) is not None or findings.metrics is None:
+        return told
     held_out = findings.metrics.get("held_out")
     return _of_metrics(findings.metrics, seen=True) if held_out is None else _of_metrics(held_out, seen=False)
+
+
+def _explained(findings: Findings) -> Headline | None:
+    """What an explanation measured on the way, if it did."""
+    told = findings.explanation
+    by_metric = {} if told is None else told.extra.get("faithfulness", {})
+    if told is None or not by_metric:
+        return None
+    own = "" if findings.metrics is None else str(findings.metrics["metric"])
+    metric = own if own in by_metric else str(next(iter(by_metric)))
+    found = as_dataclass(_Ratio, by_metric[metric], what="the explanation is damaged: its faithfulness")
+    return Headline(
+        metric, found.value, found.low, found.high, str(told.extra.get("prompts")), told.held_out, found.no_meaning
+    )
 
 
 def _of_metrics(metrics: Any, *, seen: bool) -> Headline:

@@ -1,10 +1,11 @@
 """Coloured grids of a page: patching maps, lenses, agreement, probes."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from acdc.interpret.explanation import Agreement, Explanation, Grid, Lens, PatchingMap, ProbeTable
 from acdc.report.table import Cell, Cells, Heat, diverging, sequential
-from acdc.report.text import number, share, token, visible
+from acdc.report.text import label, number, share, token, visible
 
 __all__ = ["agreement_heats", "lens_heats", "map_heats", "probe_heats"]
 
@@ -126,6 +127,7 @@ def probe_heats(told: Explanation) -> Iterator[Heat]:
             columns=_labels(found.columns),
             layers=dict(_probe_layers(found)),
             about=(
+                *((f"Classes: {', '.join(map(visible, found.classes))}.",) if found.classes else ()),
                 f"{found.n_train} prompts trained on, {found.n_test} tested on; the commonest label alone gives "
                 f"{share(found.majority)}. That a label can be read doesn't say that the model reads it: see causal.",
             ),
@@ -133,7 +135,7 @@ def probe_heats(told: Explanation) -> Iterator[Heat]:
 
 
 def _probe_layers(found: ProbeTable) -> Iterator[tuple[str, Cells]]:
-    yield "accuracy", _cells(found.accuracy, sequential, share)
+    yield "accuracy", _accuracies(found)
     if found.control:
         yield "control (random labels)", _cells(found.control, sequential, share)
         pairs = zip(found.accuracy, found.control, strict=True)
@@ -141,6 +143,21 @@ def _probe_layers(found: ProbeTable) -> Iterator[tuple[str, Cells]]:
         yield "selectivity", _cells(selectivity, diverging, number)
     if found.causal:
         yield "causal", _cells(found.causal, diverging, number)
+
+
+def _accuracies(found: ProbeTable) -> Cells:
+    """With the bounds of each, on hovering."""
+    cells = _cells(found.accuracy, sequential, share)
+    if not (found.low and found.high):
+        return cells
+    bounds = zip(cells, found.low, found.high, strict=True)
+    return tuple(
+        tuple(
+            replace(cell, title=f"{cell.text} [{share(low)}, {share(high)}]")
+            for cell, low, high in zip(*rows, strict=True)
+        )
+        for rows in bounds
+    )
 
 
 def _minus(a: float | None, b: float | None) -> float | None:
@@ -161,7 +178,4 @@ def _whole(value: float | None) -> str:
 
 
 def _labels(names: list[str]) -> tuple[str, ...]:
-    """Rows' and columns' names: tokens keep their space visible."""
-    return tuple(
-        token(name) if name[:1] == " " or not name.isprintable() or not name else visible(name) for name in names
-    )
+    return tuple(label(name) for name in names)

@@ -21,6 +21,7 @@ from acdc.report.curve import curve_table, size_curve
 from acdc.report.evidence import evidence
 from acdc.report.findings import Findings
 from acdc.report.graph import graph_of, graph_values
+from acdc.report.headline import headline
 from acdc.report.heats import agreement_heats, lens_heats, map_heats, probe_heats
 from acdc.report.listing import edge_table, node_table
 from acdc.report.opening import opening
@@ -47,7 +48,7 @@ def page_of(findings: Findings) -> str:
     """The page as HTML: it needs no network, no server, and no other file."""
     graph, curve, told = graph_of(findings), size_curve(findings), findings.explanation
     told = Explanation(made_with=__version__, circuit="") if told is None else told
-    data = {"graph": graph_values(findings, graph, curve), "patterns": _patterns(told)}
+    data = {"graph": graph_values(findings, graph, curve, headline(findings)), "patterns": _patterns(told)}
     return (
         _environment()
         .get_template("page.html")

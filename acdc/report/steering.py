@@ -11,13 +11,13 @@ __all__ = ["steering_tables"]
 
 def steering_tables(told: Explanation) -> Iterator[Table]:
     """A table for each direction."""
-    heads = ("strength", "metric on held-out prompts", "KL on neutral text, nats")
     for i, found in enumerate(told.steering):
+        heads = ("strength", f"{found.metric_name or 'metric'} on held-out prompts", "KL on neutral text, nats")
         rows = tuple(
             (
                 Cell("ablated" if strength is None else number(strength, sign=True), strength),
                 Cell(estimate(metric), metric.value),
-                Cell(number(kl), kl),
+                Cell(number(kl) or "not measured", kl),
             )
             for strength, metric, kl in zip(found.strengths, found.metric, found.neutral_kl, strict=True)
         )

@@ -4,7 +4,7 @@ import math
 
 from acdc.interpret.explanation import Estimate, TokenShare
 
-__all__ = ["MINUS", "estimate", "number", "share", "token", "token_shares", "visible"]
+__all__ = ["MINUS", "estimate", "label", "number", "share", "token", "token_shares", "visible"]
 
 MINUS = "\N{MINUS SIGN}"
 _NAMED = {"\n": "↵", "\t": "⇥", "\r": "␍", "\x7f": "␡"} | {chr(code): chr(0x2400 + code) for code in range(32)}
@@ -27,6 +27,15 @@ def token(text: str) -> str:
     ('·Mary', '↵', '(empty)')
     """
     return visible(text).replace(" ", "·") or "(empty)"
+
+
+def label(text: str) -> str:
+    """A name of a row, a column or a place, which may be a token: then its space is shown.
+
+    >>> label("first change"), label(" the")
+    ('first change', '·the')
+    """
+    return token(text) if not text or text[0] == " " or not text.isprintable() else visible(text)
 
 
 def number(value: float | None, *, sign: bool = False) -> str:

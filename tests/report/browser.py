@@ -51,7 +51,7 @@ class Opened:
 
     def nodes(self) -> list[str]:
         """The labels of the nodes that the graph shows."""
-        return list(self.page.locator("#graph g.node .name").all_inner_texts())
+        return list(self.page.locator("#graph g.node .name").all_text_contents())
 
     def n_edges(self) -> int:
         return int(self.page.locator("#graph path.edge").count())

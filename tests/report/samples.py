@@ -1,6 +1,7 @@
 """Made-up findings: a circuit of random scores, and an explanation that has something of everything."""
 
 from base64 import b64encode
+from typing import Any
 
 import torch
 
@@ -45,6 +46,32 @@ def random_circuit(n_layers: int = 4, n_heads: int = 4, n_edges: int = 60, seed:
     mask[order] = True
     about = {"task": "made-up", "model": "random", "method": "none"}
     return Circuit(graph, graph.prune(mask.view(graph.n_src, graph.n_dst)), scores, about, "effect")
+
+
+def split_circuit(seed: int = 0) -> Circuit:
+    """The strongest edges of random scores where edges are split by span."""
+    graph = Graph(n_layers=4, n_heads=4, d_model=32).split(("IO", "S2", "end"))
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(graph.n_src, graph.n_dst, generator=generator, dtype=torch.float64) ** 3
+    scores[~graph.edges_mask] = torch.nan
+    order = scores.abs().nan_to_num(-1.0).flatten().argsort(descending=True)[:250]
+    mask = torch.zeros(graph.n_src * graph.n_dst, dtype=torch.bool)
+    mask[order] = True
+    return Circuit(graph, graph.prune(mask.view(graph.n_src, graph.n_dst)), scores, score_kind="effect")
+
+
+def curve_of(circuit: Circuit) -> dict[str, Any]:
+    """A run's record with a curve; of its sizes only the circuit's own is surely that of the circuit's strongest edges,
+    since random scores leave others with loose ends."""
+    sizes = ((0, 0.0), (5, 0.25), (circuit.n_edges, 0.9))
+    arguments = {"task": "made-up", "model": "random", "method": "eap", "metric": "kl", "ablation": "corrupt"}
+    arguments |= {"direction": "noising", "n": 3, "seed": 0, "dtype": "float32", "device": "cpu"}
+    return {
+        "arguments": {**arguments, "task_options": {}, "options": {"n_edges": circuit.n_edges}},
+        "evidence": {"curve": [{"n_edges": n, "faithfulness": f} for n, f in sizes]},
+        "seconds": {"total": 1.0, "search": 0.5},
+        "prompts_sha256": "0" * 64,
+    }
 
 
 def pattern(tokens: list[str], prompt: int = 0) -> Pattern:
@@ -173,7 +200,7 @@ def lens_of(rows: list[str], columns: list[str], shares: list[tuple[str, float]]
     )
 
 
-def findings(**parts: object) -> Findings:
+def findings(**parts: Any) -> Findings:
     """A circuit with an explanation, unless another is given."""
-    circuit = random_circuit()
-    return Findings(**({"circuit": circuit, "explanation": explanation_of(circuit)} | parts))
+    circuit = parts.pop("circuit", random_circuit())
+    return Findings(circuit, **({"explanation": explanation_of(circuit)} | parts))

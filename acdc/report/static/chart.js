@@ -25,7 +25,9 @@ function drawChart() {
 
 /** What the shown edges keep: the measured number where this very set was measured, else that it wasn't. */
 function keptWords() {
-  if (!GRAPH.curve) return "Faithfulness at this size: not measured.";
+  const isWhole = state.n === GRAPH.n_edges && !(state.only && state.pins.size);
+  if (isWhole && GRAPH.whole) return `The whole circuit: faithfulness ${GRAPH.whole.text} by ${GRAPH.whole.metric}, measured on ${GRAPH.whole.prompts}.`;
+  if (!GRAPH.curve) return "Faithfulness of what is shown: not measured.";
   const { points, metric, prompts } = GRAPH.curve;
   const known = points.filter((point) => point.ofThis && point.f !== null);
   const here = state.by === "score" && !(state.only && state.pins.size) ? known.find((point) => point.n === state.n) : null;

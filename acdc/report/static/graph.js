@@ -237,6 +237,7 @@ function hideHint() {
 d3.select("#zoom-in").on("click", () => moved().call(zoom.scaleBy, 1.4));
 d3.select("#zoom-out").on("click", () => moved().call(zoom.scaleBy, 1 / 1.4));
 d3.select("#fit").on("click", fit);
+d3.select("#full").on("click", () => document.querySelector(".stage").requestFullscreen().then(fit));
 
 const REDRAWS = ["n", "by", "group", "only"]; // other changes only mark what is drawn
 onChange((changes) => {

@@ -38,9 +38,10 @@ function ofNode(node) {
     element("button", { type: "button", id: "close", onclick: () => update({ node: "" }) }, "close"),
   );
   const about = card ? card.cloneNode(true) : element("div", {}, element("h3", {}, node.id), element("p", {}, kindWords(node)));
-  const parts = [buttons, about, edgeList(node, "in"), edgeList(node, "out"), ...pinned()];
-  about.querySelectorAll("[data-patterns]").forEach(showPatterns);
-  return parts;
+  const patterns = [...about.querySelectorAll("[data-patterns]")]; // the longest part stands last
+  patterns.forEach((place) => place.remove());
+  patterns.forEach(showPatterns);
+  return [buttons, about, edgeList(node, "in"), edgeList(node, "out"), ...patterns, ...pinned()];
 }
 
 function kindWords(node) {
@@ -68,7 +69,7 @@ function edgeList(node, way) {
   return element(
     "table",
     { class: "ways" },
-    element("caption", {}, `${way === "in" ? "Reads" : "Is read by"} ${counted(edges.length, "edge")}${more}`.replace(/ edges?/, (word) => word)),
+    element("caption", {}, `${way === "in" ? "Reads" : "Is read by"}: ${counted(edges.length, "edge")}${more}`),
     element("thead", {}, element("tr", {}, ...heads.map((head, i) => element("th", { scope: "col", class: i > 1 ? "amount" : "" }, head)))),
     element("tbody", {}, ...rows),
   );

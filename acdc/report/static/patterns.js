@@ -68,7 +68,7 @@ function patternTokens(pattern, weights, row, set) {
   const buttons = pattern.tokens.map((text, i) => {
     const button = element("button", { type: "button", "aria-pressed": String(i === row), title: weights[row][i].toFixed(2), onclick: () => set({ row: i }) }, element("bdi", {}, text));
     button.style.background = inkOf(weights[row][i]);
-    button.style.color = weights[row][i] > 0.5 ? "#ffffff" : "#000000";
+    button.style.color = weights[row][i] > 0.75 ? "#ffffff" : "#000000"; // at least 4.5:1 either way
     return button;
   });
   return element("div", { class: "pattern-tokens" }, ...buttons);
