@@ -82,6 +82,7 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_no_memory_and_no_neighbour_changes_a_cell_whatever_is_measured
     test_no_speculation_width_and_no_memory_changes_the_circuit
     test_one_seed_gives_one_circuit_and_another_seed_other_draws
+    test_noising_finds_the_members_of_an_and_and_denoising_those_of_an_or
     test_one_pair_s_maps_are_printed_and_kept
     test_other_arguments_leave_a_stopped_run_alone
     test_paths_of_a_task_are_mapped
@@ -104,9 +105,11 @@ LONG = frozenset(  # a case of them takes about a second or more
     test_the_command_lists_families_and_what_was_checked
     test_the_compiled_circuit_is_recovered_exactly
     test_the_compiled_circuit_s_nodes_are_recovered_exactly
+    test_the_compiled_induction_model_s_map_is_nonzero_at_its_true_nodes_alone
     test_the_curve_changes_nothing_and_draws
     test_the_list_of_tasks_fits_the_terminal
     test_the_list_of_tasks_for_machines_has_everything
+    test_the_real_model_s_facts_are_at_the_country_and_then_at_the_end
     test_the_specification_curve_is_drawn
     test_the_trained_model_does_what_its_card_says
     test_the_trained_model_equals_the_oracle
