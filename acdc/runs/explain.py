@@ -20,9 +20,10 @@ from acdc.options.ranges import Range, checked
 from acdc.progress import Progress, Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import MAX_PAIRS, PromptBatch
+from acdc.runs.explain_figures import draw_explanation
 from acdc.runs.explain_folder import KeptSections
 from acdc.runs.explain_plan import SectionForecast, planned, tell_total
-from acdc.runs.explained import Explained
+from acdc.runs.explained import TABLES, Explained
 from acdc.runs.fingerprint import fingerprint, versions
 from acdc.runs.folders import RECORD, check_writable
 from acdc.runs.learning import learned_again
@@ -180,11 +181,11 @@ def _place(reloaded: ReloadedRun, out: str | Path | None) -> Path | None:
 
 
 def _written(explained: Explained, place: Path) -> Explained:
-    """The explanation with its files, and the page of the run where it lies in a run's folder."""
+    """The explanation with its files and pictures, and the page of the run where it lies in a run's folder."""
     explained = explained.write(place)
-    if not (place / RECORD).is_file():
-        return explained
-    return replace(explained, files=(*explained.files, page_of_run(place)))
+    files = [*explained.files, *draw_explanation(explained.explanation, place / TABLES)]
+    files += [page_of_run(place)] if (place / RECORD).is_file() else []
+    return replace(explained, files=tuple(files))
 
 
 def _subject(reloaded: ReloadedRun, given: Mapping[str, Any], tell: Tell | None) -> Subject:

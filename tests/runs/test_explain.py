@@ -35,6 +35,9 @@ def test_a_run_is_explained_and_read_back(run: RunResult, explained: Explained) 
     assert set(said.seconds) == set(SECTIONS)
     assert not [note for note in said.notes if "could not be measured" in note]
     assert all(file.is_file() for file in explained.files)
+    assert {"map_z_noising.svg", "logit-lens_mean.svg", "probes_order.svg", "nodes.csv", "report.html"} <= {
+        file.name for file in explained.files
+    }
     assert said.question in explained.summary()
 
 
@@ -45,6 +48,7 @@ def test_every_section_adds_its_own(explained: Explained) -> None:
     assert all(card.direct is not None and card.sentence for card in said.nodes)
     assert all(card.attends and card.patterns for card in measured if card.kind == "head")
     assert len(said.prompts) == CHEAP["examples"] and said.prompts[0].model[0][1] > 0.2
+    assert any(card.writes_up and card.writes_down for card in measured) and any(card.reads for card in measured)
     assert said.lenses and said.maps and said.probes and said.steering
     assert said.agreement is not None and said.agreement.nodes == [card.name for card in measured]
     assert {"effect", "restores", "attribution", "direct", "edge scores"} <= set(said.agreement.columns)

@@ -19,7 +19,8 @@ def measure(subject: Subject, so_far: Explanation) -> Explanation:
     few = train.select(range(min(CHOSEN_ON, train.n)))
     tuned = Problem.make(problem.model, few, metric=problem.objective.metric, seed=settings.seed)
     direction = find_direction(train, tuned, label=settings.label, step=subject.step)
-    return empty(steering=[table_of(steer(each, problem)) for each in (direction, random_like(direction))])
+    directions = direction, random_like(direction)
+    return empty(steering=[table_of(steer(each, problem, step=subject.step)) for each in directions])
 
 
 def table_of(found: Steered) -> Steering:
