@@ -68,7 +68,8 @@ def _answer(findings: Findings, best: Headline | None) -> str:
         return f"{size} were kept; what they keep of the model's behaviour was not measured."
     if best.no_meaning is not None:
         return f"{size} were kept; how faithful they are can't be said: {best.no_meaning}."
-    return f"{size} are enough for a faithfulness of {best.text} by {best.metric} on {best.prompts}."
+    ends = "1: as the full model, 0: as without any edge"
+    return f"{size} have a faithfulness of {best.text} by {best.metric} on {best.prompts} ({ends})."
 
 
 def _facts(findings: Findings, best: Headline | None) -> Iterator[Fact]:
@@ -76,7 +77,7 @@ def _facts(findings: Findings, best: Headline | None) -> Iterator[Fact]:
     yield Fact("edges", f"{circuit.n_edges:,}", f"of {circuit.graph.n_edges:,}")
     yield Fact("nodes", f"{len(circuit.nodes):,}", f"of {circuit.graph.n_src + 1:,}")
     if best is not None:
-        yield Fact("faithfulness", best.text, f"by {best.metric}, on {best.prompts}; 1: full model, 0: no edge")
+        yield Fact("faithfulness", best.text, f"by {best.metric}, on {best.prompts}")
     if metrics is not None:
         shown = metrics.get("held_out") or metrics
         where = (

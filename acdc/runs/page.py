@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from acdc.circuits.formats import read_circuit
 from acdc.errors import ACDCError
 from acdc.evaluation.report import load_report
 from acdc.files import as_dataclass, read_json
@@ -14,7 +15,7 @@ from acdc.runs.prompt_file import PROMPTS, read_cards
 from acdc.runs.result import RunResult, load_run
 from acdc.runs.summary import title
 
-__all__ = ["EXPLANATION", "PAGE", "page_of_run", "refresh_page", "write_run_page"]
+__all__ = ["EXPLANATION", "PAGE", "page_of_file", "page_of_run", "refresh_page", "write_run_page"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,19 @@ def page_of_run(run: str | Path, out: str | Path | None = None) -> Path:
     """
     folder = Path(run).expanduser()
     return write_run_page(load_run(folder), folder, out)
+
+
+def page_of_file(circuit: str | Path, out: str | Path | None = None) -> Path:
+    """Write the page of a circuit's file alone, in any format that says its shape; by default beside it, as `.html`.
+
+    Raises:
+        CircuitError: It can't be read.
+        FileError: The page can't be written.
+    """
+    path = Path(circuit).expanduser()
+    found = read_circuit(path)
+    title = found.origin or path.name
+    return write_page(path.with_suffix(".html") if out is None else Path(out).expanduser(), Findings(found, title))
 
 
 def refresh_page(run: Path) -> None:
