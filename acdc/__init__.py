@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from acdc.runs.explain import explain
     from acdc.runs.explained import Explained
     from acdc.runs.heads import heads
+    from acdc.runs.patching import patch, patch_paths, trace
     from acdc.runs.sweeps.sweep import sweep
     from acdc.task import (
         OnePrompt,
@@ -55,6 +56,7 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "heads": "runs.heads",
     "explain": "runs.explain",
     "load_run": "runs.discover",
+    **dict.fromkeys(("patch", "patch_paths", "trace"), "runs.patching"),
     "sweep": "runs.sweeps.sweep",
     **dict.fromkeys(
         (
@@ -106,12 +108,15 @@ __all__ = [
     "explain",
     "heads",
     "load_run",
+    "patch",
+    "patch_paths",
     "single_token",
     "single_tokens",
     "spellable",
     "split_words",
     "sweep",
     "token_places",
+    "trace",
     "word_spans",
 ]
 

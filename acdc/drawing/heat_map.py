@@ -16,7 +16,7 @@ from acdc.evaluation.figures import new_figure, save_figure
 __all__ = ["HeatMap", "draw_heat_map", "shown_token"]
 
 CELL_HEIGHT, LETTER, LEAST_WIDTH = 0.23, 0.085, 0.42  # inches
-LONGEST = 12  # letters of a cell's word
+LONGEST, LONGEST_LABEL = 12, 24  # letters of a cell's word, and of a column's
 MARGINS = (2.2, 1.5)  # inches beside the cells for labels and the scale
 LARGEST = 120.0  # inches of a side
 BOTH_WAYS = ("#1B5E9E", "#7FB2DA", "#F7F7F7", "#F1A340", "#A34700")  # blue to orange: safe for colour-blind eyes
@@ -64,7 +64,12 @@ def draw_heat_map(heat: HeatMap, path: str | os.PathLike[str]) -> Path:
     low, high = _ends(values, heat.both_ways)
     image = axes.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=low, vmax=high, aspect="auto")
     axes.set_facecolor(GREY)
-    axes.set_xticks(range(len(heat.columns)), map(shown_token, heat.columns), rotation=90, fontsize=7)
+    axes.set_xticks(
+        range(len(heat.columns)),
+        [shown_token(column, LONGEST_LABEL) for column in heat.columns],
+        rotation=90,
+        fontsize=7,
+    )
     axes.set_yticks(range(len(heat.rows)), heat.rows, fontsize=7)
     for tick in (*axes.xaxis.get_major_ticks(), *axes.yaxis.get_major_ticks()):
         for label in (tick.label1, tick.label2):
@@ -85,14 +90,14 @@ def draw_heat_map(heat: HeatMap, path: str | os.PathLike[str]) -> Path:
     return save_figure(figure, path)
 
 
-def shown_token(token: str) -> str:
+def shown_token(token: str, longest: int = LONGEST) -> str:
     r"""A token as a label: its space as ␣, its control characters written out; cut if long.
 
     >>> shown_token(" the"), shown_token("\n"), shown_token("")
     ('␣the', '\\n', '""')
     """
     word = "".join(c if c.isprintable() else repr(c)[1:-1] for c in token.replace(" ", "␣")) or '""'
-    return word if len(word) <= LONGEST else f"{word[: LONGEST - 1]}…"
+    return word if len(word) <= longest else f"{word[: longest - 1]}…"
 
 
 def _numbers(heat: HeatMap) -> Float64[np.ndarray, "row column"]:

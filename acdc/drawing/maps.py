@@ -40,7 +40,8 @@ def patching_map(patching: PatchingMap) -> HeatMap:
     )
     few = sum(map(len, values)) <= MOST_NUMBERS
     place = {row: i for i, row in enumerate(kept)}
-    note = f"{patching.metric}: {patching.clean:.4g} clean, {patching.corrupt:.4g} corrupted; mean of "
+    means = f"{patching.metric}: {patching.clean:.4g} clean, {patching.corrupt:.4g} corrupted"
+    note = f"{means}; mean of {counted(patching.n_prompts, 'prompt')}"
     return HeatMap(
         [patching.rows[i] for i in kept],
         patching.columns,
@@ -50,7 +51,7 @@ def patching_map(patching: PatchingMap) -> HeatMap:
         texts=[["" if x is None else f"{x:.2f}" for x in row] for row in values] if few else (),
         both_ways=True,
         shaded=[(place[row], column) for row, column in patching.trivial if row in place],
-        note=note + f"{counted(patching.n_prompts, 'prompt')}; hatched: so by construction",
+        note=note + ("; hatched: so by construction" if patching.trivial else ""),
     )
 
 

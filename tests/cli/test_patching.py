@@ -21,7 +21,7 @@ def test_one_pair_s_maps_are_printed_and_kept(tmp_path: Path, capsys: pytest.Cap
     assert main([*words, "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "share is of this difference" in printed
-    assert ", 4 is" in printed
+    assert ", 4:is" in printed
     assert "a1.h" in printed
     (record,) = tmp_path.rglob("maps.json")
     found = json.loads(record.read_text())

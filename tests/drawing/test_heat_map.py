@@ -77,7 +77,7 @@ def test_of_a_patching_map_of_many_rows_the_strongest_are_drawn() -> None:
     heat = patching_map(section)
     assert list(heat.rows) == section.rows[36:] and list(heat.values) == section.values[36:]
     assert heat.title == "denoising, z_by_pos (64 of 100 rows, of the largest effects)"
-    assert heat.shaded == [(63, 2)] and not heat.texts and "1 prompt;" in heat.note
+    assert heat.shaded == [(63, 2)] and not heat.texts and "mean of 1 prompt;" in heat.note
 
 
 def test_what_can_t_be_drawn_is_said(tmp_path: Path) -> None:

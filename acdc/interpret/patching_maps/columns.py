@@ -88,7 +88,7 @@ def _labels(batch: PromptBatch, tokenizer: Any, first: int) -> tuple[str, ...]:
             found.append(number)
             continue
         names = dict.fromkeys(token_label(tokenizer, tokens[0]) for tokens in sides)
-        found.append(f"{number} {'|'.join(names)}")
+        found.append(f"{number}:{'|'.join(names)}")
     return tuple(found)
 
 

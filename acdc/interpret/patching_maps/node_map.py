@@ -65,6 +65,10 @@ class NodeMap:
     trivial: Bool[np.ndarray, "row column"]
     rounding: float
 
+    def __repr__(self) -> str:
+        cells = f"{len(self.rows)} x {len(self.columns)} cells, n={len(self.clean)}"
+        return f"NodeMap({self.direction} {self.site} by {self.metric}, {cells})"
+
     @cached_property
     def no_meaning(self) -> str | None:
         """Why the shares mean nothing: the two sides may not differ at all; None where they do."""
