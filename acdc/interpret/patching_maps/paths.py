@@ -15,8 +15,9 @@ References:
     Goldowsky-Dill et al. 2023, Localizing model behavior with path patching.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from acdc.errors import CircuitError, RunError, unknown_name
 from acdc.interpret.patching_maps.making import made
 from acdc.interpret.patching_maps.measuring import as_metrics, several
 from acdc.interpret.patching_maps.node_map import NodeMap
-from acdc.interpret.patching_maps.rerun import Entry
+from acdc.interpret.patching_maps.rerun import Entry, Rerun
 from acdc.interpret.patching_maps.sides import Base, Sides
 from acdc.interpret.patching_maps.written import check_source, destinations_of, edge_entry, place_of, written_change
 from acdc.metrics import Metric
@@ -89,7 +90,7 @@ def path_maps(
             for place, source in layout.places.items():
                 yield edge_entry(place, base, donor, source, dsts, start)
         else:
-            yield from _through_mlps(base, donor, layout.places, dsts, start)
+            yield from _through_mlps(base, donor, layout.places, dsts, start, memory)
 
     words = "directly" if through == "none" else "through MLPs"
     site = f"paths {words} to {', '.join(several(receivers))}"
@@ -126,45 +127,52 @@ class _Layout:
         return found
 
 
-@torch.no_grad()
 def _through_mlps(
-    base: Base, donor: ActivationCache, places: dict[tuple[int, int], str], dsts: tuple[str, ...], start: int
+    base: Base,
+    donor: ActivationCache,
+    places: Mapping[tuple[int, int], str],
+    dsts: tuple[str, ...],
+    start: int,
+    memory: int,
 ) -> Iterator[Entry]:
-    """Each sender's run in which all other heads are held, and what the receivers read in it."""
-    graph = base.model.graph
-    first = min(graph.layer_of(dst) for dst in dsts)
-    for place, source in places.items():
-        change = written_change(base, donor, source)[:, start:]
-        reads = _carried(base, source, change, dsts, start)
-        yield Entry(place, first, False, torch.zeros_like(change), reads=reads, frozen=True)
+    """Each sender's run in which all other heads are held, and what the receivers read in it; many senders at once."""
+    first = min(base.model.graph.layer_of(dst) for dst in dsts)
+    size, left = Rerun(base, start, memory).at_once, iter(places.items())
+    while part := dict(islice(left, size)):
+        carried = _carried(base, donor, list(part.values()), dsts, start)
+        nothing = torch.zeros_like(base.run.final[:, start:])
+        for i, place in enumerate(part):
+            reads = {dst: moved[i] for dst, moved in carried.items()}
+            yield Entry(place, first, False, nothing, reads=reads, frozen=True)
 
 
+@torch.no_grad()
 def _carried(
-    base: Base, source: str, change: Float[Tensor, "batch width d_model"], dsts: tuple[str, ...], start: int
-) -> dict[str, Float[Tensor, "batch width d_model"]]:
-    """How the inputs of destinations differ, if a source's change is carried on by the stream and MLPs alone."""
+    base: Base, donor: ActivationCache, sources: list[str], dsts: tuple[str, ...], start: int
+) -> dict[str, Float[Tensor, "source batch width d_model"]]:
+    """How the inputs of destinations differ, if each source's change is carried on by the stream and MLPs alone."""
     graph, found = base.model.graph, dict[str, Tensor]()
-    nothing = torch.zeros_like(change)
-    enters, moved = place_of(base, source), nothing
+    changes = torch.stack([written_change(base, donor, source)[:, start:] for source in sources])
+    enters = [place_of(base, source) for source in sources]
     wanted: dict[tuple[int, bool], list[str]] = {}
     for dst in dsts:
         behind = dst.startswith("m") and not base.parallel
         wanted.setdefault((graph.layer_of(dst), behind), []).append(dst)
+    moved, live = torch.zeros_like(changes), list[int]()
     for layer in range(max(layer for layer, _ in wanted) + 1):
         for after_attention in (False, True):
-            if (layer, after_attention) == enters:
-                moved = moved + change
-            for dst in wanted.get((layer, after_attention), ()):
-                found[dst] = moved
-            at_mlp = after_attention != base.parallel and layer < graph.n_layers
-            if at_mlp and moved is not nothing:
-                moved = moved + _mlp_change(base, layer, moved, start)
+            new = [i for i, place in enumerate(enters) if place == (layer, after_attention)]
+            moved[new] = changes[new]
+            live += new
+            found |= {dst: moved.clone() for dst in wanted.get((layer, after_attention), ())}
+            if live and after_attention != base.parallel and layer < graph.n_layers:
+                moved[live] += _mlp_change(base, layer, moved[live], start)
     return found
 
 
 def _mlp_change(
-    base: Base, layer: int, moved: Float[Tensor, "batch width d_model"], start: int
-) -> Float[Tensor, "batch width d_model"]:
+    base: Base, layer: int, moved: Float[Tensor, "n batch width d_model"], start: int
+) -> Float[Tensor, "n batch width d_model"]:
     """What an MLP writes differently if its input has moved so."""
     block, old = base.model.components.blocks[layer], base.run.resid_mid[layer][:, start:]
     return block.mlp(block.ln2(old + moved)) - base.run.outputs.mlp[layer][:, start:]
