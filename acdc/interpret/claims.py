@@ -17,13 +17,13 @@ def claims(
 
     Args:
         found: What chose the roles.
-        held_out: The same measured on other prompts and another seed.
+        held_out: The same measured on other prompts and another seed; scores of weights are of no prompts.
         evidence: What the tests are made on: other prompts and another seed too. Without, none is made.
     """
     made = []
     for each in found.held(head):
         claim = Claim(role=each.role, score=each.score, cut=each.cut)
-        if held_out is not None and each.role in held_out.scores:
+        if held_out is not None and each.role in held_out.scores and ROLES[each.role].evidence != "weights":
             again = next(other for other in held_out.of(head) if other.role == each.role)
             claim = claim.model_copy(update={"held_out": again.score})
         test = ROLES[each.role].test

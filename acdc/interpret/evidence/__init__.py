@@ -9,7 +9,9 @@ from torch import Tensor
 
 from acdc.interpret.evidence.answers import Answers
 from acdc.interpret.evidence.drawn import Drawn, draw
+from acdc.interpret.evidence.needles import Needles
 from acdc.interpret.evidence.random_tokens import RandomTokens
+from acdc.interpret.evidence.sentences import Sentences
 from acdc.interpret.evidence.value_circuits import ValueCircuits
 from acdc.interpret.evidence.words import names
 from acdc.interpret.knockout import repeated_log_probability
@@ -78,3 +80,23 @@ class Evidence:
             Unmeasured: The tokenizer has too few names.
         """
         return self.value_circuits.extremes(torch.tensor(names(self.model.tokenizer), device=self.model.device))
+
+    @cached_property
+    def needles(self) -> Needles:
+        """Where heads look as the model repeats a needle in a haystack.
+
+        Raises:
+            Unmeasured: The model or its tokenizer can't do it.
+        """
+        announce(self.tell, "needles")
+        return Needles.measure(self.model, self.seed)
+
+    @cached_property
+    def sentences(self) -> Sentences:
+        """Where heads look in parsed sentences.
+
+        Raises:
+            Unmeasured: The tokenizer can't spell them.
+        """
+        announce(self.tell, "sentences")
+        return Sentences.measure(self.model, self.seed)
