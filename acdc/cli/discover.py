@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import RANKS, app
-from acdc.cli.one_prompt import Answer, Chat, Clean, ColumnNames, Corrupt, SkipBad, System, Wrong, asked_task, of_file
+from acdc.cli.one_prompt import (
+    Answer,
+    Chat,
+    Clean,
+    ColumnNames,
+    Corrupt,
+    FirstToken,
+    SkipBad,
+    System,
+    WholeAnswer,
+    Wrong,
+    answers_of,
+    asked_task,
+    of_file,
+)
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -88,7 +102,7 @@ def discover(
         ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="kl, logit_diff, prob_diff or nll. [default: the task's own]")
+        str | None, typer.Option(help="kl, logit_diff, prob_diff, nll or answer_logprob. [default: the task's own]")
     ] = None,
     ablation: Annotated[str, typer.Option(help="What a removed edge carries: see `acdc methods`.")] = ABLATION,
     direction: Annotated[
@@ -124,6 +138,8 @@ def discover(
     wrong: Wrong = None,
     chat: Chat = False,
     system: System = None,
+    whole_answer: WholeAnswer = False,
+    first_token: FirstToken = False,
     columns: ColumnNames = None,
     skip_bad: SkipBad = False,
     task_option: TaskOption = None,
@@ -157,13 +173,14 @@ def discover(
     flags = dict(zip(FLAGS, (tau, n_edges, sweeps, absolute, memory), strict=True))
     options = _options(option, {name: value for name, value in flags.items() if value is not None})
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
-    of_task |= of_file(columns, skip_bad, *(() if task is None else (chat, system)))
+    answers = answers_of(whole_answer, first_token)
+    of_task |= of_file(columns, skip_bad, *(() if task is None else (chat, system, answers)))
     hush()
     from acdc.runs.discover import discover as run
 
     result = run(
         model,
-        asked_task(task, clean, corrupt, answer, wrong, model=model, chat=chat, system=system),
+        asked_task(task, clean, corrupt, answer, wrong, model=model, chat=chat, system=system, answers=answers),
         method=method,
         metric=metric,
         ablation=ablation,

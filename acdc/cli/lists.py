@@ -10,7 +10,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.discover import FLAGS
-from acdc.cli.one_prompt import Chat, ColumnNames, SkipBad, System, of_file
+from acdc.cli.one_prompt import Chat, ColumnNames, FirstToken, SkipBad, System, WholeAnswer, answers_of, of_file
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -52,6 +52,8 @@ def tasks(
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = SEED,
     chat: Chat = False,
     system: System = None,
+    whole_answer: WholeAnswer = False,
+    first_token: FirstToken = False,
     columns: ColumnNames = None,
     skip_bad: SkipBad = False,
     task_option: TaskOption = None,
@@ -76,7 +78,7 @@ def tasks(
         _installed(as_json)
         return
     of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
-    of_task |= of_file(columns, skip_bad, chat, system)
+    of_task |= of_file(columns, skip_bad, chat, system, answers_of(whole_answer, first_token))
     hush()
     from acdc.runs.preview import preview, written
 

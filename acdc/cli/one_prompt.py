@@ -15,9 +15,12 @@ __all__ = [
     "Clean",
     "ColumnNames",
     "Corrupt",
+    "FirstToken",
     "SkipBad",
     "System",
+    "WholeAnswer",
     "Wrong",
+    "answers_of",
     "asked_task",
     "of_file",
     "one_prompt",
@@ -40,6 +43,10 @@ Chat = Annotated[
     bool, typer.Option("--chat", help="The prompts are a user's messages: write them out by the model's chat template.")
 ]
 System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="The system message before them.")]
+WholeAnswer = Annotated[
+    bool, typer.Option("--whole-answer", help="Take answers of several tokens whole, each token after those before it.")
+]
+FirstToken = Annotated[bool, typer.Option("--first-token", help="Take answers of several tokens by their first.")]
 ColumnNames = Annotated[
     str | None,
     typer.Option(
@@ -51,11 +58,27 @@ ColumnNames = Annotated[
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows of a data file that can't be used.")]
 
 
+def answers_of(whole_answer: bool, first_token: bool) -> str | None:
+    """How answers of several tokens are taken, if that is said.
+
+    Raises:
+        RunError: Both are.
+    """
+    if whole_answer and first_token:
+        raise RunError("give --whole-answer or --first-token, not both")
+    return "whole" if whole_answer else "first" if first_token else None
+
+
 def of_file(
-    columns: str | None, skip_bad: bool, chat: bool = False, system: str | None = None
+    columns: str | None,
+    skip_bad: bool,
+    chat: bool = False,
+    system: str | None = None,
+    answers: str | None = None,
 ) -> dict[str, str | bool]:
     """Options of a task that is a data file, as far as they are given."""
     given = {"columns": columns, "skip_bad": skip_bad or None, "chat": chat or None, "system": system}
+    given["answers"] = answers
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -69,6 +92,7 @@ def asked_task(
     model: str | None,
     chat: bool = False,
     system: str | None = None,
+    answers: str | None = None,
 ) -> "str | OnePrompt":
     """The task that a command is asked about: a named one, or a pair of prompts.
 
@@ -83,7 +107,7 @@ def asked_task(
         return task
     if not used:
         raise RunError("name a task (acdc tasks), or give a pair of prompts: --clean, --corrupt and --answer")
-    return one_prompt(clean, corrupt, answer, wrong, model=model, chat=chat, system=system)
+    return one_prompt(clean, corrupt, answer, wrong, model=model, chat=chat, system=system, answers=answers)
 
 
 def one_prompt(
@@ -95,6 +119,7 @@ def one_prompt(
     model: str | None,
     chat: bool = False,
     system: str | None = None,
+    answers: str | None = None,
 ) -> "OnePrompt":
     """The task of a pair that is given in options or arguments.
 
@@ -109,4 +134,4 @@ def one_prompt(
     from acdc.task import OnePrompt
 
     assert clean is not None and corrupt is not None and answer is not None
-    return OnePrompt(clean, corrupt, answer, wrong or (), chat=chat, system=system)
+    return OnePrompt(clean, corrupt, answer, wrong or (), chat=chat, system=system, answers=answers or "single")

@@ -113,7 +113,7 @@ def curve(
         metric=problem.objective.metric.name,
         no_meaning=measure.no_meaning,
         n_edges_of_model=graph.n_edges,
-        n_prompts=problem.batch.n,
+        n_prompts=problem.batch.n_pairs,
         forward_passes=measure.passes,
     )
 

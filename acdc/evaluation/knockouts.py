@@ -87,7 +87,7 @@ def knock_out_edges(
         done += len(chunk)
         if progress is not None:
             progress(done, len(edges))
-    return Knockouts(effects, state.loss, problem.batch.n, passes)
+    return Knockouts(effects, state.loss, problem.batch.n_pairs, passes)
 
 
 def knock_out_nodes(

@@ -90,7 +90,7 @@ def minimality(
             _note(of_edges, graph.edge_name(*edge), float(found.effects[tuple(edge)]), removed)
         for node, effect in effects.items():
             _note(of_nodes, node, effect, removed)
-    return Needs(of_nodes, of_edges, problem.objective.metric.name, n_sets, problem.batch.n, passes)
+    return Needs(of_nodes, of_edges, problem.objective.metric.name, n_sets, problem.batch.n_pairs, passes)
 
 
 def n_knock_outs(problem: Problem, mask: Bool[Tensor, "src dst"], *, n_sets: int = N_SETS, seed: int = 0) -> int:

@@ -198,7 +198,7 @@ def _measured(
                         direction=direction,
                         granularity=granularity,
                         metric=metric,
-                        n_prompts=problem.batch.n,
+                        n_prompts=problem.batch.n_pairs,
                         n_edges=int(kept.sum()),
                         faithfulness=found.value,
                         low=found.low,

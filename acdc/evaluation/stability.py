@@ -101,7 +101,8 @@ def resampled(problem: Problem, seed: int, *, ablation: str = ABLATION) -> Probl
         ablation: What removed edges carry: the problem's own kind.
     """
     rng = random.Random(f"resampled {seed}")
-    batch = problem.batch.select([rng.randrange(problem.batch.n) for _ in range(problem.batch.n)])
+    n = problem.batch.n_pairs
+    batch = problem.batch.select_pairs([rng.randrange(n) for _ in range(n)])
     return Problem.make(
         problem.model,
         batch,

@@ -12,6 +12,7 @@ from torch import Tensor
 from acdc.evaluation.cost import Stopwatch
 from acdc.evaluation.predictions import Prediction, top_predictions
 from acdc.evaluation.recording import AFRESH, Recorder, mask_bytes
+from acdc.evaluation.whole_answers import sums, whole_answers
 from acdc.metrics import METRICS, Metric, accuracy, answer_probability, get_metric, top1_accuracy
 from acdc.patching.problem import Problem
 from acdc.prompts.batch import PromptBatch
@@ -88,7 +89,7 @@ def outcomes_of(
         metric=problem.objective.metric.name,
         performance=performance_metric(problem),
         rounding=ROUNDING[problem.model.dtype],
-        n_prompts=problem.batch.n,
+        n_prompts=problem.batch.n_pairs,
         forward_passes=len(masks),
         seconds=seconds,
     )
@@ -100,9 +101,12 @@ def prompt_values(problem: Problem, logits: Float[Tensor, "batch vocab"]) -> dic
     found = {
         metric.name: metric.function(logits, batch.correct, batch.wrong, reference) for metric in _metrics(problem)
     }
-    found["accuracy"] = accuracy(logits, batch.correct, batch.wrong)
-    found["top1_accuracy"] = top1_accuracy(logits, batch.correct)
-    found["p_correct"], found["p_wrong"] = (answer_probability(logits, ids) for ids in (batch.correct, batch.wrong))
+    if batch.pair_ids is None:
+        found["accuracy"] = accuracy(logits, batch.correct, batch.wrong)
+        found["top1_accuracy"] = top1_accuracy(logits, batch.correct)
+        found["p_correct"], found["p_wrong"] = (answer_probability(logits, ids) for ids in (batch.correct, batch.wrong))
+    else:
+        found = {name: sums(each, batch.pair_ids) for name, each in found.items()} | whole_answers(logits, batch)
     return {name: each.double().cpu().numpy() for name, each in found.items()}
 
 
@@ -117,7 +121,7 @@ def recorded_values(
         return [value for name in names for value in found[name].tolist()]
 
     flat = np.array(recorder.about(problem, b"values " + question, measure), dtype=np.float64)
-    return dict(zip(names, flat.reshape(len(names), problem.batch.n), strict=True))
+    return dict(zip(names, flat.reshape(len(names), problem.batch.n_pairs), strict=True))
 
 
 def circuit_values(problem: Problem, mask: Bool[Tensor, "src dst"], recorder: Recorder = AFRESH) -> dict[str, Values]:
@@ -134,7 +138,8 @@ def loss_of(problem: Problem, mask: Bool[Tensor, "src dst"], recorder: Recorder 
 def _metrics(problem: Problem) -> list[Metric]:
     """Every metric that is defined on the problem's prompts, its own included."""
     metrics = {metric.name: metric for metric in (*METRICS.values(), problem.objective.metric)}
-    return [metric for metric in metrics.values() if is_defined(metric, problem.batch)]
+    own = problem.objective.metric.name
+    return [metric for metric in metrics.values() if metric.name == own or is_defined(metric, problem.batch)]
 
 
 def normalised(circuit: float, model: float, corrupted: float) -> float | None:
@@ -149,13 +154,16 @@ def normalised(circuit: float, model: float, corrupted: float) -> float | None:
 
 def performance_metric(problem: Problem) -> Metric:
     """By what a circuit can beat the model on a prompt: the problem's own metric; in place of `kl`, in which the model
-    always has 0, `logit_diff`, or `nll` where a prompt lists no wrong answers."""
+    always has 0, `logit_diff`, or `nll` where a prompt lists no wrong answers, or `answer_logprob` of whole answers."""
     own = problem.objective.metric
     if own.name != "kl":
         return own
+    if problem.batch.pair_ids is not None:
+        return get_metric("answer_logprob")
     return get_metric("logit_diff" if is_defined(get_metric("logit_diff"), problem.batch) else "nll")
 
 
 def is_defined(metric: Metric, batch: PromptBatch) -> bool:
-    """Whether every prompt lists what the metric reads."""
-    return not metric.needs_wrong or bool((batch.wrong >= 0).any(1).all())
+    """Whether every prompt lists what the metric reads, and it says something of its own there."""
+    fits = metric.single_tokens if batch.pair_ids is None else metric.whole_answers
+    return fits and (not metric.needs_wrong or bool((batch.wrong >= 0).any(1).all()))

@@ -153,7 +153,7 @@ class Work:
     @property
     def prompts(self) -> dict[str, Any]:
         """What the prompts of the evaluation are, in numbers and in words."""
-        n, seen = self.problem.batch.n, self.n_seen
+        n, seen = self.problem.batch.n_pairs, self.n_seen
         own = self.settings.prompts == "discovery" and seen in (n, None)
         text = f"{n} discovery prompts" if own else prompts_text(n, seen)
         return {"n": n, "n_seen": seen, "asked": self.settings.prompts, "text": text}

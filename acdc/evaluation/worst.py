@@ -6,6 +6,7 @@ import numpy as np
 
 from acdc.evaluation.predictions import prompt_text, words
 from acdc.evaluation.values import Outcomes
+from acdc.evaluation.whole_answers import first_rows
 from acdc.patching.problem import Problem
 
 __all__ = ["PromptOutcome", "worst_prompts"]
@@ -38,7 +39,8 @@ def worst_prompts(problem: Problem, outcomes: Outcomes, *, k: int = 5) -> tuple[
     """The `k` prompts with the largest |circuit - model| in the problem's metric, the worst first."""
     values = outcomes.values[outcomes.metric]
     distance = np.abs(values["circuit"] - values["model"])
-    rows = np.argsort(-distance, kind="stable")[:k].tolist()
+    worst = np.argsort(-distance, kind="stable")[:k].tolist()
+    first = first_rows(problem.batch)
     return tuple(
         PromptOutcome(
             row,
@@ -47,9 +49,9 @@ def worst_prompts(problem: Problem, outcomes: Outcomes, *, k: int = 5) -> tuple[
             words(problem, problem.batch.correct[row].tolist()),
             words(problem, problem.batch.wrong[row].tolist()),
             outcomes.metric,
-            float(distance[row]),
-            float(values["model"][row]),
-            float(values["circuit"][row]),
+            float(distance[pair]),
+            float(values["model"][pair]),
+            float(values["circuit"][pair]),
         )
-        for row in rows
+        for pair, row in ((pair, first[pair]) for pair in worst)
     )

@@ -5,6 +5,7 @@
 | `kl` | KL(full model ‖ circuit) over the vocabulary, in nats | lower |
 | `logit_diff` | mean logit of the correct answers - mean logit of the wrong ones | higher |
 | `prob_diff` | probability of the correct answers - probability of the wrong ones | higher |
+| `answer_logprob` | log probability of the whole correct answer - that of the wrong one, in nats | higher |
 | `nll` | -log of the correct answers' total probability, in nats | lower |
 
 Discovery minimises the **loss**: the mean value where lower is better, minus the mean value where higher is better.

@@ -47,5 +47,6 @@ METRIC = Metric(
     kl,
     higher_is_better=False,
     flat_at_clean=True,
+    whole_answers=True,
     against=kl_against,
 )

@@ -25,6 +25,8 @@ class Metric:
         answers_only: It reads no other logits than those of the answers, so only these need to be computed.
         needs_wrong: It is defined only for tasks that list wrong answers.
         flat_at_clean: Its gradient is zero where the circuit is the full model.
+        whole_answers: It is defined token by token where answers have several tokens, and sums over them.
+        single_tokens: It says something of answers of one token that no other metric says.
         against: For a metric that reads the reference and no answers: the same function of the logits alone, with what
             depends on the reference computed once.
     """
@@ -36,6 +38,8 @@ class Metric:
     answers_only: bool = False
     needs_wrong: bool = False
     flat_at_clean: bool = False
+    whole_answers: bool = False
+    single_tokens: bool = True
     against: Callable[[Tensor], Callable[[Tensor], Tensor]] | None = None
 
     @property

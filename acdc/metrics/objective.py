@@ -25,15 +25,21 @@ class Objective:
         tokens: Ids of the logits that the metric reads, or None for all.
 
     Raises:
-        TaskError: The metric needs wrong answers and a pair has none.
+        TaskError: The metric needs wrong answers and a pair has none; or answers have several tokens, and it is not
+            defined for those.
     """
 
     def __init__(self, metric: Metric, batch: PromptBatch, clean_logits: Float[Tensor, "batch vocab"]) -> None:
+        if batch.pair_ids is not None and not metric.whole_answers:
+            raise TaskError(
+                f"metric {metric.name!r} is of answers of one token, and task {batch.task!r} has answers of several; "
+                "use answer_logprob or kl, or take their first tokens (answers='first', --first-token)"
+            )
         if metric.needs_wrong and bool(((batch.wrong >= 0).sum(1) == 0).any()):
             raise TaskError(
                 f"metric {metric.name!r} needs wrong answers, and task {batch.task!r} lists none; use kl or nll"
             )
-        self.metric = metric
+        self.metric, self._rows_per_pair = metric, batch.rows_per_pair
         self.tokens: Tensor | None = None
         self._correct, self._wrong, self._reference = batch.correct, batch.wrong, clean_logits
         self._against = None if metric.against is None else metric.against(clean_logits)
@@ -56,8 +62,12 @@ class Objective:
         return part
 
     def values(self, logits: Logits) -> Values:
-        """One value a row; rows are whole copies of the batch, one after another."""
-        return torch.cat([self._measure(copy) for copy in logits.split(self._correct.shape[0])])
+        """One value a row; rows are whole copies of the batch, one after another.
+
+        Where answers have several tokens, a mean over the whole batch's rows is one over pairs of each pair's sum.
+        """
+        found = torch.cat([self._measure(copy) for copy in logits.split(self._correct.shape[0])])
+        return found if self._rows_per_pair == 1 else found * self._rows_per_pair
 
     def _measure(self, logits: Logits) -> Values:
         """One value a row of one copy of the batch."""

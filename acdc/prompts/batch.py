@@ -20,12 +20,13 @@ from torch import Tensor
 
 from acdc.errors import TaskError
 from acdc.prompts.alignment import unequal_lengths
-from acdc.prompts.answers import answer_ids
+from acdc.prompts.answers import SINGLE, answer_ids, check_answers
 from acdc.prompts.chat import templated
 from acdc.prompts.lead import Lead, check_range
 from acdc.prompts.pairs import PromptPair, checked
 from acdc.prompts.span_tokens import NamedSpans, Sides, named_spans, spans_of_tokens
 from acdc.prompts.spans import checked_spans
+from acdc.prompts.teacher_forcing import forced_rows
 from acdc.prompts.tokens import encode, names_of, single_token
 
 __all__ = ["MAX_PAIRS", "PromptBatch", "PromptPair", "check_count", "encode", "single_token"]
@@ -56,6 +57,8 @@ class PromptBatch:
         spans: Names of the spans by which edges are split, in the order in which they come; the last one holds every
             prompt's target. Empty: edges are not split.
         span_ids: Which span each token is in.
+        pair_ids: Which pair each row is of, from 0, where an answer has several tokens: each row then asks for one
+            token, after the answer so far (`acdc.prompts.teacher_forcing`). None: a row a pair.
         named: The spans that the task names, whether or not edges are split by them; None: it names none.
     """
 
@@ -70,6 +73,7 @@ class PromptBatch:
     spans: tuple[str, ...] = ()
     span_ids: Int[Tensor, "batch pos"] | None = None
     named: NamedSpans | None = None
+    pair_ids: Int[Tensor, " batch"] | None = None
 
     @classmethod
     def from_pairs(
@@ -80,6 +84,7 @@ class PromptBatch:
         task_name: str = "task",
         bos: bool | None = None,
         bare_ids: bool = False,
+        answers: str = SINGLE,
     ) -> "PromptBatch":
         """Tokenise and check pairs.
 
@@ -87,6 +92,8 @@ class PromptBatch:
             bos: What stands before a prompt. None: before a text, the special tokens that the tokenizer itself puts
                 there; before token ids nothing, they are used as given. True: a BOS token, before all. False: nothing.
             bare_ids: Whether token ids are given without special tokens, and so are to get those that a text gets.
+            answers: What becomes of answers of several tokens: `single` refuses them, `whole` takes them as they are,
+                asked for token by token, `first` their first token.
 
         Raises:
             TaskError: No pairs; a field that isn't of its kind; two sides of different lengths or without any
@@ -99,7 +106,10 @@ class PromptBatch:
         named = [(pair, f"task {task_name!r}, pair {i}") for i, pair in enumerate(pairs)]
         plain = [templated(checked(pair, where), tokenizer, where) for pair, where in named]
         lead = Lead.read(plain, tokenizer, task_name, bos, bare_ids)
-        rows = [_Row.read(pair, tokenizer, f"task {task_name!r}, pair {i}", lead) for i, pair in enumerate(plain)]
+        check_answers(answers)
+        read = [_Row.read(pair, tokenizer, where, lead, answers) for pair, (_, where) in zip(plain, named, strict=True)]
+        rows = [row for of_pair in read for row in of_pair]
+        pair_ids = [i for i, of_pair in enumerate(read) for _ in of_pair]
         return cls(
             clean=_fill_left([row.clean for row in rows], 0),
             corrupt=_fill_left([row.corrupt for row in rows], 0),
@@ -109,18 +119,29 @@ class PromptBatch:
             task=task_name,
             before=tuple(names_of(tokenizer, lead.text or lead.ids)),
             notes=lead.notes(tokenizer),
-            named=named_spans([row.spans for row in rows], [list(pair.spans) for pair in plain], task_name),
+            named=named_spans([row.spans for row in rows], [list(plain[i].spans) for i in pair_ids], task_name),
+            pair_ids=None if len(rows) == len(plain) else torch.tensor(pair_ids),
         )
 
     @property
     def n(self) -> int:
-        """Number of pairs."""
+        """Number of rows: of pairs, unless answers have several tokens."""
         return self.clean.shape[0]
+
+    @cached_property
+    def n_pairs(self) -> int:
+        """Number of pairs."""
+        return self.n if self.pair_ids is None else len(self.pair_ids.unique())
 
     @property
     def n_pos(self) -> int:
         """Number of columns: the longest prompt's tokens up to its target."""
         return self.clean.shape[1]
+
+    @property
+    def rows_per_pair(self) -> float:
+        """What a mean over rows is to be multiplied by, to be the mean over pairs of each pair's sum."""
+        return self.n / self.n_pairs
 
     @cached_property
     def position_ids(self) -> Int[Tensor, "batch pos"]:
@@ -140,6 +161,8 @@ class PromptBatch:
         if self.span_ids is not None:
             digest.update(repr(self.spans).encode())
             tensors.append(self.span_ids.masked_fill(~self.attention, 0))
+        if self.pair_ids is not None:
+            tensors.append(self.pair_ids)
         for tensor in tensors:
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(tensor.cpu().numpy().tobytes())
@@ -151,15 +174,29 @@ class PromptBatch:
         return sum(pair in theirs for pair in self._pairs())
 
     def _pairs(self) -> list[tuple[tuple[int, ...], ...]]:
-        """Each pair's tokens up to its target."""
-        rows = zip(self.clean.tolist(), self.corrupt.tolist(), self.lengths.tolist(), strict=True)
-        return [(tuple(clean[-length:]), tuple(corrupt[-length:])) for clean, corrupt, length in rows]
+        """Each pair's tokens up to its target, or to its answers' first token that is asked for."""
+        rows = list(zip(self.clean.tolist(), self.corrupt.tolist(), self.lengths.tolist(), strict=True))
+        first = range(self.n) if self.pair_ids is None else _firsts(self.pair_ids.tolist())
+        return [
+            (tuple(clean[-length:]), tuple(corrupt[-length:])) for clean, corrupt, length in (rows[i] for i in first)
+        ]
 
     def select(self, rows: Sequence[int] | Tensor) -> "PromptBatch":
         """The batch of the given rows, in that order, without columns that are padding in all of them."""
         index = torch.as_tensor(rows, device=self.clean.device)
         start = self.n_pos - int(self.lengths[index].max())
         return self._changed(lambda side: side[index][:, start:], lambda answers: answers[index])
+
+    def select_pairs(self, pairs: Sequence[int]) -> "PromptBatch":
+        """The batch of the given pairs, counted from 0, in that order; one that is named twice is two pairs."""
+        if self.pair_ids is None:
+            return self.select(pairs)
+        ids = self.pair_ids.tolist()
+        order = sorted(set(ids))
+        rows = [[row for row, pair in enumerate(ids) if pair == order[wanted]] for wanted in pairs]
+        found = self.select([row for of_pair in rows for row in of_pair])
+        again = [i for i, of_pair in enumerate(rows) for _ in of_pair]
+        return replace(found, pair_ids=torch.tensor(again, device=self.pair_ids.device))
 
     def to(self, device: str | torch.device) -> "PromptBatch":
         """The same batch on another device."""
@@ -171,13 +208,20 @@ class PromptBatch:
         changed |= {name: answers(getattr(self, name)) for name in ("correct", "wrong")}
         if self.span_ids is not None:
             changed["span_ids"] = side(self.span_ids)
+        if self.pair_ids is not None:
+            changed["pair_ids"] = answers(self.pair_ids)
         named = None if self.named is None else replace(self.named, ids=side(self.named.ids))
         return replace(self, **changed, named=named)  # type: ignore[arg-type]
 
 
+def _firsts(pair_ids: list[int]) -> list[int]:
+    """The first row of each pair."""
+    return [i for i, pair in enumerate(pair_ids) if pair not in pair_ids[:i]]
+
+
 @dataclass(frozen=True)
 class _Row:
-    """One pair's token ids up to its target, and its answers' ids."""
+    """One row's token ids up to its target, and its answers' ids."""
 
     clean: list[int]
     corrupt: list[int]
@@ -186,7 +230,8 @@ class _Row:
     spans: list[str]
 
     @classmethod
-    def read(cls, pair: PromptPair, tokenizer: Any, where: str, lead: Lead) -> "_Row":
+    def read(cls, pair: PromptPair, tokenizer: Any, where: str, lead: Lead, answers: str) -> "list[_Row]":
+        """The rows of a pair: one, unless an answer of several tokens is taken whole."""
         clean, corrupt = (_ids(side, tokenizer, where, lead) for side in (pair.clean, pair.corrupt))
         if len(clean) != len(corrupt):
             raise unequal_lengths(clean, corrupt, tokenizer, where)
@@ -196,15 +241,18 @@ class _Row:
                 f"{where}: clean and corrupted are identical up to the target ({_show(clean[:end], tokenizer)}); "
                 "a corrupted prompt must differ, or every edge looks useless"
             )
-        correct, wrong = (_answers(answers, tokenizer, where) for answers in (pair.correct, pair.wrong))
+        correct, wrong = (_answers(listed, tokenizer, where, answers) for listed in (pair.correct, pair.wrong))
         if not correct:
             raise TaskError(f"{where}: at least one correct answer is needed")
-        if both := set(correct) & set(wrong):
-            raise TaskError(f"{where}: {_show(sorted(both), tokenizer)} is listed both as correct and as wrong")
+        if both := [answer for answer in correct if answer in wrong]:
+            raise TaskError(f"{where}: {_show(both[0], tokenizer)} is listed both as correct and as wrong")
+        forced = forced_rows(correct, wrong, where)
+        if len(forced) > 1 and pair.spans:
+            raise TaskError(f"{where}: spans are not named for whole answers of several tokens; leave spans out")
         before = (len(lead.before(pair.clean)), len(lead.before(pair.corrupt)))
         sides = Sides(tokenizer, pair.clean, pair.corrupt, before, len(clean), end, where)
         spans = spans_of_tokens(checked_spans(pair.spans, where), sides) if pair.spans else []
-        return cls(clean[:end], corrupt[:end], correct, wrong, spans)
+        return [cls(clean[:end] + so_far, corrupt[:end] + so_far, right, foil, spans) for so_far, right, foil in forced]
 
 
 def _ids(side: str | Sequence[int], tokenizer: Any, where: str, lead: Lead) -> list[int]:
@@ -230,10 +278,10 @@ def _target_end(target: int, length: int, where: str, n_before: int) -> int:
     return target % length + 1 + n_before
 
 
-def _answers(answers: Sequence[str | int], tokenizer: Any, where: str) -> list[int]:
-    ids = answer_ids(answers, tokenizer, where)
-    check_range(ids, tokenizer, where)
-    return ids
+def _answers(listed: Sequence[Any], tokenizer: Any, where: str, how: str) -> list[list[int]]:
+    found = answer_ids(listed, tokenizer, where, how)
+    check_range([token for ids in found for token in ids], tokenizer, where)
+    return found
 
 
 def _show(ids: Sequence[int], tokenizer: Any) -> str:

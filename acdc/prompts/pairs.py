@@ -21,7 +21,8 @@ class PromptPair:
             the special tokens that the tokenizer itself puts before it (often BOS); token ids are used as they are
             given; messages, `[{"role": "user", "content": ...}]`, are written out by the tokenizer's chat template.
         correct: Answers counted as right: text that is one token (with its leading space where the tokenizer has one),
-            or token ids.
+            or token ids. An answer of several tokens, text or a list of ids, needs a task that says how to take it
+            (`Task.answers`).
         wrong: Answers counted as wrong.
         target: The token position whose logits predict the answer, as a Python index into the prompt's own tokens. A
             prompt with several targets is several pairs.
@@ -46,8 +47,8 @@ class PromptPair:
 
     clean: str | Sequence[Any]
     corrupt: str | Sequence[Any]
-    correct: Sequence[str | int]
-    wrong: Sequence[str | int] = ()
+    correct: Sequence[str | int | Sequence[int]]
+    wrong: Sequence[str | int | Sequence[int]] = ()
     target: int = -1
     spans: Mapping[str, Where] = field(default_factory=dict)
 
@@ -87,16 +88,25 @@ def _prompt(value: Any, what: str) -> str | list[Any]:
     return [token for token in ids if token is not None]
 
 
-def _answers(value: Any, what: str) -> list[str | int]:
+def _answers(value: Any, what: str) -> list[str | int | Sequence[int]]:
     if isinstance(value, str):
         raise TaskError(f"{what}: answers must be a list like [' Mary'], not the bare text {seen(value)}")
     items = items_of(value)
     if items is None:
         raise TaskError(f"{what}: answers must be a list like [' Mary'] or [314], not {seen(value)}{hint_of(value)}")
-    found: list[str | int] = []
+    found: list[str | int | Sequence[int]] = []
     for i, item in enumerate(items):
-        answer = text_of(item, what) if isinstance(item, str) else whole_of(item)
+        answer = text_of(item, what) if isinstance(item, str) else _token_or_tokens(item)
         if answer is None:
             raise TaskError(f"{what}: answer {i} must be text of one token or a token id, not {seen(item)}")
         found.append(answer)
     return found
+
+
+def _token_or_tokens(item: Any) -> int | list[int] | None:
+    """A token id, or the ids of an answer of several tokens."""
+    token, items = whole_of(item), items_of(item)
+    if token is not None or not items:
+        return token
+    ids = [whole_of(each) for each in items]
+    return None if None in ids else [each for each in ids if each is not None]

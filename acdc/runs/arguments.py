@@ -138,7 +138,7 @@ class Arguments:
 
     def as_used(self, problem: Problem) -> "Arguments":
         """The same, with the number of prompts that the task gave and the dtype and device that the model has."""
-        n, model = problem.batch.n, self.model.as_loaded(problem.model)
+        n, model = problem.batch.n_pairs, self.model.as_loaded(problem.model)
         return replace(self, model=model, n=n, n_asked=None if n == self.n else self.n)
 
     def to_json(self) -> dict[str, Any]:

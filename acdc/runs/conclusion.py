@@ -82,9 +82,9 @@ def _prompts(prepared: Prepared, held_out: PromptBatch | None) -> dict[str, Any]
     """How many prompts were asked for, what was put before them, and what else is to be known of them."""
     batch = prepared.problem.batch
     return {
-        "n": batch.n,
+        "n": batch.n_pairs,
         "n_asked": prepared.arguments.n,
-        "n_held_out": 0 if held_out is None else held_out.n,
+        "n_held_out": 0 if held_out is None else held_out.n_pairs,
         "before": list(batch.before),
         "notes": list(dict.fromkeys([*batch.notes, *(() if held_out is None else held_out.notes)])),
     }

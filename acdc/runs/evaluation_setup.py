@@ -53,7 +53,7 @@ def shared_work(
     n_edges = reloaded.circuit.graph.n_edges
     settings = Settings.of(given, n=reloaded.arguments.n, tau=reloaded.threshold, n_edges=n_edges)
     discovery, warning = reloaded.discovery_problem(tell)
-    same = settings.prompts == "discovery" and settings.n == discovery.batch.n
+    same = settings.prompts == "discovery" and settings.n == discovery.batch.n_pairs
     problem = discovery if same else _problem(reloaded, settings)
     known = reloaded.prompts_sha256 == discovery.batch.fingerprint
     notes = dict.fromkeys((*discovery.batch.notes, *problem.batch.notes))

@@ -76,7 +76,7 @@ def written(
         raise RunError(f"the default model of task {made.name!r} is not bundled ({name!r}); name a model (--model)")
     tokenizer = load_tokenizer(Origin(str(zoo_path(name))))
     batch = made.batch(tokenizer, n, seed, bos=bos)
-    examples = tuple(_example(batch, tokenizer, row) for row in range(batch.n))
+    examples = tuple(_example(batch, tokenizer, row) for row in _asking(batch))
     return Preview(made.name, made.summary, name, batch.before, batch.notes, examples)
 
 
@@ -111,15 +111,20 @@ def preview(
     best = top_predictions(problem, {"model": problem.clean.logits, "corrupted": corrupted}, n_prompts=batch.n, k=k)
     p = problem.clean.logits.double().softmax(-1).cpu()
     examples = []
-    for row in range(batch.n):
+    for row in _asking(batch):
         correct = [token for token in batch.correct[row].tolist() if token >= 0]
         answer = {"top": best[row].top, "p_correct": float(p[row, correct].sum())}
         right = int(p[row].argmax()) in correct
         examples.append(_example(batch, patchable.tokenizer, row, right=right, **answer))
     better, made = None, arguments.task
-    if all(example.wrong for example in examples):
+    if batch.pair_ids is None and all(example.wrong for example in examples):
         better = float(accuracy(problem.clean.logits, batch.correct, batch.wrong).float().mean())
     return Preview(made.name, made.summary, arguments.model.name, batch.before, batch.notes, tuple(examples), better)
+
+
+def _asking(batch: PromptBatch) -> list[int]:
+    """The rows that ask for a right answer; of whole answers, some ask for a wrong one's tokens alone."""
+    return (batch.correct >= 0).any(1).nonzero()[:, 0].tolist()
 
 
 def _example(batch: PromptBatch, tokenizer: Any, row: int, **answer: Any) -> Example:

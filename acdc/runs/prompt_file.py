@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxtyping import Int
 from pydantic import BaseModel, ConfigDict
+from torch import Tensor
 
 from acdc.errors import FileError
 from acdc.files import parse_json, read_bytes, validated, write_atomically
 from acdc.interpret.explanation import PromptCard
+from acdc.prompts.answers import SINGLE, WHOLE
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.pairs import PromptPair
 from acdc.prompts.span_tokens import NamedSpans
@@ -24,18 +27,20 @@ DISCOVERY, HELD_OUT = "discovery", "held-out"
 
 def prompt_rows(batch: PromptBatch, tokenizer: Any, split: str) -> Iterator[dict[str, Any]]:
     """Each pair of a batch as text, tokens and ids, up to its target, with its spans and its answers."""
-    for i in range(batch.n):
+    for rows in _rows_of_pairs(batch):
+        i = rows[0]
         start = batch.n_pos - int(batch.lengths[i])
-        row: dict[str, Any] = {"split": split}
+        line: dict[str, Any] = {"split": split}
         for name, side in (("clean", batch.clean), ("corrupt", batch.corrupt)):
             ids = side[i, start:].tolist()
-            row |= {name: tokenizer.decode(ids), f"{name}_tokens": names_of(tokenizer, ids), f"{name}_ids": ids}
+            line |= {name: tokenizer.decode(ids), f"{name}_tokens": names_of(tokenizer, ids), f"{name}_ids": ids}
         for name, side in (("correct", batch.correct), ("wrong", batch.wrong)):
-            ids = [token for token in side[i].tolist() if token >= 0]
-            row |= {name: [tokenizer.decode([token]) for token in ids], f"{name}_ids": ids}
+            answers = _answers(side, rows)
+            texts = [tokenizer.decode(answer if isinstance(answer, list) else [answer]) for answer in answers]
+            line |= {name: texts, f"{name}_ids": answers}
         if batch.named is not None:
-            row["spans"] = _tokens_of_spans(batch.named, i, start)
-        yield row | {"target": len(row["clean_ids"]) - 1}
+            line["spans"] = _tokens_of_spans(batch.named, i, start)
+        yield line | {"target": len(line["clean_ids"]) - 1}
 
 
 def _tokens_of_spans(named: NamedSpans, i: int, start: int) -> dict[str, list[int]]:
@@ -43,6 +48,20 @@ def _tokens_of_spans(named: NamedSpans, i: int, start: int) -> dict[str, list[in
     ids = named.ids[i, start:].tolist()
     tokens = {name: [token for token, span in enumerate(ids) if span == k] for k, name in enumerate(named.names)}
     return {name: places for name, places in tokens.items() if places}
+
+
+def _answers(side: Int[Tensor, "batch n"], rows: list[int]) -> list[int | list[int]]:
+    """A pair's answers: tokens, or one answer of several tokens, of which each row has one."""
+    ids = [token for row in rows for token in side[row].tolist() if token >= 0]
+    return [ids] if len(rows) > 1 and len(ids) > 1 else [*ids]
+
+
+def _rows_of_pairs(batch: PromptBatch) -> list[list[int]]:
+    """The rows of each pair."""
+    if batch.pair_ids is None:
+        return [[row] for row in range(batch.n)]
+    ids = batch.pair_ids.tolist()
+    return [[row for row, pair in enumerate(ids) if pair == wanted] for wanted in sorted(set(ids))]
 
 
 def write_prompts(path: Path, tokenizer: Any, discovery: PromptBatch, held_out: PromptBatch | None) -> Path:
@@ -123,8 +142,8 @@ class _Line(_Side):
 
     clean_ids: list[int]
     corrupt_ids: list[int]
-    correct_ids: list[int]
-    wrong_ids: list[int]
+    correct_ids: list[int | list[int]]
+    wrong_ids: list[int | list[int]]
     target: int
 
 
@@ -143,4 +162,7 @@ def read_prompts(path: Path, name: str) -> SavedPrompts:
         sides[line.split].append(pair)
     if not sides[DISCOVERY]:
         raise FileError(f"{path} is damaged: it has no prompts of the discovery")
-    return SavedPrompts(sides[DISCOVERY], name=name, held_out=sides[HELD_OUT])
+    pairs = [pair for side in sides.values() for pair in side]
+    several = any(isinstance(answer, list) for pair in pairs for answer in (*pair.correct, *pair.wrong))
+    answers = WHOLE if several else SINGLE
+    return SavedPrompts(sides[DISCOVERY], name=name, held_out=sides[HELD_OUT], answers=answers)

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, ClassVar
 
 from acdc.errors import TaskError, printable, unknown_name
+from acdc.prompts.answers import SINGLE
 from acdc.prompts.batch import PromptBatch, check_count
 from acdc.prompts.pairs import PromptPair, checked
 from acdc.prompts.pools import EVERY, same_pairs, side_of
@@ -34,6 +35,8 @@ class Task(ABC):
             argument `bos` of a run overrides it.
         bare_ids: Whether prompts given as token ids lack the special tokens that the tokenizer puts before a text, and
             are to get them.
+        answers: How answers of several tokens are taken: `single` (refused), `whole` (all their tokens, each after the
+            answer so far) or `first` (their first token).
         digest: SHA-256 of the file that the prompts come from, if they come from a data file.
 
     >>> from acdc import PromptPair, Task, discover
@@ -54,6 +57,7 @@ class Task(ABC):
     default_model: ClassVar[str] = "acdc-small"
     prepend_bos: ClassVar[bool | None] = None
     bare_ids: ClassVar[bool] = False
+    answers: ClassVar[str] = SINGLE
     digest: ClassVar[str | None] = None
 
     @abstractmethod
@@ -111,7 +115,9 @@ class Task(ABC):
         check_count(n)
         pairs, note = self._chosen(tokenizer, n, seed, held_out)
         wish = self.prepend_bos if bos is None else bos
-        batch = PromptBatch.from_pairs(pairs, tokenizer, task_name=self.name, bos=wish, bare_ids=self.bare_ids)
+        batch = PromptBatch.from_pairs(
+            pairs, tokenizer, task_name=self.name, bos=wish, bare_ids=self.bare_ids, answers=self.answers
+        )
         return replace(batch, notes=(*([note] if note else []), *batch.notes))
 
     def _chosen(self, tokenizer: Any, n: int, seed: int, held_out: bool) -> tuple[list[PromptPair], str | None]:

@@ -78,6 +78,7 @@ def load_task(spec: "str | Task | type[Task] | Sequence[PromptPair]", **options:
 def _check_attributes(task: Task) -> None:
     """Raise `TaskError` where an attribute is not of its kind."""
     kinds = {"name": str, "summary": str, "source": str, "metric": str, "gradient_metric": str, "default_model": str}
+    kinds["answers"] = str
     kinds |= {"prepend_bos": bool | None, "bare_ids": bool}  # type: ignore[dict-item]
     for name, kind in kinds.items():
         with users_code(f"{type(task).__name__} can't be used as a task", file_of(type(task))):

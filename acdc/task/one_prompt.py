@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from acdc.errors import TaskError
-from acdc.prompts.answers import doubtful_answers
+from acdc.prompts.answers import SINGLE, doubtful_answers
 from acdc.prompts.messages import asked
 from acdc.prompts.pairs import PromptPair
 from acdc.task.prompt_list import PromptList
@@ -25,6 +25,7 @@ class OnePrompt(PromptList):
         wrong: Wrong answers.
         chat: Whether the texts are a user's messages, to be written out by the tokenizer's chat template.
         system: The system message before each.
+        answers: How answers of several tokens are taken: see `Task.answers`.
         name: Name for outputs and messages; made of the clean prompt's words if None.
 
     Raises:
@@ -45,6 +46,7 @@ class OnePrompt(PromptList):
         *,
         chat: bool = False,
         system: str | None = None,
+        answers: str = SINGLE,
         name: str | None = None,
     ) -> None:
         if system is not None and not chat:
@@ -52,7 +54,7 @@ class OnePrompt(PromptList):
         named = _name(clean) if name is None else name
         if chat and isinstance(clean, str) and isinstance(corrupt, str):
             clean, corrupt = asked(clean, system), asked(corrupt, system)
-        super().__init__([PromptPair(clean, corrupt, answer, wrong)], name=named)
+        super().__init__([PromptPair(clean, corrupt, answer, wrong)], name=named, answers=answers)
 
     def _chosen(self, tokenizer: Any, n: int, seed: int, held_out: bool) -> tuple[list[PromptPair], str | None]:
         pair = self._pairs[0]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from acdc.errors import ACDCError, AlignmentError, TaskError, counted
 from acdc.files import read_bytes
+from acdc.prompts.answers import SINGLE, WHOLE, check_answers
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.messages import asked
 from acdc.prompts.pairs import PromptPair, checked
@@ -42,6 +43,7 @@ class PromptFile(Task):
             template; a list of messages always is.
         system: The system message before each such text.
         space: Put a space before answers that have none.
+        answers: How answers of several tokens are taken: see `Task.answers`.
         name: Name for outputs and messages; the file's own if None.
         metric: Default metric of discovery.
 
@@ -64,6 +66,7 @@ class PromptFile(Task):
         space: Any = False,
         chat: Any = False,
         system: str | None = None,
+        answers: str = SINGLE,
         name: str | None = None,
         metric: str = "kl",
     ) -> None:
@@ -82,13 +85,16 @@ class PromptFile(Task):
         self.name, self.metric = name or self.path.stem, metric  # type: ignore[misc]
         if not all(self._columns.has_wrong(row.values) for row in self._rows):
             self.gradient_metric = "nll"  # type: ignore[misc]
+        self.answers = check_answers(answers)  # type: ignore[misc]
+        if answers == WHOLE:
+            self.gradient_metric = "answer_logprob"  # type: ignore[misc]
         self.summary = f"prompts of {self.path.name}: {self._columns}"  # type: ignore[misc]
         if system is not None and not _truth(chat, "chat"):
             raise TaskError("a system message goes with chat messages only (chat=True, --chat)")
         self._chat = (chat, system)
         given_chat = {"chat": chat, "system": system} if chat else {}
         self.options = {"columns": given, "skip_bad": skip_bad, "space": space, "name": name, "metric": metric}
-        self.options |= given_chat
+        self.options |= given_chat | ({} if answers == SINGLE else {"answers": answers})
         self._last: tuple[Any, bool | None, _Usable] | None = None
 
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> Iterable[PromptPair]:
@@ -105,7 +111,7 @@ class PromptFile(Task):
             TaskError: Rows can't be used, and they are not to be left out; or none can.
         """
         usable = self._usable(tokenizer, bos)
-        side = PromptList(usable.pairs, name=self.name, held_out=usable.held_out)
+        side = PromptList(usable.pairs, name=self.name, held_out=usable.held_out, answers=self.answers)
         batch = side.batch(tokenizer, n, seed, held_out=held_out, bos=bos)
         return replace(batch, notes=(*([usable.note] if usable.note else []), *batch.notes))
 
@@ -143,7 +149,7 @@ class PromptFile(Task):
             clean, corrupt = (asked(p, system) if isinstance(p, str) else p for p in (pair.clean, pair.corrupt))
             pair = replace(pair, clean=clean, corrupt=corrupt)
         pair = checked(pair, "row")
-        PromptBatch.from_pairs([pair], tokenizer, task_name="row", bos=bos)
+        PromptBatch.from_pairs([pair], tokenizer, task_name="row", bos=bos, answers=self.answers)
         for side in ("clean", "corrupt"):
             named, ids = row.values.get(f"{side}_tokens"), getattr(pair, side)
             if isinstance(named, list) and not isinstance(ids, str) and named != names_of(tokenizer, list(ids)):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from acdc.errors import TaskError
+from acdc.prompts.answers import SINGLE, WHOLE, check_answers
 from acdc.prompts.pairs import PromptPair, checked
 from acdc.task.base import Task
 
@@ -19,6 +20,7 @@ class PromptList(Task):
         name: Name for outputs and messages.
         held_out: Pairs to judge a circuit on; if there are none, every fourth of `pairs` is held out.
         metric: Default metric of discovery.
+        answers: How answers of several tokens are taken: see `Task.answers`.
 
     Raises:
         TaskError: There are no pairs, or one is not a `PromptPair` with fields of their kinds.
@@ -37,13 +39,17 @@ class PromptList(Task):
         name: str = "prompts",
         held_out: Sequence[PromptPair] = (),
         metric: str = "kl",
+        answers: str = SINGLE,
     ) -> None:
         self._pairs = [checked(pair, f"{name}, pair {i}") for i, pair in enumerate(pairs)]
         self._held_out = [checked(pair, f"{name}, held-out pair {i}") for i, pair in enumerate(held_out)]
         if not self._pairs:
             raise TaskError(f"the list of prompts {name!r} is empty: at least one PromptPair is needed")
         self.name, self.metric = name, metric  # type: ignore[misc]
-        if not all(pair.wrong for pair in (*self._pairs, *self._held_out)):
+        self.answers = check_answers(answers)  # type: ignore[misc]
+        if answers == WHOLE:
+            self.gradient_metric = "answer_logprob"  # type: ignore[misc]
+        elif not all(pair.wrong for pair in (*self._pairs, *self._held_out)):
             self.gradient_metric = "nll"  # type: ignore[misc]
 
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> Sequence[PromptPair]:

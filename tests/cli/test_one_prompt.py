@@ -7,6 +7,7 @@ import pytest
 
 from acdc.cli import main
 from acdc.runs.discover import load_run
+from acdc.runs.reload import reload
 
 PAIR = ["--clean", "The capital of France is", "--corrupt", "The capital of Spain is"]
 ANSWERS = ["--answer", " Paris", "--wrong", " Madrid", "--wrong", " Rome"]
@@ -54,6 +55,27 @@ def test_sides_of_different_lengths_are_shown_in_three_lines(capsys: pytest.Capt
         "  corrupted |The| capital|   | France|",
         "                          ^^^",
     ]
+
+
+def test_answers_of_several_tokens_are_taken_whole_or_by_their_first_and_kept_in_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*PAIR, "--answer", " Paris is the", "--wrong", " Madrid is", "--out", str(tmp_path), "--json"]
+    assert main(["discover", *words, *MODEL]) == 2
+    assert "--whole-answer" in capsys.readouterr().err
+    assert main(["discover", *words, *MODEL, "--whole-answer", "--first-token"]) == 2
+    assert "not both" in capsys.readouterr().err
+    assert main(["discover", *words, *MODEL, "--first-token"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["metric"] == "logit_diff"
+    assert main(["discover", *words, *MODEL, "--whole-answer"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["metrics"]["metric"], found["metrics"]["n_prompts"]) == ("answer_logprob", 1)
+    row = json.loads((Path(found["path"]) / "prompts.jsonl").read_text().splitlines()[0])
+    assert (row["correct"], len(row["correct_ids"][0]), row["wrong"]) == ([" Paris is the"], 3, [" Madrid is"])
+    assert reload(found["path"]).discovery_problem()[1] is None
+    assert main(["evaluate", found["path"], "--only", "faithfulness", "--json"]) == 0
+    part = json.loads(capsys.readouterr().out)["parts"]["faithfulness"]
+    assert part["n_prompts"] == 1 and "left_out" not in part
 
 
 def test_a_data_file_is_a_task_with_its_columns_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

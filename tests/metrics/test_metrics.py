@@ -28,6 +28,8 @@ def expected(name: str, row: int) -> float:
         "kl": sum(r[i] * math.log(r[i] / p[i]) for i in range(7)),
         "logit_diff": sum(LOGITS[row, i].item() for i in right) / len(right)
         - sum(LOGITS[row, i].item() for i in false) / len(false),
+        "answer_logprob": sum(math.log(p[i]) for i in right) / len(right)
+        - sum(math.log(p[i]) for i in false) / len(false),
         "prob_diff": sum(p[i] for i in right) - sum(p[i] for i in false),
         "nll": -math.log(sum(p[i] for i in right)),
     }[name]

@@ -123,7 +123,7 @@ def test_whole_numbers_of_every_kind_are_read(pair: PromptPair) -> None:
 
 BAD = [None, math.nan, math.inf, 1.5, True, {}, {"a": 1}, {1, 2}, object(), b"1 2", (i for i in [1]), 1j, "\ud800"]
 MESSAGES = [{"role": "user", "content": "hello"}]
-NESTED = [[{"role": "user", "content": 3}], [[1, 2]], np.ones((2, 2)), torch.ones(2, 2)]
+NESTED = [[{"role": "user", "content": 3}], [[[1, 2]]], np.ones((2, 2)), torch.ones(2, 2)]
 
 
 @pytest.mark.parametrize("field", ["clean", "corrupt", "correct", "wrong", "target"])

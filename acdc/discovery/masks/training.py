@@ -135,9 +135,10 @@ def _measured(
     """The mean loss of these prompts: minus the metric where higher is better, or how far it is from the model's."""
     metric, batch, clean = problem.objective.metric, problem.batch, problem.clean.logits[rows]
     correct, wrong = batch.correct[rows], batch.wrong[rows]
-    values = metric.function(logits, correct, wrong, clean).double()
+    values = metric.function(logits, correct, wrong, clean).double() * batch.rows_per_pair
     if match:
-        return (values - metric.function(clean, correct, wrong, clean).double()).abs().mean()
+        expected = metric.function(clean, correct, wrong, clean).double() * batch.rows_per_pair
+        return (values - expected).abs().mean()
     return metric.loss(values.mean())
 
 

@@ -141,7 +141,7 @@ def completeness(
         mean_sampled=sum(sampled) / len(sampled) if sampled else None,
         relative=worst / span if span else None,
         damages=tuple(damages),
-        n_prompts=problem.batch.n,
+        n_prompts=problem.batch.n_pairs,
         forward_passes=search.passes,
     )
 

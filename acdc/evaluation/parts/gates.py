@@ -86,7 +86,7 @@ class Gates(Part):
         others, more = gates_of(problems, graph.edges_mask & behind & ~work.mask)
         work.step(2, 2)
         backups = {name: gate for name, gate in others.items() if gate.label == "OR"}
-        return cls(found, backups, LEAST, work.problem.batch.n, passes + more)
+        return cls(found, backups, LEAST, work.problem.batch.n_pairs, passes + more)
 
     @classmethod
     def cost(cls, work: Work) -> Cost:

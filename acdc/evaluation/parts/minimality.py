@@ -103,7 +103,7 @@ class Minimality(Part):
             recorder=work.recorder,
             progress=steps[1],
         )
-        return cls(needs, test, work.problem.batch.n, needs.forward_passes + test.forward_passes)
+        return cls(needs, test, work.problem.batch.n_pairs, needs.forward_passes + test.forward_passes)
 
     @classmethod
     def cost(cls, work: Work) -> Cost:
@@ -176,7 +176,7 @@ def minimality_test(
         name: EdgeTest(names[name], test.share, low, high, _verdict(low, high, alpha))
         for (name, test), low, high in zip(tests.items(), redundant, needed, strict=True)
     }
-    return MinimalityTest(edges, tuple(random_effects), q, alpha, correction, problem.batch.n, 2 * n_random)
+    return MinimalityTest(edges, tuple(random_effects), q, alpha, correction, problem.batch.n_pairs, 2 * n_random)
 
 
 def _verdict(p_redundant: float, p_needed: float, alpha: float) -> str:

@@ -49,7 +49,9 @@ class SpecificationCurve(Specifications, Part):
             problems["held-out" if work.n_seen == 0 else work.prompts["text"]] = work.problem
         found = specifications(problems, work.mask, seed=work.settings.seed, recorder=work.recorder, progress=work.step)
         own = dict(zip(CHOICES, ("discovery", work.ablation, "noising", "edges", work.metric), strict=True))
-        return cls(**vars(found), own=own, n_prompts={name: problem.batch.n for name, problem in problems.items()})
+        return cls(
+            **vars(found), own=own, n_prompts={name: problem.batch.n_pairs for name, problem in problems.items()}
+        )
 
     @classmethod
     def cost(cls, work: Work) -> Cost:

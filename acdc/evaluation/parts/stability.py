@@ -79,7 +79,7 @@ class Stability(Part):
             jaccard_with_this=sum(near) / len(near),
             sizes=found.sizes,
             frequency={graph.edge_name(i, j): float(found.frequency[i, j]) for i, j in kept},
-            n_prompts=work.discovery.batch.n,
+            n_prompts=work.discovery.batch.n_pairs,
             forward_passes=None if None in passes else sum(filter(None, passes)),
         )
 

@@ -84,7 +84,7 @@ class Sufficiency(Part):
             for i, matched in enumerate(("size", "degree"))
         )
         passes = size.forward_passes + degree.forward_passes
-        return cls(size, degree, settings.alpha, work.problem.batch.n, passes)
+        return cls(size, degree, settings.alpha, work.problem.batch.n_pairs, passes)
 
     @classmethod
     def cost(cls, work: Work) -> Cost:
@@ -154,7 +154,7 @@ def sufficiency_test(
         random_edges=float(np.mean(sizes)),
         overlap=overlap,
         test=test,
-        n_prompts=problem.batch.n,
+        n_prompts=problem.batch.n_pairs,
         forward_passes=n_random + 1,
         sufficient=None if overlap > MOST_SHARED else test.p_above <= alpha,
     )
