@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -161,8 +162,10 @@ def _read(
 def _write(reading: "LensReading", draw: Path | None, csv: Path | None) -> list[Path]:
     from acdc.drawing import draw_heat_map, lens_map
     from acdc.files import write_csv
+    from acdc.prompts.tokens import pieces
 
-    files = [] if draw is None else [draw_heat_map(lens_map(reading.section(0)), draw)]
+    heat, answer = lens_map(reading.section(0)), pieces(reading.tokenizer, reading.answers[0].tolist())[0]
+    files = [] if draw is None else [draw_heat_map(replace(heat, unit=f"probability of {answer!r}"), draw)]
     return files if csv is None else [*files, write_csv(csv, reading.frame())]
 
 

@@ -18,7 +18,8 @@ def ordinary_tokens(model: PatchableModel) -> Bool[Tensor, " vocab"]:
     """False at special tokens, and at ids that the tokenizer has no token for: what they do is seldom learned."""
     n = len(model.components.unembed)
     ordinary = torch.arange(n) < len(model.tokenizer)
-    special: Any = getattr(model.tokenizer, "all_special_ids", [])
+    added: Any = getattr(model.tokenizer, "added_tokens_decoder", {})
+    special = {*getattr(model.tokenizer, "all_special_ids", []), *(i for i, token in added.items() if token.special)}
     ordinary[[token for token in special if token < n]] = False
     return ordinary.to(model.device)
 

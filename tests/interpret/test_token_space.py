@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tokenizers import AddedToken
 from torch import Tensor
 
 from acdc.errors import CircuitError
@@ -99,6 +100,9 @@ def test_special_tokens_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = tiny_model("gpt2"), tiny_batch()
     before = node_writes(model, batch, ["m1"], top=VOCAB)[0].up
     first = int(before[0][0])
+    added = {first: AddedToken("x", special=True), int(before[1][0]): AddedToken("y", special=False)}
+    monkeypatch.setattr(type(model.tokenizer), "added_tokens_decoder", added, raising=False)
+    assert int(ordinary_tokens(model).sum()) == VOCAB - 1
     monkeypatch.setattr(type(model.tokenizer), "all_special_ids", [first], raising=False)
     assert int(ordinary_tokens(model).sum()) == VOCAB - 1
     after = node_writes(model, batch, ["m1"], top=VOCAB)[0].up
