@@ -42,7 +42,7 @@ def show(
     places = [] if run.is_file() else find_runs(run)
     result = load_run(places[0]) if places else None
     circuit = circuit_at(run, graph=shape) if result is None else result.circuit
-    drawn = [] if draw is None else drawing.draw(circuit, draw)
+    drawn = [] if draw is None else drawing.draw(circuit, draw, roles=_roles(places[0] if places else None))
     if as_json:
         found = {"nodes": list(circuit.nodes), "edges": list(circuit.edges)} if result is None else result.to_dict()
         dump(found | {"drawn": [str(path) for path in drawn]})
@@ -54,3 +54,11 @@ def show(
     table(["edge", words_of(circuit.score_kind).label], [[edge, f"{score:.4g}"] for edge, score in listed])
     for path in (*(() if result is None else result.files), *drawn):
         say(f"  {path}")
+
+
+def _roles(run: Path | None) -> dict[str, tuple[str, ...]]:
+    """The roles that a run's explanation gives its nodes, where it was explained."""
+    from acdc.drawing import roles_of
+    from acdc.runs.explained import EXPLANATION, load_explanation
+
+    return {} if run is None or not (run / EXPLANATION).exists() else roles_of(load_explanation(run / EXPLANATION))

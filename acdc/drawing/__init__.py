@@ -6,6 +6,7 @@ from acdc.drawing.heat_map import HeatMap, draw_heat_map
 from acdc.drawing.maps import lens_map, patching_map
 from acdc.drawing.notebook import facts_html, html_circuit
 from acdc.drawing.render import FORMATS, INSTALL_GRAPHVIZ, Picture, draw, picture
+from acdc.drawing.roles import roles_of
 from acdc.drawing.selection import draw_selection
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "lens_map",
     "patching_map",
     "picture",
+    "roles_of",
     "to_dot",
 ]

@@ -1,6 +1,6 @@
 """A graph in Graphviz's DOT: a rank for each level of the model, from input (top) to logits (bottom)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -25,13 +25,14 @@ def to_dot(
     title: str | None = None,
     max_edges: int | None = MAX_DRAWN_EDGES,
     colors: Mapping[str, str] = MappingProxyType({}),
+    roles: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> graphviz.Digraph:
     """The graph as DOT: one edge for each of its edges, the same text for the same graph; arguments as for `draw`.
 
     A head is a box with a cell for each of its inputs (q, k, v) that an edge enters; an MLP is a hexagon. An edge's
     colour says which input it enters, its width the size of its weight, dashes a negative weight.
     """
-    return dot_of(scene_of(graph, title=title, max_edges=max_edges, colors=colors))
+    return dot_of(scene_of(graph, title=title, max_edges=max_edges, colors=colors, roles=roles))
 
 
 def dot_of(scene: Scene) -> graphviz.Digraph:
@@ -60,12 +61,15 @@ def _add_rank(dot: graphviz.Digraph, n: int, label: str, nodes: tuple[WeightedNo
         for node in nodes:
             fill, line = style_of(node)
             if node.kind in SHAPES:
-                rank.node(node.id, _plain_label(node), shape=SHAPES[node.kind], fillcolor=fill, color=line)
+                rank.node(node.id, _plain_label(node, scene), shape=SHAPES[node.kind], fillcolor=fill, color=line)
             else:
                 rank.node(node.id, _box_label(node, scene), shape="plain", style="")
 
 
-def _plain_label(node: WeightedNode) -> str | None:
+def _plain_label(node: WeightedNode, scene: Scene) -> str | None:
+    roles = scene.roles.get(node.id)
+    if roles:
+        return f"{graphviz.escape(node.text)}\\n{graphviz.escape(roles)}"
     return None if node.text == node.id else graphviz.escape(node.text)
 
 
@@ -77,10 +81,11 @@ def _box_label(node: WeightedNode, scene: Scene) -> str:
         for kind in inputs
     )
     top = f"<TR>{cells}</TR>" if cells else ""
-    span = max(1, len(inputs))
+    span, roles = max(1, len(inputs)), scene.roles.get(node.id, "")
+    below = f'<BR/><FONT POINT-SIZE="9">{_escape(roles)}</FONT>' if roles else ""
     return (
         f'<<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2" COLOR="{line}" '
-        f'BGCOLOR="{fill}">{top}<TR><TD COLSPAN="{span}" CELLPADDING="4">{_escape(node.text)}</TD></TR></TABLE>>'
+        f'BGCOLOR="{fill}">{top}<TR><TD COLSPAN="{span}" CELLPADDING="4">{_escape(node.text)}{below}</TD></TR></TABLE>>'
     )
 
 
@@ -93,6 +98,7 @@ def _add_edge(dot: graphviz.Digraph, arrow: Arrow) -> None:
         penwidth=f"{arrow.width:g}",
         style="dashed" if arrow.dashed else "solid",
         tooltip=graphviz.escape(arrow.text),
+        **({} if arrow.front else {"constraint": "false", "arrowsize": "0.25"}),
     )
 
 
@@ -101,7 +107,8 @@ def _header(scene: Scene) -> str:
     title = f'<FONT POINT-SIZE="16"><B>{_escape(scene.title)}</B></FONT>' if scene.title else ""
     caption = f'<FONT POINT-SIZE="12" COLOR="#546E7A">{_escape(scene.caption)}</FONT>'
     chips = [f'<FONT COLOR="{color}"><B>&#9644;</B></FONT> {escape(meaning)}' for color, meaning in scene.legend]
-    legend = " &#160; ".join([*chips, *map(escape, scene.notes)])
+    sizes = [f"thick {scene.scale[0][1]}, thin {scene.scale[-1][1]} (logarithm)"] if scene.scale else []
+    legend = " &#160; ".join([*chips, *map(escape, (*scene.notes[:1], *sizes, *scene.notes[1:]))])
     legend = f'<FONT POINT-SIZE="11">{legend}</FONT>' if legend else ""
     rows = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in (title, caption, legend) if row)
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="1">{rows}</TABLE>>'

@@ -16,12 +16,12 @@ from itertools import pairwise
 from acdc.circuits.weighted import WeightedNode
 from acdc.drawing.scene import Scene
 
-__all__ = ["GAP", "LETTER", "MARGIN", "Layout", "Place", "lane", "layout_of", "node_width"]
+__all__ = ["GAP", "LETTER", "MARGIN", "ROLE_SIZE", "Layout", "Place", "lane", "layout_of", "node_width"]
 
 SWEEPS = 12
 NODE_WIDTH, GAP = 58.0, 14.0  # of most nodes, and between nodes, in pixels
 MARGIN, LABELS = 16.0, 62.0  # around the picture, and left of it for the rows' labels
-LETTER = 0.5  # width of a letter, in font sizes
+LETTER, ROLE_SIZE = 0.5, 9  # width of a letter, in font sizes; the font size of roles
 
 
 @dataclass
@@ -60,26 +60,33 @@ def layout_of(scene: Scene, least_width: float) -> Layout:
 
 
 def _places(scene: Scene) -> tuple[dict[str, Place], dict[tuple[str, str], list[Place]]]:
-    """A place for each node, and for each joined pair of nodes the places from one to the other."""
-    nodes = {node.id: Place(n, node_width(node) + GAP) for n, row in enumerate(scene.rows) for node in row.nodes}
-    lines: dict[tuple[str, str], int] = defaultdict(int)
+    """A place for each node, and for each joined pair of nodes the places from one to the other.
+
+    Lines of arrows that are all set back get no place in the rows between: they go straight, and pull only at nodes
+    that nothing else holds.
+    """
+    nodes = {node.id: Place(n, node_width(node, scene) + GAP) for n, row in enumerate(scene.rows) for node in row.nodes}
+    counts: dict[tuple[str, str], int] = defaultdict(int)
     for arrow in scene.arrows:
-        lines[arrow.src, arrow.dst] += 1
+        counts[arrow.src, arrow.dst] += arrow.front
+    held = {end for pair, count in counts.items() if count for end in pair}
     chains = {}
-    for (src, dst), count in lines.items():
+    for (src, dst), count in counts.items():
         first, last = nodes[src], nodes[dst]
-        between = [Place(n, lane(scene) * (count + 0.5)) for n in range(first.row + 1, last.row)]
-        chain = [first, *between, last]
-        for upper, lower in pairwise(chain):
-            upper.down.append(lower)
-            lower.up.append(upper)
+        room = range(first.row + 1, last.row) if count else range(0)
+        chain = [first, *(Place(n, lane(scene) * (count + 0.5)) for n in room), last]
+        if count or not {src, dst} <= held:
+            for upper, lower in pairwise(chain):
+                upper.down.append(lower)
+                lower.up.append(upper)
         chains[src, dst] = chain
     return nodes, chains
 
 
-def node_width(node: WeightedNode) -> float:
-    """As drawn: as wide as its label needs."""
-    return max(NODE_WIDTH, 12 * LETTER * (len(node.text) + 2))
+def node_width(node: WeightedNode, scene: Scene) -> float:
+    """As drawn: as wide as its label and its roles need."""
+    letters = (12 * (len(node.text) + 2), ROLE_SIZE * (len(scene.roles.get(node.id, "")) + 5))
+    return max(NODE_WIDTH, LETTER * max(letters))
 
 
 def lane(scene: Scene) -> float:

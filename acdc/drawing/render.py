@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -55,6 +55,7 @@ def draw(
     title: str | None = None,
     max_edges: int | None = ...,
     colors: Mapping[str, str] = MappingProxyType({}),
+    roles: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Picture: ...
 
 
@@ -66,6 +67,7 @@ def draw(
     title: str | None = None,
     max_edges: int | None = ...,
     colors: Mapping[str, str] = MappingProxyType({}),
+    roles: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Path]: ...
 
 
@@ -76,6 +78,7 @@ def draw(
     title: str | None = None,
     max_edges: int | None = MAX_DRAWN_EDGES,
     colors: Mapping[str, str] = MappingProxyType({}),
+    roles: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Picture | list[Path]:
     """Draw a graph: into a file, whose ending chooses among SVG, PNG, PDF and DOT (.dot, .gv), or for a notebook.
 
@@ -88,6 +91,7 @@ def draw(
         title: Default: the graph's own, which is a circuit's origin.
         max_edges: Draw only so many edges, those of the largest weights; None draws all.
         colors: The colour of each group of edges, in the legend's order; by default colours tell inputs apart.
+        roles: What nodes do, by name, to be written below their labels; `roles_of` reads it from an explanation.
 
     Returns:
         The files written, or the picture.
@@ -96,12 +100,12 @@ def draw(
         CircuitError: The ending names no known format, or the file can't be written.
     """
     if path is None:
-        return picture(graph, title=title, max_edges=max_edges, colors=colors)
+        return picture(graph, title=title, max_edges=max_edges, colors=colors, roles=roles)
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise CircuitError(f"can't draw to {path.name!r}: the ending must be one of {', '.join(FORMATS)}")
-    scene = scene_of(graph, title=title, max_edges=max_edges, colors=colors)
+    scene = scene_of(graph, title=title, max_edges=max_edges, colors=colors, roles=roles)
     source = dot_of(scene).source
     if suffix in (".dot", ".gv"):
         return [write_atomically(path, source.encode())]
@@ -117,9 +121,10 @@ def picture(
     title: str | None = None,
     max_edges: int | None = MAX_DRAWN_EDGES,
     colors: Mapping[str, str] = MappingProxyType({}),
+    roles: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Picture:
     """A graph as a value that a notebook shows; arguments as for `draw`."""
-    scene = scene_of(graph, title=title, max_edges=max_edges, colors=colors)
+    scene = scene_of(graph, title=title, max_edges=max_edges, colors=colors, roles=roles)
     source = dot_of(scene).source
     try:
         return Picture(source, _run_dot(source, "svg").decode())

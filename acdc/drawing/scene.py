@@ -8,8 +8,10 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from acdc.circuits.graph import base_of
 from acdc.circuits.score_kinds import UNKNOWN, ScoreWords
-from acdc.circuits.weighted import WeightedEdge, WeightedGraph, WeightedNode, weighted_graph
+from acdc.circuits.weighted import WeightedGraph, WeightedNode, weighted_graph
+from acdc.drawing.emphasis import decades_of, in_front, log_strength
 
 if TYPE_CHECKING:
     from acdc.circuits.circuit import Circuit
@@ -25,7 +27,8 @@ NODE_COLORS = {  # kind: (fill, line); a node of any other kind is drawn as a he
     "logits": ("#EADCF4", "#5E3A87"),
 }
 CELL_COLOR = "#78909C"  # of a head's inputs where colours mean something else
-FEW, MANY = 20, 200  # between these numbers of arrows, lines get thinner
+FEW, MANY = 20, 200  # between these numbers of arrows in front, what stands between them gets less
+THIN, THICK = 0.6, 5.0  # widths of arrows
 LONGEST_TITLE = 150
 MAX_DRAWN_EDGES = 500  # unless more are asked for
 
@@ -40,7 +43,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A kept edge as it is drawn; `strength` is in [0, 1] and grows with the score's size."""
+    """A kept edge as it is drawn; `strength` is in [0, 1] and grows with the score's size.
+
+    Attributes:
+        front: It is among those that stand out: see `acdc.drawing.emphasis`.
+        name: The edge's, where it isn't made of its ends'.
+    """
 
     src: str
     dst: str
@@ -50,6 +58,8 @@ class Arrow:
     width: float
     color: str
     group: str = ""
+    front: bool = True
+    name: str = ""
 
     @property
     def dashed(self) -> bool:
@@ -58,13 +68,13 @@ class Arrow:
 
     @property
     def opacity(self) -> float:
-        """Weak arrows step back."""
-        return round(0.35 + 0.6 * self.strength, 3)
+        """Weak arrows step back, and those that aren't in front far more."""
+        return round(0.5 + 0.45 * self.strength if self.front else 0.1 + 0.15 * self.strength, 3)
 
     @property
     def text(self) -> str:
         """The edge's name, group and score, for a tooltip."""
-        name = f"{self.src}->{self.dst}" + (f"<{self.input}>" if self.input else "")
+        name = self.name or f"{self.src}->{self.dst}" + (f"<{self.input}>" if self.input else "")
         name += f" ({self.group})" if self.group else ""
         return name if self.score is None else f"{name}: {self.score:+.3g}"
 
@@ -78,6 +88,8 @@ class Scene:
         words: What a weight is.
         width: What the legend says of the arrows' widths.
         colors: The colour of each group of edges, in the legend's order, where colours tell groups and not inputs.
+        scale: Widths of arrows, and the size that each stands for, for the legend.
+        roles: What is written below a node's label.
     """
 
     title: str
@@ -88,11 +100,13 @@ class Scene:
     words: ScoreWords
     width: str
     colors: Mapping[str, str]
+    scale: tuple[tuple[float, str], ...]
+    roles: Mapping[str, str]
 
     @property
     def crowd(self) -> float:
-        """How crowded the picture is, from 0 (few arrows) to 1 (many)."""
-        return _crowd(len(self.arrows))
+        """How crowded the picture is, from 0 (few arrows in front) to 1 (many)."""
+        return _crowd(sum(arrow.front for arrow in self.arrows))
 
     @property
     def legend(self) -> tuple[tuple[str, str], ...]:
@@ -123,6 +137,7 @@ def scene_of(
     title: str | None,
     max_edges: int | None,
     colors: Mapping[str, str] = MappingProxyType({}),
+    roles: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Scene:
     """Rows and arrows of a graph.
 
@@ -130,28 +145,33 @@ def scene_of(
         title: Default: the graph's own.
         max_edges: Only so many edges, those of the largest weights; None: all.
         colors: The colour of each group of edges, where colours tell groups and not inputs.
+        roles: What nodes do, by name, whatever span they are of; it is written below their labels.
     """
     graph = graph.strongest(max_edges) if isinstance(graph, WeightedGraph) else weighted_graph(graph, most=max_edges)
     entered = {(edge.dst, edge.input) for edge in graph.edges}
     inputs = {node.id: tuple(kind for kind in "qkv" if (node.id, kind) in entered) for node in graph.nodes}
+    arrows = _arrows(graph, colors)
     return Scene(
         title=_line(graph.title if title is None else title),
-        caption=_line(graph.caption),
-        rows=_rows(graph.nodes),
-        arrows=_arrows(graph.edges, colors),
+        caption=_line(graph.caption) + _set_back(arrows),
+        rows=_rows(graph),
+        arrows=arrows,
         inputs=inputs,
         words=graph.words,
         width=graph.width or f"size of {graph.words.label}",
         colors=colors,
+        scale=_scale(arrows),
+        roles={
+            node.id: _line(", ".join(roles[name])) for node in graph.nodes if roles.get(name := base_of(node.id), ())
+        },
     )
 
 
-def _arrows(edges: Sequence[WeightedEdge], colors: Mapping[str, str]) -> tuple[Arrow, ...]:
+def _arrows(graph: WeightedGraph, colors: Mapping[str, str]) -> tuple[Arrow, ...]:
+    edges, front = graph.edges, in_front(graph.nodes, graph.edges)
     sizes = [abs(edge.weight) for edge in edges if edge.weight is not None and math.isfinite(edge.weight)]
-    largest = max(sizes, default=0.0)
-    crowd = _crowd(len(edges))
-    thin, thick = 0.8 - 0.3 * crowd, 5.0 - 2.0 * crowd
-    strengths = [_strength(edge.weight, largest) if sizes else 0.3 for edge in edges]
+    largest, decades = max(sizes, default=0.0), decades_of(sizes)
+    strengths = [_strength(edge.weight, largest, decades) if sizes else 0.3 for edge in edges]
     return tuple(
         Arrow(
             src=edge.src,
@@ -159,28 +179,60 @@ def _arrows(edges: Sequence[WeightedEdge], colors: Mapping[str, str]) -> tuple[A
             input=edge.input,
             score=edge.weight,
             strength=strength,
-            width=round(thin + (thick - thin) * strength, 3),
+            width=_width(strength),
             color=colors[edge.group] if colors else ARROW_COLORS[edge.input],
             group=_line(edge.group),
+            front=i in front,
+            name=edge.called,
         )
-        for edge, strength in zip(edges, strengths, strict=True)
+        for i, (edge, strength) in enumerate(zip(edges, strengths, strict=True))
     )
+
+
+def _set_back(arrows: Sequence[Arrow]) -> str:
+    """What the caption says of arrows that are set back."""
+    front = sum(arrow.front for arrow in arrows)
+    return "" if front == len(arrows) else f"; in front the {front} on the strongest paths, the rest is pale"
+
+
+def _scale(arrows: Sequence[Arrow]) -> tuple[tuple[float, str], ...]:
+    """Widths of the largest size, of the one up to which widths go, and of the one between them on the scale."""
+    sizes = [abs(arrow.score) for arrow in arrows if arrow.score and math.isfinite(arrow.score)]
+    if not sizes or min(sizes) == max(sizes):
+        return ()
+    shown = [(1 - n / 2, max(sizes) * 10 ** (-decades_of(sizes) * n / 2)) for n in range(3)]
+    return tuple((_width(strength), f"{size:.2g}") for strength, size in shown)
+
+
+def _width(strength: float) -> float:
+    return round(THIN + (THICK - THIN) * strength, 3)
 
 
 def _crowd(n_arrows: int) -> float:
     return min(1.0, max(0.0, (n_arrows - FEW) / (MANY - FEW)))
 
 
-def _strength(weight: float | None, largest: float) -> float:
-    """The square root of the relative size: effects span decades, and the small ones must stay tellable."""
-    if weight is None or largest == 0:
-        return 0.0
-    return math.sqrt(min(1.0, abs(weight) / largest))
+def _strength(weight: float | None, largest: float, decades: float) -> float:
+    return 0.0 if weight is None or math.isnan(weight) else log_strength(abs(weight), largest, decades)
 
 
-def _rows(nodes: Sequence[WeightedNode]) -> tuple[Row, ...]:
-    levels = groupby(nodes, key=lambda node: (node.layer, node.level))
-    return tuple(Row(_line(label), tuple(row)) for (_, label), row in levels)
+def _rows(graph: WeightedGraph) -> tuple[Row, ...]:
+    """A row for each level; two levels of a layer share one where no edge joins them."""
+    joined, rows = {(edge.src, edge.dst) for edge in graph.edges}, list[Row]()
+    levels = groupby(graph.nodes, key=lambda node: (node.layer, node.level))
+    for (layer, label), nodes in ((level, tuple(row)) for level, row in levels):
+        above = rows[-1].nodes if rows else ()
+        together = above and above[0].layer == layer and label
+        if together and not any((a.id, b.id) in joined for a in above for b in nodes):
+            rows[-1] = Row(_shared_label(rows[-1].label, _line(label)), (*above, *nodes))
+        else:
+            rows.append(Row(_line(label), nodes))
+    return tuple(rows)
+
+
+def _shared_label(above: str, below: str) -> str:
+    """That of a layer whose heads and MLP stand in one row is the layer's."""
+    return above if above.startswith("layer ") and below.startswith("MLP ") else f"{above}, {below}"
 
 
 def _line(text: str) -> str:

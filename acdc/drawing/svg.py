@@ -4,19 +4,22 @@ from collections import defaultdict
 from html import escape
 
 from acdc.circuits.weighted import WeightedNode
-from acdc.drawing.layout import GAP, LETTER, MARGIN, Layout, Place, lane, layout_of, node_width
+from acdc.drawing.layout import GAP, LETTER, MARGIN, ROLE_SIZE, Layout, Place, lane, layout_of, node_width
 from acdc.drawing.scene import Arrow, Scene, style_of
 
 __all__ = ["svg_of"]
 
-NODE_HEIGHT, CELL_HEIGHT, HEADER = 34.0, 13.0, 66.0
+NODE_HEIGHT, CELL_HEIGHT, ROLE_HEIGHT, HEADER = 34.0, 13.0, 11.0, 66.0
+FEW_ROWS, MANY_ROWS = 12, 30  # between these numbers of rows, they come nearer to each other
+SAMPLE = 24  # length of a line in the legend
 FONT = "Helvetica, Arial, sans-serif"
 
 
 def svg_of(scene: Scene) -> str:
     """The scene as an SVG document; the same text for the same scene."""
     layout = layout_of(scene, _header_width(scene))
-    width, row_height = layout.width, NODE_HEIGHT + 40 + 40 * scene.crowd
+    many = min(1.0, max(0.0, (len(scene.rows) - FEW_ROWS) / (MANY_ROWS - FEW_ROWS)))
+    width, row_height = layout.width, _node_height(scene) + (40 + 40 * scene.crowd) * (1 - 0.5 * many)
     height = HEADER + row_height * len(scene.rows)
     ys = [HEADER + row_height * (n + 0.5) for n in range(len(scene.rows))]
     parts = [
@@ -48,13 +51,17 @@ def _arrows(scene: Scene, layout: Layout, ys: list[float]) -> list[str]:
             side = lane(scene) * (n - (len(arrows) - 1) / 2)
             width = layout.lines[pair][-1].width - GAP
             end = side if not arrow.input else _port(arrow.input, scene.inputs[arrow.dst], width)
-            drawn.append((arrow.strength, _path(arrow, _points(layout.lines[pair], ys, side, end))))
+            points = _points(layout.lines[pair], ys, side, end, _node_height(scene) / 2)
+            drawn.append(((arrow.front, arrow.strength), _path(arrow, points)))
     return [path for _, path in sorted(drawn, key=lambda pair: pair[0])]
 
 
-def _points(chain: list[Place], ys: list[float], side: float, end: float) -> list[tuple[float, float]]:
+def _node_height(scene: Scene) -> float:
+    return NODE_HEIGHT + (ROLE_HEIGHT if scene.roles else 0)
+
+
+def _points(chain: list[Place], ys: list[float], side: float, end: float, half: float) -> list[tuple[float, float]]:
     """From the lower edge of the first node, through a place in each row between, to the upper edge of the last."""
-    half = NODE_HEIGHT / 2
     first, *between, last = chain
     start = (first.x + max(-half, min(half, side)), ys[first.row] + half)
     return [start, *((place.x + side, ys[place.row]) for place in between), (last.x + end, ys[last.row] - half - 2)]
@@ -83,27 +90,28 @@ def _path(arrow: Arrow, points: list[tuple[float, float]]) -> str:
 
 def _node(node: WeightedNode, x: float, y: float, scene: Scene) -> str:
     (fill, line), inputs = style_of(node), scene.inputs[node.id]
-    w, h = node_width(node) / 2, NODE_HEIGHT / 2
+    w, h = node_width(node, scene) / 2, _node_height(scene) / 2
     style = f'fill="{fill}" stroke="{line}"'
     if node.kind == "input":
-        return f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{w}" ry="{h}" {style}/>' + _label(node, x, y)
+        return f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{w}" ry="{h}" {style}/>' + _label(node, x, y, scene)
     if node.kind not in ("mlp", "logits"):
         box = f'<rect x="{x - w:.1f}" y="{y - h:.1f}" width="{2 * w}" height="{2 * h}" {style}/>'
-        return box + _cells(x, y, 2 * w, scene, inputs) + _label(node, x, y + (CELL_HEIGHT / 2 if inputs else 0))
+        middle = y + (CELL_HEIGHT / 2 if inputs else 0)
+        return box + _cells(x, y - h, 2 * w, scene, inputs) + _label(node, x, middle, scene)
     slant = 12 if node.kind == "mlp" else 6
     corners = [(-w, 0), (slant - w, -h), (w - slant, -h), (w, 0), (w - slant, h), (slant - w, h)]
     if node.kind == "logits":
         corners = [(-w, slant - h), (slant - w, -h), (w - slant, -h), (w, slant - h)]
         corners += [(-dx, -dy) for dx, dy in corners]
     points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
-    return f'<polygon points="{points}" {style}/>' + _label(node, x, y)
+    return f'<polygon points="{points}" {style}/>' + _label(node, x, y, scene)
 
 
-def _cells(x: float, y: float, node_width: float, scene: Scene, inputs: tuple[str, ...]) -> str:
+def _cells(x: float, top: float, node_width: float, scene: Scene, inputs: tuple[str, ...]) -> str:
     width = node_width / max(1, len(inputs))
     parts = []
     for n, kind in enumerate(inputs):
-        left, top = x - node_width / 2 + n * width, y - NODE_HEIGHT / 2
+        left = x - node_width / 2 + n * width
         place = f'x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{CELL_HEIGHT}"'
         parts.append(
             f'<rect {place} fill="{scene.cell_color(kind)}"/>'
@@ -112,8 +120,15 @@ def _cells(x: float, y: float, node_width: float, scene: Scene, inputs: tuple[st
     return "".join(parts)
 
 
-def _label(node: WeightedNode, x: float, y: float) -> str:
-    return _text(x, y + 4, node.text, 12, "black", "middle")
+def _label(node: WeightedNode, x: float, y: float, scene: Scene) -> str:
+    """The node's label, and below it its roles."""
+    roles = scene.roles.get(node.id)
+    if not roles:
+        return _text(x, y + 4, node.text, 12, "black", "middle")
+    up = ROLE_HEIGHT / 2
+    return _text(x, y + 4 - up, node.text, 12, "black", "middle") + _text(
+        x, y + 5 + up, roles, ROLE_SIZE, "#37474F", "middle"
+    )
 
 
 def _text(x: float, y: float, text: str, size: int, color: str, anchor: str = "start", weight: str = "normal") -> str:
@@ -124,7 +139,8 @@ def _text(x: float, y: float, text: str, size: int, color: str, anchor: str = "s
 
 
 def _header_width(scene: Scene) -> float:
-    legend = sum(len(word) + 6 for word in (*(meaning for _, meaning in scene.legend), *scene.notes))
+    words = (*(meaning for _, meaning in scene.legend), *scene.notes, *(size for _, size in scene.scale))
+    legend = sum(len(word) + 6 for word in words) + 5 * len(scene.scale)
     return 2 * MARGIN + max(16 * 0.62 * len(scene.title), 12 * LETTER * len(scene.caption), 11 * LETTER * legend)
 
 
@@ -132,13 +148,22 @@ def _header(scene: Scene) -> list[str]:
     parts = [_text(MARGIN, 24.0, scene.title, 16, "black", weight="bold")] if scene.title else []
     parts.append(_text(MARGIN, 43.0, scene.caption, 12, "#546E7A"))
     x = MARGIN
-    for color, meaning in (*scene.legend, *(("", note) for note in scene.notes)):
-        if color:
-            parts.append(f'<rect x="{x:.1f}" y="54" width="14" height="5" fill="{color}"/>')
-            x += 18
+    for sample, meaning in _legend(scene):
+        parts.append(sample.format(x=x, end=x + SAMPLE))
+        x += (SAMPLE + 4) if sample else 0
         parts.append(_text(x, 61.0, meaning, 11, "black"))
         x += 11 * LETTER * len(meaning) + 14
     return parts
+
+
+def _legend(scene: Scene) -> list[tuple[str, str]]:
+    """What stands in the legend: a sample of each sort of arrow, drawn from x to an end, and its meaning."""
+    line = '<line x1="{{x:.1f}}" x2="{{end:.1f}}" y1="57" y2="57" stroke="{}" stroke-width="{}"{}/>'
+    width, *dashed = scene.notes or ("",)
+    found = [(line.format(color, 5, ""), meaning) for color, meaning in scene.legend]
+    found += [("", width)] if width else []
+    found += [(line.format("#555555", f"{size:g}", ""), text) for size, text in scene.scale]
+    return found + [(line.format("#555555", 2, ' stroke-dasharray="5 3"'), text) for text in dashed]
 
 
 def _markers(scene: Scene) -> str:
