@@ -51,7 +51,7 @@ def estimate(values: Any) -> Estimate:
 
 def number(value: float | None) -> float | None:
     """A number that JSON can hold; None for what isn't finite."""
-    return None if value is None or not np.isfinite(value) else float(value)
+    return None if value is None or not np.isfinite(value) else float(value) + 0.0  # no -0
 
 
 def numbers(values: Mapping[str, float]) -> dict[str, float | None]:

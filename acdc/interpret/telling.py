@@ -12,6 +12,7 @@ from acdc.interpret.explanation import Claim, Estimate, Explanation, NodeCard
 __all__ = ["interval", "told"]
 
 NAMED = 4  # nodes in the answer
+SHOWN = 8  # names in a list
 LONGEST = 160  # letters of a prompt
 NOTHING = 0.01  # of what removing every edge does
 
@@ -86,6 +87,8 @@ def _matters(card: NodeCard, span: float | None) -> str:
     share = card.effect.value / span if span else None
     if share is not None and abs(share) < NOTHING:
         return f"ablated alone, it changes next to nothing ({interval(card.effect)})"
+    if card.effect.low is None:
+        return f"ablated alone, it changes the loss by {interval(card.effect)}"
     if not _clear(card.effect):
         return f"ablated alone, it changes the loss by {interval(card.effect)}, which may be nothing"
     does = "raises" if card.effect.value > 0 else "lowers"
@@ -118,6 +121,8 @@ def _question(found: Explanation, task: str, summary: str, model: str) -> str:
 
 def _answer(found: Explanation, circuit: Circuit) -> str:
     n = f"{circuit.n_edges:,} of {circuit.graph.n_edges:,} edges"
+    if not circuit.n_edges:
+        return "By nothing: the circuit has no edge."
     first = f"By {n}, between {counted(len(circuit.nodes), 'node')}"
     if faithful := found.extra.get("faithfulness"):
         name, ratio = next(iter(faithful.items()))
@@ -170,10 +175,12 @@ def _uncertain(found: Explanation) -> Iterator[str]:
         which = _listed([f"{name} scores as {claim.role}" for name, claim in failed])
         yield f"The test by intervention failed: {which}."
     if open_ := [(name, claim) for name, claim in _claims(found) if claim.holds is None]:
-        yield f"{counted(len(open_), 'role')} of heads rest on a score alone, for no test could tell."
+        roles = dict.fromkeys(claim.role for _, claim in open_)
+        yield f"On a score alone, for no test of them is known or could tell, rest the roles {_listed(list(roles))}."
     nameless = [card.name for card in found.nodes if card.kind == "head" and card.role_scores and not card.claims]
     if nameless:
-        yield f"{counted(len(nameless), 'head')} of the circuit have no role that is known here."
+        some = [*nameless[:SHOWN], *([f"{len(nameless) - SHOWN} more"] if len(nameless) > SHOWN else [])]
+        yield f"Without a role that is known here: {_listed(some)}."
 
 
 def _claims(found: Explanation) -> list[tuple[str, Claim]]:

@@ -119,7 +119,7 @@ def explain_briefly(run: RunResult, *, command: str = "", progress: Progressing 
         only=brief,
         nodes=BRIEF_NODES if is_large else N_NODES,
         n=BRIEF_PROMPTS if is_large else None,
-        seconds=BRIEF_SECONDS,
+        seconds=BRIEF_SECONDS if is_large else None,
         command=command,
         progress=progress,
         **world,

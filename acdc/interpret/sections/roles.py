@@ -11,15 +11,14 @@ from acdc.interpret.subject import Subject
 
 __all__ = ["SECTION"]
 
-RUNS, TEST = 8.0, 2.0  # forward passes of all roles' scores, and of one head's tests
+RUNS, TEST = 16.0, 2.0  # forward passes of all roles' scores, and of one head's tests
 
 
 def measure(subject: Subject, so_far: Explanation) -> Explanation:
     """Of the important heads; random tokens are drawn anew for the test too."""
     model, batch, seed = subject.problem.model, subject.problem.batch, subject.settings.seed
     found = head_roles(model, subject.discovery.batch, seed=seed, progress=subject.tell)
-    drawn = [name for name, role in ROLES.items() if role.evidence != "weights"]  # weights give the same once more
-    again = head_roles(model, batch, roles=drawn, seed=seed + 1, progress=subject.tell)
+    again = head_roles(model, batch, roles=_again(found, subject.heads), seed=seed + 1, progress=subject.tell)
     evidence, cards = Evidence(model, batch, seed + 1), list[NodeCard]()
     for done, head in enumerate(subject.heads, 1):
         scores = {each.role: number(each.score) for each in found.of(head)}
@@ -29,13 +28,19 @@ def measure(subject: Subject, so_far: Explanation) -> Explanation:
     return empty(nodes=cards, notes=_unmeasured(found))
 
 
+def _again(found: HeadRoles, heads: list[str]) -> list[str]:
+    """The roles that a head has by something drawn: weights are the same another time."""
+    held = dict.fromkeys(each.role for head in heads for each in found.held(head))
+    return [role for role in held if ROLES[role].evidence != "weights"]
+
+
 def _unmeasured(found: HeadRoles) -> list[str]:
     return [f"role {role!r} can't be measured here: {reason}" for role, reason in found.reasons.items()]
 
 
 def cost(subject: Subject) -> float:
-    """The scores twice, and tests of each head."""
-    return 2 * RUNS + TEST * len(subject.heads)
+    """The scores, and tests of each head."""
+    return RUNS + TEST * len(subject.heads)
 
 
 SECTION = Section("roles", "which roles heads have, and which hold under intervention", 50, measure, cost, brief=True)
