@@ -17,7 +17,6 @@ from acdc.interpret.evidence.words import names
 from acdc.interpret.knockout import repeated_log_probability
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
-from acdc.progress import Tell, announce
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["Evidence"]
@@ -30,13 +29,11 @@ class Evidence:
     Attributes:
         batch: A task's prompts, for roles that a task gives to heads.
         seed: Of whatever is drawn. Scores and tests of another seed, and of other prompts, are held out.
-        tell: Is told what is being done.
     """
 
     model: PatchableModel
     batch: PromptBatch | None = None
     seed: int = SEED
-    tell: Tell | None = None
 
     @cached_property
     def drawn(self) -> Drawn:
@@ -50,7 +47,6 @@ class Evidence:
     @cached_property
     def random_tokens(self) -> RandomTokens:
         """Attention on them."""
-        announce(self.tell, "random tokens")
         return RandomTokens.measure(self.model, self.drawn)
 
     @cached_property
@@ -88,7 +84,6 @@ class Evidence:
         Raises:
             Unmeasured: The model or its tokenizer can't do it.
         """
-        announce(self.tell, "needles")
         return Needles.measure(self.model, self.seed)
 
     @cached_property
@@ -98,5 +93,4 @@ class Evidence:
         Raises:
             Unmeasured: The tokenizer can't spell them.
         """
-        announce(self.tell, "sentences")
         return Sentences.measure(self.model, self.seed)
