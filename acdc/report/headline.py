@@ -23,6 +23,7 @@ class Headline:
         prompts: On which prompts, in words.
         held_out: Whether the search saw none of them.
         no_meaning: Why it says nothing; None where it does.
+        is_narrow: Whether its interval rests on so few prompts that it may be too narrow.
     """
 
     metric: str
@@ -32,6 +33,7 @@ class Headline:
     prompts: str
     held_out: bool
     no_meaning: str | None
+    is_narrow: bool = False
 
     @property
     def text(self) -> str:
@@ -59,7 +61,8 @@ def headline(findings: Findings) -> Headline | None:
         prompts, interval = findings.evaluation["prompts"], part.intervals["faithfulness"][part.metric]
         held_out = prompts.get("asked") == "held-out" and not prompts.get("n_seen")
         ends = (interval.low, interval.high)
-        return Headline(part.metric, interval.value, *ends, prompts["text"], held_out, interval.no_meaning)
+        why, few = interval.no_meaning, interval.under_covers
+        return Headline(part.metric, interval.value, *ends, prompts["text"], held_out, why, few)
     if (told := _explained(findings)) is not None or findings.metrics is None:
         return told
     held_out = findings.metrics.get("held_out")

@@ -1,11 +1,9 @@
 """The table twins of the graph: its edges and its nodes."""
 
 from collections import Counter
-from dataclasses import replace
 
 from acdc.circuits.influence import influence
-from acdc.circuits.names import base_of, span_of
-from acdc.circuits.weighted import WeightedEdge, WeightedGraph
+from acdc.circuits.weighted import WeightedGraph
 from acdc.errors import counted
 from acdc.interpret.explanation import NodeCard
 from acdc.report.findings import Findings
@@ -27,7 +25,7 @@ def edge_table(findings: Findings, graph: WeightedGraph) -> Table:
         edge = graph.edges[i]
         rows.append(
             (
-                Cell(_name(edge)),
+                Cell(edge.name),
                 Cell(edge.src, node=edge.src),
                 Cell(edge.dst, node=edge.dst),
                 Cell(edge.input),
@@ -39,12 +37,6 @@ def edge_table(findings: Findings, graph: WeightedGraph) -> Table:
     left_out = f"the {len(rows):,} strongest of {counted(n, 'edge')}; edges.csv has more" if n > len(rows) else ""
     heads = ("edge", "from", "to", "input", graph.words.label, "influence")
     return Table("edge-table", f"Edges; {graph.words.label}: {graph.words.meaning}", heads, tuple(rows), left_out)
-
-
-def _name(edge: WeightedEdge) -> str:
-    """As in `edges.csv`: the span last."""
-    span = f"@{span_of(edge.dst)}" if span_of(edge.dst) else ""
-    return replace(edge, src=base_of(edge.src), dst=base_of(edge.dst)).name + span
 
 
 def node_table(findings: Findings, graph: WeightedGraph) -> Table:

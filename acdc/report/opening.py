@@ -90,7 +90,8 @@ def _facts(findings: Findings, best: Headline | None) -> Iterator[Fact]:
 def _certain(findings: Findings, best: Headline | None) -> Iterator[str]:
     if findings.explanation is not None:
         yield from findings.explanation.certain
-    if best is not None and best.held_out and best.no_meaning is None and best.low is not None:
+    is_told = findings.explanation is not None and bool(findings.explanation.certain)
+    if not is_told and best is not None and best.held_out and best.no_meaning is None and best.low is not None:
         yield f"Faithfulness by {best.metric} is {best.text} on {best.prompts}, which no choice was made by."
     if findings.circuit.score_kind == "effect":
         yield "Each edge's score is a measured effect, not an estimate."
@@ -112,6 +113,8 @@ def _uncertain(findings: Findings, best: Headline | None) -> Iterator[str]:
         yield "How faithful it is on prompts that the search did not see was not measured."
     elif best.low is None:
         yield "How far faithfulness varies over prompts was not measured (acdc evaluate gives the interval)."
+    elif best.is_narrow:
+        yield f"The interval of faithfulness rests on {best.prompts}: so few that it may be too narrow."
     for name, holds in (findings.record or {}).get("claims", {}).items():
         if holds is False:
             yield f"Not guaranteed by the way it was found: {name.replace('_', ' ')}."

@@ -65,9 +65,10 @@ function drawAcross() {
 
 const along = d3.line().curve(d3.curveMonotoneY);
 
-/** Through the lanes; where there are none, one curve that is upright at both ends. */
+/** Through the lanes; where there are none, one curve that is upright at both ends, or leads around from a group. */
 function pathOf(edge) {
   const [x0, y0, x1, y1] = [edge.from.x, edge.from.y + HEIGHT / 2, edge.to.x + portOf(edge), edge.to.y - HEIGHT / 2];
+  if (edge.to.r <= edge.from.r) return `M${x0},${y0}C${x0 + 150},${y0 + 60} ${x1 + 150},${y1 - 60} ${x1},${y1}`;
   if (edge.lanes.length) return along([[x0, y0], ...edge.lanes.map((lane) => [lane.x + edge.side, lane.y]), [x1, y1]]);
   const bend = Math.max(18, Math.min(90, Math.abs(y1 - y0) / 2));
   return `M${x0},${y0}C${x0},${y0 + bend} ${x1},${y1 - bend} ${x1},${y1}`;

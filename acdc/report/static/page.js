@@ -23,7 +23,7 @@ function showLegend() {
   const present = Object.keys(inputs).filter((input) => EDGES.some((edge) => edge.input === input));
   const negative = EDGES.some((edge) => edge.weight < 0) ? [line("negative", `${GRAPH.words.negative ?? "negative"}`)] : [];
   const across = ACROSS.length ? [legendEntry("M1,6H27", "across", "a head's keys and values, read at later spans")] : [];
-  const width = GRAPH.scored ? [document.createTextNode(`width: size of ${GRAPH.words.label}, by logarithm; edges lead downwards`)] : [document.createTextNode("edges lead downwards and have no score")];
+  const width = GRAPH.scored ? [document.createTextNode(`width: size of ${GRAPH.words.label}, by logarithm; lines lead downwards${ROLES.length ? ", between groups upwards too" : ""}`)] : [document.createTextNode("lines lead downwards; edges have no score")];
   document.getElementById("legend").replaceChildren(...present.map((input) => line(input, inputs[input])), ...negative, ...across, ...ROLES.map(box), ...width);
 }
 
