@@ -29,7 +29,7 @@ from acdc.cli.terminal import (
     table,
 )
 from acdc.errors import RunError
-from acdc.options.defaults import DEVICE, DTYPE, OUT, SEED
+from acdc.options.defaults import DEVICE, DTYPE, N_PATCHED, OUT, PATCHED, SEED
 
 if TYPE_CHECKING:
     from acdc.interpret.patching_maps import NodeMap
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["patch", "path"]
 
 TOP = 5  # cells of each map in the table
-N_PATCHED = 10
-SITES = "resid_pre,attn_out,mlp_out,z"
+SITES = ",".join(PATCHED)
 
 CleanWord = Annotated[str | None, typer.Argument(metavar="[CLEAN", help="The prompt that is asked about.")]
 CorruptWord = Annotated[str | None, typer.Argument(metavar="CORRUPT]", help="Its twin, with as many tokens.")]
@@ -106,7 +105,9 @@ def patch(
     subject: Annotated[
         str | None, typer.Option(metavar="TEXT", help="With --noise: words of the prompt, or a span of the task.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="With --noise: noised runs of each prompt.")] = 10,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="With --noise: noised runs of each prompt. [default: 10]")
+    ] = None,
     n: Pairs = N_PATCHED,
     seed: SeedNumber = SEED,
     task_option: TaskOption = None,
@@ -139,10 +140,12 @@ def patch(
         hush()
         from acdc.runs.patching import trace
 
-        found = trace(model, asked, str(subject), samples=samples, window=window or 10, **options)
+        found = trace(model, asked, str(subject), samples=samples or 10, window=window or 10, **options)
     else:
-        if subject is not None:
-            raise RunError("--subject says where noise is put: give --noise too")
+        if subject is not None or samples is not None:
+            raise RunError("--subject and --samples say how noise is put on a prompt: give --noise too")
+        if nodes or edges:
+            _no_maps(sites, columns, window)
         pair = _asked(clean, corrupt, task, answer, wrong, model)
         named: dict[str, Any] = {"nodes": _names(nodes), "edges": _names(edges)}
         hush()
@@ -273,6 +276,13 @@ def _no_others(corrupt: str | None, wrong: Any, nodes: Any, edges: Any, sites: s
     given |= {"--sites": sites != SITES, "--direction": direction not in ("both", "denoising")}
     if used := [name for name, value in given.items() if value]:
         raise RunError(f"{', '.join(used)} can't be given with --noise, which restores states, MLPs and attention")
+
+
+def _no_maps(sites: str, columns: str | None, window: int | None) -> None:
+    """Raise `RunError` where something is given that the effects of named nodes don't use."""
+    given = {"--sites": sites != SITES, "--columns": columns, "--window": window}
+    if used := [name for name, value in given.items() if value]:
+        raise RunError(f"{', '.join(used)} can't be given with --nodes or --edges, whose effects are of all positions")
 
 
 def _names(words: str | None) -> tuple[str, ...]:

@@ -18,9 +18,11 @@ __all__ = [
     "N_EXAMPLES",
     "N_FOR_ROLES",
     "N_HELD_OUT",
+    "N_PATCHED",
     "N_PROMPTS",
     "N_RANDOM",
     "OUT",
+    "PATCHED",
     "QUANTILE",
     "SEED",
 ]
@@ -37,6 +39,8 @@ DTYPE, DEVICE = "float32", "cpu"  # of a model
 MEMORY = 256 * 2**20  # bytes of activations that a propagation, or a piece of a backward pass, may take
 MASKED_MEMORY = 2**30  # bytes of activations that a masked forward pass may take
 OUT = "outputs"  # where runs are kept
+N_PATCHED = 10  # prompt pairs of a task whose activations are mapped: each costs as much as the first
+PATCHED = ("resid_pre", "attn_out", "mlp_out", "z")  # what is mapped of them
 N_EXAMPLES = 3  # prompt pairs of a task that are shown
 N_FOR_ROLES = 20  # prompt pairs of a task on which roles of heads are measured
 

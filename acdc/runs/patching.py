@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from acdc.interpret.patching_maps import PROBABILITY, NodeMap, causal_trace, clean_batch, effects, node_maps, path_maps
-from acdc.interpret.patching_maps.node_patching import DEFAULT_SITES
 from acdc.models import PatchableModel
-from acdc.options.defaults import MEMORY, OUT, SEED
+from acdc.options.defaults import MEMORY, N_PATCHED, OUT, PATCHED, SEED
 from acdc.patching.direction import DIRECTIONS
 from acdc.progress import announce
 from acdc.progress.bars import Progressing, shown
@@ -18,18 +17,16 @@ from acdc.runs.folders import check_writable
 from acdc.runs.parity import check_parity
 from acdc.runs.patching_files import PatchedMaps, record_of, slug, written
 
-__all__ = ["N_PATCHED", "patch", "patch_paths", "trace"]
+__all__ = ["patch", "patch_paths", "trace"]
 
 logger = logging.getLogger(__name__)
-
-N_PATCHED = 10  # prompt pairs of a task: each costs as much as the first
 
 
 def patch(
     model: Any,
     task: Any,
     *,
-    sites: Sequence[str] = DEFAULT_SITES,
+    sites: Sequence[str] = PATCHED,
     directions: Sequence[str] = DIRECTIONS,
     metric: str | None = None,
     columns: str | None = None,

@@ -72,6 +72,8 @@ def test_a_prompt_is_traced_by_noise(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["patch", *PAIR, *MODEL, "--noise", "--subject", "France"], "CORRUPT, --wrong can't be given"),
         (["patch", PAIR[0], "--noise", "--subject", "Peru", "--answer", " Paris", *MODEL], "'Peru' does not occur"),
         (["patch", PAIR[0], "--noise", "--subject", "France", "--answer", " Rome", *MODEL], "wrongly"),
+        (["patch", *PAIR, *MODEL, "--nodes", "m3", "--window", "2"], "--window can't be given"),
+        (["patch", *PAIR, *MODEL, "--samples", "2"], "give --noise too"),
         (["path", *PAIR, *MODEL], "--receivers"),
         (["path", *PAIR, *MODEL, "--receivers", "a1.h0<x>"], "unknown node that reads"),
     ],

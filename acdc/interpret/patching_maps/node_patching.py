@@ -29,22 +29,20 @@ from acdc.interpret.patching_maps.sides import Base, Sides
 from acdc.interpret.patching_maps.sites import BY_HEAD, check_sites
 from acdc.metrics import Metric
 from acdc.models import PatchableModel
-from acdc.options.defaults import MEMORY
+from acdc.options.defaults import MEMORY, PATCHED
 from acdc.patching.activations import ActivationCache
 from acdc.patching.direction import DENOISING, DIRECTIONS, check_direction
 from acdc.progress import Tell
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["DEFAULT_SITES", "maps_of_sides", "node_maps"]
-
-DEFAULT_SITES = ("resid_pre", "attn_out", "mlp_out", "z")
+__all__ = ["maps_of_sides", "node_maps"]
 
 
 def node_maps(
     model: PatchableModel,
     batch: PromptBatch,
     *,
-    sites: str | Sequence[str] = DEFAULT_SITES,
+    sites: str | Sequence[str] = PATCHED,
     directions: str | Sequence[str] = DIRECTIONS,
     metrics: str | Metric | Sequence[str | Metric] = "logit_diff",
     columns: str | None = None,
