@@ -53,6 +53,7 @@ class Subject:
         discovery: The prompts that the circuit was found on: what is chosen is chosen on them.
         n_seen: How many of the held-out prompts the search saw; None where that isn't known.
         draw: `(n, seed, held_out)` to other prompts of the task.
+        notes: What a reader must know of model and prompts.
         step: Tells how far the section is that is being measured: (done, total).
         tell: The same for parts that tell it in their own words.
     """
@@ -63,6 +64,7 @@ class Subject:
     n_seen: int | None
     settings: ExplainSettings
     draw: Callable[[int, int, bool], PromptBatch]
+    notes: tuple[str, ...] = ()
     step: Callable[[int, int], None] = lambda done, total: None
     tell: Tell | None = None
 

@@ -193,7 +193,7 @@ def _subject(reloaded: ReloadedRun, given: Mapping[str, Any], tell: Tell | None)
     own = {"n_probed": N_LARGE_PROBED if is_large else N_PROBED} | dict(given)
     n = own.pop("n", None) or (max(2, min(N_HELD_OUT, reloaded.arguments.n)) if is_large else N_HELD_OUT)
     settings = ExplainSettings(**own)
-    discovery, _ = reloaded.discovery_problem(tell)
+    discovery, warning = reloaded.discovery_problem(tell)
     problem = reloaded.problem(n=n, seed=settings.seed, held_out=True)
     known = reloaded.prompts_sha256 == discovery.batch.fingerprint
     task, bos, tokenizer = reloaded.arguments.task, reloaded.arguments.bos, reloaded.model.tokenizer
@@ -208,16 +208,21 @@ def _subject(reloaded: ReloadedRun, given: Mapping[str, Any], tell: Tell | None)
         n_seen=problem.batch.n_shared(discovery.batch) if known else None,
         settings=settings,
         draw=draw,
+        notes=(*reloaded.warnings, *([warning] if warning else []), *problem.batch.notes),
         tell=tell,
     )
 
 
-def _fingerprint(subject: Subject, reloaded: ReloadedRun) -> str:
-    circuit = reloaded.circuit
+def _circuit_hash(circuit: Circuit) -> str:
     scores = b"" if circuit.scores is None else circuit.scores.numpy().tobytes()
+    return hashlib.sha256(circuit.mask.numpy().tobytes() + scores).hexdigest()
+
+
+def _fingerprint(subject: Subject, reloaded: ReloadedRun) -> str:
+    """Of all that decides what sections find."""
     return fingerprint(
         {
-            "circuit": hashlib.sha256(circuit.mask.numpy().tobytes() + scores).hexdigest(),
+            "circuit": _circuit_hash(reloaded.circuit),
             "arguments": reloaded.arguments.to_json(),
             "model": dict(reloaded.identity),
             "settings": asdict(subject.settings),
@@ -236,7 +241,8 @@ def _measured(
     tell: Tell | None,
 ) -> Explanation:
     """What all sections found, now or in an earlier call with the same settings; one that fails leaves a note."""
-    found = empty(kept.fingerprint, command=command, held_out=subject.n_seen == 0)
+    circuit, notes = _circuit_hash(subject.circuit), list(subject.notes)
+    found = empty(circuit, command=command, held_out=subject.n_seen == 0, notes=notes)
     wanted, done = {each.name for each in plan if each.left_out is None}, 0
     for name, section in SECTIONS.items():
         known = None if name in skip else kept.get(name)
@@ -246,7 +252,7 @@ def _measured(
             known = _section(section, subject, found, kept)
         found = found if known is None else together(found, known)
     notes = [f"{each.name} was left out: {each.left_out}" for each in plan if each.left_out is not None]
-    return together(found, empty(kept.fingerprint, notes=notes))
+    return together(found, empty(notes=notes))
 
 
 def _section(section: Section, subject: Subject, so_far: Explanation, kept: KeptSections) -> Explanation:
