@@ -76,6 +76,8 @@ def test_answers_of_several_tokens_are_taken_whole_or_by_their_first_and_kept_in
     assert main(["evaluate", found["path"], "--only", "faithfulness", "--json"]) == 0
     part = json.loads(capsys.readouterr().out)["parts"]["faithfulness"]
     assert part["n_prompts"] == 1 and "left_out" not in part
+    assert main(["explain", found["path"], "--quiet"]) == 2
+    assert "whole answers of several tokens are not explained" in capsys.readouterr().err
 
 
 def test_a_data_file_is_a_task_with_its_columns_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
