@@ -34,7 +34,7 @@ from acdc.prompts.batch import PromptBatch
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Probes", "default_label", "probe"]
+__all__ = ["Probes", "default_label", "hits", "probe"]
 
 MOST_LAYERS = 12
 ONE_SIDED = 0.9  # share of the commonest label, from which on a probe has nothing to tell
@@ -171,7 +171,7 @@ def _shared(here: Places, there: Places) -> tuple[Places, Places]:
 
 def _accuracy(x: Tensor, y: Tensor, split: Split) -> tuple[float, float, float]:
     """On the held-out prompts, with its interval."""
-    found = share_interval(_hits(x[split.fitted], split.train[split.fitted], y, split.test))
+    found = share_interval(hits(x[split.fitted], split.train[split.fitted], y, split.test))
     assert found.value is not None and found.low is not None and found.high is not None, "a share has an interval"
     return found.value, found.low, found.high
 
@@ -181,10 +181,10 @@ def _control_accuracy(x: Tensor, split: Split) -> float:
     if (control := split.control) is None:
         return np.nan
     fitted, tried = split.fitted, control.tried
-    return float(_hits(x[fitted], control.labels[fitted], x[tried], control.labels[tried]).mean())
+    return float(hits(x[fitted], control.labels[fitted], x[tried], control.labels[tried]).mean())
 
 
-def _hits(x: Tensor, classes: np.ndarray, y: Tensor, wanted: np.ndarray) -> np.ndarray:
+def hits(x: Tensor, classes: np.ndarray, y: Tensor, wanted: np.ndarray) -> np.ndarray:
     """Where a logistic regression that is fitted on x, standardised by x, is right about y: 1, else 0."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

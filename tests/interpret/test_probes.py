@@ -13,7 +13,7 @@ from acdc.interpret.directions import Removal, class_means
 from acdc.interpret.labels import Labelled, labelled
 from acdc.interpret.places import changes_of, places_of, regions_of
 from acdc.interpret.probe_split import split_of
-from acdc.interpret.probes import _control_accuracy, _hits, default_label, probe
+from acdc.interpret.probes import _control_accuracy, default_label, hits, probe
 from acdc.interpret.residuals import residuals
 from acdc.models import PatchableModel
 from acdc.patching.activations import run
@@ -85,7 +85,7 @@ def _drawn(n: int, seed: int, *, planted: bool) -> tuple[torch.Tensor, list[str]
 def test_planted_labels_are_found_and_those_of_noise_are_not(planted: bool) -> None:
     (x, known), (y, asked) = (_drawn(n, seed, planted=planted) for n, seed in ((300, 0), (600, 1)))
     split = split_of(_labelled(known, [0] * 300), _labelled(asked, [0] * 600), seed=0)
-    accuracy = _hits(x[split.fitted], split.train[split.fitted], y, split.test).mean()
+    accuracy = hits(x[split.fitted], split.train[split.fitted], y, split.test).mean()
     assert accuracy > 0.99 if planted else abs(accuracy - 1 / 3) < 0.07
 
 

@@ -51,7 +51,7 @@ def test_every_section_adds_its_own(explained: Explained) -> None:
     assert any(card.writes_up and card.writes_down for card in measured) and any(card.reads for card in measured)
     assert said.lenses and said.maps and said.probes and said.steering
     assert said.agreement is not None and said.agreement.nodes == [card.name for card in measured]
-    assert {"effect", "restores", "attribution", "direct", "edge scores"} <= set(said.agreement.columns)
+    assert {"effect", "restores", "attribution", "direct", "probe", "edge scores"} <= set(said.agreement.columns)
     assert set(explained.frames()) >= {"nodes", "agreement", "probes_order", "steering"}
     assert explained.frames()["nodes"].shape[0] == len(said.nodes)
 

@@ -9,6 +9,7 @@ from acdc.interpret.agreement import agreement
 from acdc.interpret.direct import direct_attribution
 from acdc.interpret.draft import empty
 from acdc.interpret.explanation import Explanation
+from acdc.interpret.node_probes import node_probes
 from acdc.interpret.patching_maps import effects as patched
 from acdc.interpret.sections.section import Section
 from acdc.interpret.subject import Subject
@@ -28,7 +29,8 @@ def measure(subject: Subject, so_far: Explanation) -> Explanation:
     notes, slope = list[str](), _with_slope(subject.problem).objective.metric.name
     if slope != subject.problem.objective.metric.name:
         notes.append(f"agreement: attribution is by {slope}, for {subject.problem.objective.metric.name} is flat there")
-    for name, column in (("restores", _restores), ("attribution", _attribution), ("direct", _direct)):
+    ways = {"restores": _restores, "attribution": _attribution, "direct": _direct, "probe": _probe}
+    for name, column in ways.items():
         try:
             columns[name] = column(subject)
         except ACDCError as error:
@@ -78,6 +80,14 @@ def _direct(subject: Subject) -> Column:
     return {name: float(found.of(name).mean()) for name in subject.important}
 
 
+def _probe(subject: Subject) -> Column:
+    """How much better than the majority the probed label is read from what the node writes at the target."""
+    settings = subject.settings
+    train = subject.draw(settings.n_probed, settings.seed, False)
+    found = node_probes(train, subject.problem, subject.important, label=settings.label, seed=settings.seed)
+    return dict(found)
+
+
 def _scores(subject: Subject) -> Column:
     """The sum of the scores of the node's kept edges."""
     circuit, index = subject.circuit, subject.circuit.graph.src_index
@@ -87,9 +97,13 @@ def _scores(subject: Subject) -> Column:
 
 
 def cost(subject: Subject) -> float:
-    """Effects once more, in the other direction, and a backward pass."""
+    """Effects once more, in the other direction, a backward pass, and the prompts that probes are fitted on."""
     graph = subject.problem.model.graph
-    return 4 + sum(1 - graph.layer_of(name) / graph.n_layers for name in subject.important)
+    return (
+        5
+        + subject.settings.n_probed / subject.problem.batch.n
+        + sum(1 - graph.layer_of(name) / graph.n_layers for name in subject.important)
+    )
 
 
 SECTION = Section("agreement", "whether ways of measuring agree about each node", 60, measure, cost)
