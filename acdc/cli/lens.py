@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lens"]
 
+TOP = 5  # tokens of a row
 WIDTH, LEAST = 14, 0.01  # letters of a column; probability from which on a token is printed
 NOTE = "A lens shows what can be read at a place, not what the model uses of it: it is no intervention."
 
@@ -56,7 +57,7 @@ def lens(
         bool, typer.Option("--positions", help="The most probable token at every position, not the last one's table.")
     ] = False,
     mid: Annotated[bool, typer.Option("--mid", help="Also between attention and MLP.")] = False,
-    top: Annotated[int, typer.Option(help="How many of the most probable tokens.")] = 5,
+    top: Annotated[int | None, typer.Option(help="How many of the most probable tokens. [default: 5]")] = None,
     draw: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A heat map of all positions: .svg, .png or .pdf.")
     ] = None,
@@ -71,7 +72,9 @@ def lens(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the training. [default: 250]")] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of each step. [default: 1024]")] = None,
     length: Annotated[int | None, typer.Option(min=2, help="Tokens of a window of the text. [default: 128]")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the order in which windows are taken.")] = SEED,
+    seed: Annotated[
+        int | None, typer.Option(help=f"Seed of the order in which windows are taken. [default: {SEED}]")
+    ] = None,
     bos: Bos = None,
     dtype: Dtype = DTYPE,
     device: Device = DEVICE,
@@ -84,9 +87,11 @@ def lens(
     debug: Debug = False,
 ) -> None:
     """Print what each residual stream would say of PROMPT's next token (logit lens, or --tuned), or --train a lens."""
-    given = {"steps": steps, "tokens": tokens, "length": length}
+    given = {"steps": steps, "tokens": tokens, "length": length, "seed": seed}
     settings = {name: value for name, value in given.items() if value is not None}
-    _check(prompt, model, train, save, {"--answer": answer, "--tuned": tuned, "--draw": draw, "--csv": csv}, settings)
+    of_prompt: dict[str, object] = {"--answer": answer, "--tuned": tuned, "--draw": draw, "--csv": csv, "--top": top}
+    of_prompt |= {"--mid": mid or None, "--positions": positions or None}
+    _check(prompt, model, train, save, of_prompt, settings)
     if draw is not None:
         from acdc.evaluation.figures import check_ending
 
@@ -97,10 +102,20 @@ def lens(
     where: dict[str, Any] = {"device_map": placing(device_map, offload), "trust_remote_code": trust_remote_code}
     loaded = ModelSpec.of(model, dtype=dtype, device=device, revision=revision, **where).load()
     if train is not None and save is not None:
-        _train(loaded, train, save, settings | {"seed": seed, "bos": bos}, as_json, quiet)
+        _train(loaded, train, save, settings | {"bos": bos}, as_json, quiet)
         return
     assert prompt is not None
-    reading = _read(loaded, prompt, answer, tuned, mid, top, bos, not (quiet or as_json), draw or csv or positions)
+    reading = _read(
+        loaded,
+        prompt,
+        answer,
+        tuned,
+        mid,
+        top,
+        bos,
+        not (quiet or as_json),
+        draw or csv or positions,
+    )
     files = _write(reading, draw, csv)
     _tell(reading, loaded.name, prompt, positions, files, as_json)
 
@@ -136,7 +151,7 @@ def _read(
     answer: str | None,
     tuned: Path | None,
     mid: bool,
-    top: int,
+    top: int | None,
     bos: bool | None,
     show: bool,
     by_position: object,
@@ -150,12 +165,19 @@ def _read(
     batch = text_batch([prompt], model.tokenizer, bos=bos, name="prompt")
     answers = None
     if answer is not None:
-        answers = batch.clean.new_tensor([answer_ids([answer], model.tokenizer, "--answer")])
+        answers = batch.clean.new_tensor(answer_ids([answer], model.tokenizer, "--answer"))
         for doubtful in doubtful_answers(prompt, [answer], model.tokenizer):
             warn(f"the answer {doubtful!r} has no space before it; ' {doubtful}' is a token too")
     with shown(show) as tell:
         return read_lens(
-            model, batch, lens=lens, mid=mid, top=top, answers=answers, by_position=bool(by_position), progress=tell
+            model,
+            batch,
+            lens=lens,
+            mid=mid,
+            top=TOP if top is None else top,
+            answers=answers,
+            by_position=bool(by_position),
+            progress=tell,
         )
 
 

@@ -15,6 +15,8 @@ MISTAKES = {
     "lens --train a --model acdc-small": "--train and --save go together",
     "lens x --model acdc-small --steps 3": "--steps can't be used without --train",
     "lens --model acdc-small --train a --save b --csv c.csv": "--csv can't be used with --train",
+    "lens --model acdc-small --train a --save b --mid --positions": "--mid, --positions can't be used with --train",
+    "lens x --model acdc-small --seed 1": "--seed can't be used without --train",
     "lens x --model acdc-small --draw a.gif": "the ending must be one of svg, png, pdf",
     "lens x --model acdc-small --answer Maryland": "--answer: the answer 'Maryland' is not a single token",
     "lens x --model acdc-small --tuned tests": "no tuned lens in tests",
