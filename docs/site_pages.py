@@ -20,6 +20,8 @@ from acdc.discovery.method import Method
 from acdc.discovery.scored import Scored
 from acdc.evaluation.part import Part
 from acdc.evaluation.parts import PARTS
+from acdc.interpret.roles import ROLES
+from acdc.interpret.roles.role import Role
 from acdc.options.ranges import described
 
 ROOT = Path(__file__).parents[1]
@@ -27,14 +29,15 @@ LINK = re.compile(r"\[([^\]]*)\]\(((?:\.\./)*)([^)#:\s]+)(#[^)]*)?\)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """The order of the pages: a new file in `docs`, method or part finds its place by itself."""
+    """The order of the pages: a new file in `docs`, method, part or role finds its place by itself."""
     own = sorted(path.name for path in Path(config.docs_dir).glob("*.md"))
-    guide = [name for name in own if name not in ("methods.md", "evaluation.md", "glossary.md")]
+    guide = [name for name in own if name not in ("methods.md", "evaluation.md", "roles.md", "glossary.md")]
     config.nav = [
         {"Start": "index.md"},
         {"Guide": guide},
         {"Methods": ["methods.md", *(f"methods/{method.name}.md" for method in METHODS.values())]},
         {"Evidence": ["evaluation.md", *(f"parts/{name}.md" for name in PARTS)]},
+        {"Roles": ["roles.md", *(f"roles/{_slug(role)}.md" for role in ROLES.values())]},
         {"Reference": ["commands.md", "api.md", "glossary.md", "contributing.md"]},
     ]
     return config
@@ -69,6 +72,8 @@ def _pages() -> Iterator[tuple[str, str]]:
         yield f"methods/{method.name}.md", _method(method)
     for name, part in PARTS.items():
         yield f"parts/{name}.md", _part(name, part)
+    for role in ROLES.values():
+        yield f"roles/{_slug(role)}.md", _role(role)
 
 
 def _moved(text: str) -> str:
@@ -124,6 +129,25 @@ def _part(name: str, part: type[Part]) -> str:
     return "\n\n".join(
         [f"# {name}", f"{_sentence(part.summary)} {asked}", command, _docstring_of(part.__module__), value]
     )
+
+
+def _role(role: Role) -> str:
+    tested = "It is tested by an intervention." if role.test else "No intervention that it predicts is known."
+    facts = {
+        "score": role.definition,
+        "measured on": role.evidence,
+        "said from": f"{role.cut:g}{f' ({role.cut_source})' if role.cut_source else ''}",
+        "source": role.source,
+    }
+    rows = [f"| {name} | {_cell(text)} |" for name, text in facts.items()]
+    head = [f"# {role.name}", "", f"A head that {role.does}. {tested}", "", "| | |", "|---|---|", *rows, ""]
+    task = " --task ioi" if role.evidence == "task prompts" else ""
+    command = f'    acdc heads --model acdc-small --role "{role.name}"{task}'
+    return "\n".join([*head, command, "", _docstring_of(role.measure.__module__)])
+
+
+def _slug(role: Role) -> str:
+    return role.name.replace(" ", "-")
 
 
 def _docstring_of(module: str) -> str:
