@@ -12,6 +12,9 @@ class Brackets(Task):
     Half of the clean prompts are balanced, and their corrupted twins are wrong in both ways: a bracket closes that is
     not open, and the numbers differ. The other clean prompts are wrong in just one way, and their twins are balanced.
     Spans are the `brackets` and `end`, the question mark.
+
+    Args:
+        length: Brackets of every prompt, an even number, so that all have one length; by default several.
     """
 
     name = "brackets"
@@ -20,6 +23,9 @@ class Brackets(Task):
     default_model = "brackets-compiled"
     longest = 12
 
+    def __init__(self, length: int | None = None) -> None:
+        self.lengths = self.numbers("length", length, range(4, self.longest + 1, 2))
+
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths."""
         self.require_single_tokens(tokenizer, ("(", ")", "?", " yes", " no"))
@@ -27,7 +33,7 @@ class Brackets(Task):
 
     def pair(self, i: int, rng: random.Random) -> PromptPair:
         """The i-th pair: every second one is balanced."""
-        length = 2 * rng.randint(2, self.longest // 2)
+        length = rng.choice(self.lengths)
         faulty = (True, True) if i % 2 == 0 else rng.choice([(True, False), (False, True)])
         good, bad = (brackets(length, *faults, rng) + "?" for faults in ((False, False), faulty))
         (clean, right), (corrupt, wrong) = ((good, " yes"), (bad, " no"))[:: 1 if i % 2 == 0 else -1]

@@ -18,6 +18,9 @@ class Either(Task):
     Either statement is enough. The corrupted prompt has other letters, and fillers in place of the statements: nothing
     is stated there, and its answer is none. Spans are the signs, `equals` and `bang`; a letter behind one may be the
     last token.
+
+    Args:
+        length: Words of every prompt, so that all have one length; by default several.
     """
 
     name = "either"
@@ -26,6 +29,9 @@ class Either(Task):
     default_model = "either-compiled"
     shortest, longest = 12, 16
 
+    def __init__(self, length: int | None = None) -> None:
+        self.lengths = self.numbers("length", length, range(self.shortest, self.longest + 1))
+
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths."""
         self.require_single_tokens(tokenizer, (*LETTERS, *FILLERS, *SIGNS, NONE))
@@ -33,7 +39,7 @@ class Either(Task):
 
     def pair(self, rng: random.Random) -> PromptPair:
         """Two prompts that differ in every word, with the statements in either order."""
-        length = rng.randint(self.shortest, self.longest)
+        length = rng.choice(self.lengths)
         first, second = sorted(rng.sample(range(length - 4), 2))
         starts = (first + 1, second + 3)  # a word before each, so no prompt starts with a sign
         letters = rng.sample(LETTERS, length)

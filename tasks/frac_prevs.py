@@ -17,6 +17,9 @@ class FracPrevs(Task):
 
     Both sides have the same number of letters; the corrupted one has another share. Spans are the `letters` but for the
     last, and `end`.
+
+    Args:
+        length: Letters of every prompt, so that all have one length; by default several.
     """
 
     name = "frac-prevs"
@@ -25,6 +28,9 @@ class FracPrevs(Task):
     default_model = "frac-prevs-compiled"
     longest = 12
 
+    def __init__(self, length: int | None = None) -> None:
+        self.lengths = self.numbers("length", length, range(3, self.longest + 1))
+
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths."""
         self.require_single_tokens(tokenizer, (*LETTERS, *TENTHS))
@@ -32,7 +38,7 @@ class FracPrevs(Task):
 
     def pair(self, rng: random.Random) -> PromptPair:
         """Two sequences of one length in which x stands a different number of times."""
-        length = rng.randint(3, self.longest)
+        length = rng.choice(self.lengths)
         while True:
             clean, corrupt = (rng.randint(0, length) for _ in range(2))
             if 10 * clean // length != 10 * corrupt // length:

@@ -20,6 +20,7 @@ class Induction(WordTask):
         corruption: `random` (other random tokens at all positions, of which none repeats) or `first-half` (only the
             first copy is replaced, so that the last tokens stay and repeat nothing).
         length: Tokens of the first copy; at least three.
+        repeated: How many of them every prompt repeats, so that all have one length; by default any number from two.
     """
 
     name = "induction"
@@ -28,11 +29,11 @@ class Induction(WordTask):
     gradient_metric = "nll"
     bare_ids = True
 
-    def __init__(self, corruption: str = "random", length: int = 10) -> None:
+    def __init__(self, corruption: str = "random", length: int = 10, repeated: int | None = None) -> None:
         self.corruption = self.choice("corruption", corruption, CORRUPTIONS)
         if isinstance(length, bool) or not isinstance(length, int) or length < 3:
             raise TaskError(f"induction's length must be a whole number of at least 3, not {length!r}")
-        self.length = length
+        self.length, self.repeated = length, self.numbers("repeated", repeated, range(2, length))
 
     def draw(self, words: Words, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths, as token ids; the second copy is cut at random before its last token."""
@@ -49,7 +50,7 @@ class Induction(WordTask):
 
     def pair(self, tokens: list[int], rng: random.Random) -> PromptPair:
         """One pair; all tokens of its two sides are drawn without repetition."""
-        repeated = rng.randint(2, self.length - 1)
+        repeated = rng.choice(self.repeated)
         drawn = rng.sample(tokens, 2 * self.length + repeated)
         first, other, fresh = drawn[: self.length], drawn[self.length : 2 * self.length], drawn[2 * self.length :]
         again = first[:repeated] if self.corruption == "first-half" else fresh

@@ -14,6 +14,9 @@ class Neighbor(Task):
 
     The alphabet goes round. The corrupted prompt has other letters, in half of the pairs the other sign too. Spans are
     the `first` letter and the `sign`.
+
+    Args:
+        length: Letters of every prompt, so that all have one length; by default several.
     """
 
     name = "neighbor"
@@ -22,6 +25,9 @@ class Neighbor(Task):
     default_model = "neighbor-planted"
     shortest, longest = 3, 6
 
+    def __init__(self, length: int | None = None) -> None:
+        self.lengths = self.numbers("length", length, range(self.shortest, self.longest + 1))
+
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths."""
         self.require_single_tokens(tokenizer, (*LETTERS, *SIGNS))
@@ -29,7 +35,7 @@ class Neighbor(Task):
 
     def pair(self, i: int, rng: random.Random) -> PromptPair:
         """The i-th pair, with different answers."""
-        length, sign = rng.randint(self.shortest, self.longest), rng.randrange(2)
+        length, sign = rng.choice(self.lengths), rng.randrange(2)
         while True:
             one, other = (rng.sample(range(len(LETTERS)), length) for _ in range(2))
             right, wrong = answer(one[0], sign), answer(other[0], sign ^ (i % 2))

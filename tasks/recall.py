@@ -13,6 +13,9 @@ class Recall(Task):
 
     Half of the corrupted prompts are another order of the same letters, half are other letters. Spans are `A`, where
     the last letter stood before, and `B`, the answer after it.
+
+    Args:
+        length: Letters before the last of every prompt, so that all have one length; by default several.
     """
 
     name = "recall"
@@ -21,6 +24,9 @@ class Recall(Task):
     default_model = "recall-planted"
     shortest, longest = 4, 7
 
+    def __init__(self, length: int | None = None) -> None:
+        self.lengths = self.numbers("length", length, range(self.shortest, self.longest + 1))
+
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths."""
         self.require_single_tokens(tokenizer, LETTERS)
@@ -28,7 +34,7 @@ class Recall(Task):
 
     def pair(self, i: int, rng: random.Random) -> PromptPair:
         """The i-th pair, with different answers."""
-        letters = rng.sample(LETTERS, rng.randint(self.shortest, self.longest))
+        letters = rng.sample(LETTERS, rng.choice(self.lengths))
         asked = rng.randrange(len(letters) - 1)
         while True:
             other = rng.sample(letters if i % 2 else LETTERS, len(letters))

@@ -14,6 +14,9 @@ class Reverse(Task):
 
     The corrupted prompt has other letters, and its colon elsewhere, so that another position is to be copied. The
     letter to be copied is a span, `copied`.
+
+    Args:
+        length: Tokens of every prompt, so that all have one length; by default several.
     """
 
     name = "reverse"
@@ -21,6 +24,10 @@ class Reverse(Task):
     source = "after Lindner et al. 2023, Tracr (arXiv 2301.05062)"
     default_model = "reverse-compiled"
     shortest, longest = 3, 7
+
+    def __init__(self, length: int | None = None) -> None:
+        ends = range(self.shortest + 2, 2 * self.longest - 1)  # of the shorter sequence there is a word to say
+        self.lengths = self.numbers("length", length, ends)
 
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths."""
@@ -32,8 +39,8 @@ class Reverse(Task):
         lengths = range(self.shortest, self.longest + 1)
         while True:
             one, other = rng.sample(lengths, 2)
-            ends = range(max(one, other), 2 * min(one, other))  # the target, where both still have a word to say
-            if ends:
+            both = range(max(one, other), 2 * min(one, other))  # the target, where both still have a word to say
+            if ends := [end for end in both if end + 1 in self.lengths]:
                 break
         end, letters = rng.choice(ends), rng.sample(LETTERS, one + other)
         clean, corrupt = letters[:one], letters[one:]

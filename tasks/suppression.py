@@ -15,6 +15,9 @@ class Suppression(Task):
     All letters of the corrupted prompt are others. The metric is the logit difference, as in work on negative heads: a
     node that works against the answer makes it smaller. (KL counts any change of the prediction, whatever its sign.)
     Spans are `A`, where the last letter stood before, and `B`, the answer after it.
+
+    Args:
+        length: Letters before the last of every prompt, so that all have one length; by default several.
     """
 
     name = "suppression"
@@ -24,6 +27,9 @@ class Suppression(Task):
     default_model = "suppression-compiled"
     shortest, longest = 5, 12
 
+    def __init__(self, length: int | None = None) -> None:
+        self.lengths = self.numbers("length", length, range(self.shortest, self.longest + 1))
+
     def pairs(self, tokenizer: Any, n: int, rng: random.Random) -> list[PromptPair]:
         """`n` pairs of several lengths."""
         self.require_single_tokens(tokenizer, LETTERS)
@@ -31,7 +37,7 @@ class Suppression(Task):
 
     def pair(self, rng: random.Random) -> PromptPair:
         """Two sequences without a common letter."""
-        length = rng.randint(self.shortest, self.longest)
+        length = rng.choice(self.lengths)
         drawn = rng.sample(LETTERS, 2 * length)
         clean, corrupt = drawn[:length], drawn[length:]
         asked, other = (rng.randrange(1, length - 1) for _ in range(2))  # not the first letter

@@ -56,6 +56,7 @@ from acdc.options.defaults import (
     METHOD,
     N_PROMPTS,
     OUT,
+    POSITIONS,
     SEED,
 )
 from acdc.options.ranges import Word
@@ -112,6 +113,13 @@ def discover(
             "edges of the corrupted run, and keep those that bring the answer back."
         ),
     ] = DIRECTION,
+    positions: Annotated[
+        str,
+        typer.Option(
+            help="all: an edge acts at all tokens; spans: it is one of its own at each span that the task names; each: "
+            "at each position, where all prompts have one length."
+        ),
+    ] = POSITIONS,
     n: Annotated[int, typer.Option("--n", "-n", help="Number of prompt pairs.")] = N_PROMPTS,
     seed: Annotated[int, typer.Option(help="Seed of the prompts and of all that is drawn.")] = SEED,
     n_edges: Annotated[
@@ -185,6 +193,7 @@ def discover(
         metric=metric,
         ablation=ablation,
         direction=direction,
+        positions=positions,
         n=n,
         seed=seed,
         out=out,

@@ -4,6 +4,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,7 +33,7 @@ from acdc.options.defaults import DEVICE, DTYPE, N_EXAMPLES, SEED
 
 if TYPE_CHECKING:
     from acdc.evaluation.predictions import Token
-    from acdc.runs.preview import Preview
+    from acdc.runs.preview import Example, Preview
 
 __all__ = ["methods", "models", "tasks"]
 
@@ -106,6 +107,8 @@ def _show(found: "Preview") -> None:
         say(note)
     for i, example in enumerate(found.examples, 1):
         say(f"\n{i}. clean      {_bars(example.clean)}\n   corrupted  {_bars(example.corrupt)}")
+        if example.spans:
+            say(f"   spans      {_parts(example)}")
         wrong = f", not {_some(example.wrong)}" if example.wrong else ""
         say(f"   answer     {_some(example.correct)}{wrong}")
         if example.p_correct is not None:
@@ -117,6 +120,13 @@ def _show(found: "Preview") -> None:
         than = "right answers have more probability than wrong ones in"
         more = "" if found.better is None else f"; {than} {found.better:.0%}"
         say(f"\nA right answer is the most probable token in {right} of {len(found.examples)}{more}.")
+
+
+def _parts(example: "Example") -> str:
+    """The prompt cut into its spans, in the order of the text: `IO | Mary|  rest | and|`."""
+    span_of = {token: name for name, tokens in example.spans.items() for token in tokens}
+    cuts = groupby(range(len(example.clean)), key=span_of.__getitem__)
+    return "  ".join(f"{name} {_bars([example.clean[token] for token in tokens])}" for name, tokens in cuts)
 
 
 def _bars(tokens: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "N_RANDOM",
     "OUT",
     "PATCHED",
+    "POSITIONS",
     "QUANTILE",
     "SEED",
 ]
@@ -30,6 +31,7 @@ __all__ = [
 METHOD = "acdc"
 N_PROMPTS = 50  # prompt pairs of a discovery
 SEED = 0
+POSITIONS = "all"  # edges are not split by span
 ABLATION = "corrupt"  # what a removed edge carries: the corrupted prompt's activation
 DIRECTION = "noising"  # the clean prompts run, and removed edges are spoilt
 FAITHFULNESS = 0.9  # share of the metric that a circuit chosen by scores keeps

@@ -9,12 +9,30 @@ from dataclasses import replace
 import torch
 
 from acdc.errors import TaskError, unknown_name
+from acdc.options.defaults import POSITIONS as ALL
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.span_tokens import NamedSpans
 
-__all__ = ["POSITIONS", "split_as", "split_by"]
+__all__ = ["POSITIONS", "check_positions", "positions_of", "split_as", "split_by"]
 
-ALL, SPANS, EACH = POSITIONS = ("all", "spans", "each")
+SPANS, EACH = "spans", "each"
+POSITIONS = (ALL, SPANS, EACH)
+
+
+def check_positions(positions: object) -> str:
+    """The value, if it is one.
+
+    Raises:
+        UnknownNameError: It isn't.
+    """
+    if positions not in POSITIONS:
+        raise unknown_name("positions", str(positions), POSITIONS)
+    return str(positions)
+
+
+def positions_of(spans: tuple[str, ...]) -> str:
+    """How a graph with these spans was split."""
+    return ALL if not spans else EACH if spans[0] == "0" else SPANS
 
 
 def split_by(batch: PromptBatch, positions: str) -> PromptBatch:
@@ -28,9 +46,7 @@ def split_by(batch: PromptBatch, positions: str) -> PromptBatch:
         UnknownNameError: No such value.
         TaskError: The task names no spans, or the prompts differ in length, or there is only one span to split by.
     """
-    if positions not in POSITIONS:
-        raise unknown_name("positions", positions, POSITIONS)
-    if positions == ALL:
+    if check_positions(positions) == ALL:
         return replace(batch, spans=(), span_ids=None)
     spans = _each(batch) if positions == EACH else batch.named
     if spans is None:
@@ -65,7 +81,7 @@ def split_as(batch: PromptBatch, spans: tuple[str, ...]) -> PromptBatch:
     """
     if not spans:
         return split_by(batch, ALL)
-    own = _each(batch) if spans[0] == "0" else batch.named
+    own = _each(batch) if positions_of(spans) == EACH else batch.named
     if own is None or (unknown := [name for name in own.names if name not in spans]):
         have = "no spans" if own is None else f"tokens in {', '.join(unknown)}"
         raise TaskError(

@@ -160,6 +160,13 @@ class NamedSpans:
     names: tuple[str, ...]
     ids: Int[Tensor, "batch pos"]
 
+    def tokens(self, row: int, start: int) -> dict[str, list[int]]:
+        """The tokens of each span that a prompt has, counted from the column where it starts."""
+        found: dict[str, list[int]] = {}
+        for token, span in enumerate(self.ids[row, start:].tolist()):
+            found.setdefault(self.names[span], []).append(token)
+        return {name: found[name] for name in self.names if name in found}
+
 
 def named_spans(rows: Sequence[Sequence[str]], own: Sequence[Sequence[str]], task_name: str) -> NamedSpans | None:
     """The spans of a batch, or None if no pair names any.

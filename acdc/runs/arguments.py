@@ -9,7 +9,7 @@ from acdc.discovery.attribution.scores import check_gradient
 from acdc.errors import RunError
 from acdc.metrics import Metric, get_metric
 from acdc.models import PatchableModel
-from acdc.options.defaults import ABLATION, DIRECTION, N_PROMPTS, SEED
+from acdc.options.defaults import ABLATION, DIRECTION, N_PROMPTS, POSITIONS, SEED
 from acdc.options.ranges import Seed, checked
 from acdc.options.sizes import size_of
 from acdc.patching.ablations import ABLATIONS
@@ -19,6 +19,7 @@ from acdc.patching.footprint import Engine, check_footprint
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
 from acdc.prompts.batch import PromptPair, check_count
+from acdc.prompts.positions import check_positions, split_as, split_by
 from acdc.ranks import ALONE, Ranks
 from acdc.runs.model_spec import ModelSpec
 from acdc.runs.places import task_place
@@ -51,6 +52,8 @@ class Arguments:
         memory: About how many bytes a step may take; what each engine takes by default if None.
         ranks: The processes that share the work; they decide nothing.
         learned: What the ablation has learned, if it learns; a problem learns it anew if None.
+        positions: By which spans edges are split: see `acdc.prompts.positions`.
+        spans: Those spans, once the run's prompts have told them; other prompts are split by the same.
     """
 
     model: ModelSpec
@@ -69,6 +72,8 @@ class Arguments:
     ranks: Ranks = ALONE
     learned: NodeOutputs | None = None
     direction: str = DIRECTION
+    positions: str = POSITIONS
+    spans: tuple[str, ...] = ()
 
     @property
     def must_learn(self) -> bool:
@@ -97,6 +102,7 @@ class Arguments:
         """
         n, seed = self.n if n is None else n, self.seed if seed is None else seed
         batch = self.task.batch(model.tokenizer, n, seed, held_out=held_out, bos=self.bos)
+        batch = split_as(batch, self.spans) if self.spans else split_by(batch, self.positions)
         model.check_batch(batch)
         needed = check_footprint(model, batch, self._engines if engines is None else engines, self.memory)
         if tell is not None:
@@ -139,7 +145,7 @@ class Arguments:
     def as_used(self, problem: Problem) -> "Arguments":
         """The same, with the number of prompts that the task gave and the dtype and device that the model has."""
         n, model = problem.batch.n_pairs, self.model.as_loaded(problem.model)
-        return replace(self, model=model, n=n, n_asked=None if n == self.n else self.n)
+        return replace(self, model=model, n=n, n_asked=None if n == self.n else self.n, spans=problem.graph.spans)
 
     def to_json(self) -> dict[str, Any]:
         """What JSON can hold of them, places in full."""
@@ -152,6 +158,7 @@ class Arguments:
             "metric": self.metric.name,
             "ablation": self.ablation,
             "direction": self.direction,
+            **({} if self.positions == POSITIONS else {"positions": self.positions}),
             "n": self.n,
             **({} if self.task.digest is None else {"task_sha256": self.task.digest}),
             **({} if self.n_asked is None else {"n_asked": self.n_asked}),  # a task may draw fewer in another way
@@ -172,6 +179,7 @@ def resolve_arguments(
     metric: str | Metric | None = None,
     ablation: str = ABLATION,
     direction: str = DIRECTION,
+    positions: str = POSITIONS,
     n: int = N_PROMPTS,
     seed: int = SEED,
     bos: bool | None = None,
@@ -200,7 +208,7 @@ def resolve_arguments(
         options = {"memory": room, **options}
     filled = {} if chosen is None else check_options(chosen, options)
     made = load_task(task, **(task_options or {}))
-    settings = checked_settings(ablation, n, seed, bos, direction)
+    settings = checked_settings(ablation, n, seed, bos, direction, positions)
     if chosen is not None and direction == DENOISING:
         _check_denoising(chosen, settings["ablation"])
     return Arguments(
@@ -217,11 +225,13 @@ def resolve_arguments(
     )
 
 
-def checked_settings(ablation: str, n: int, seed: int, bos: bool | None, direction: str) -> dict[str, Any]:
+def checked_settings(
+    ablation: str, n: int, seed: int, bos: bool | None, direction: str, positions: str
+) -> dict[str, Any]:
     """These arguments by name, each checked.
 
     Raises:
-        UnknownNameError: There is no such ablation or direction.
+        UnknownNameError: There is no such ablation, direction or way to split by positions.
         TaskError: `n` is out of range.
         RunError: The seed is out of range, or `bos` is neither True, False nor None.
     """
@@ -230,7 +240,8 @@ def checked_settings(ablation: str, n: int, seed: int, bos: bool | None, directi
     check_count(n)
     if bos is not None and not isinstance(bos, bool):
         raise RunError(f"bos must be True, False or None (as the tokenizer does), not {bos!r}")
-    return {"ablation": kind, "direction": direction, "n": n, "seed": checked("seed", Seed, seed), "bos": bos}
+    seed, positions = checked("seed", Seed, seed), check_positions(positions)
+    return {"ablation": kind, "direction": direction, "positions": positions, "n": n, "seed": seed, "bos": bos}
 
 
 def _check_denoising(method: Method, ablation: str) -> None:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from acdc.circuits.graph import Graph
 from acdc.circuits.published import GPT2_SMALL, REFERENCES, get_reference
 from acdc.errors import CircuitError, RunError, unknown_name
 from acdc.evaluation import measure
+from acdc.prompts.positions import positions_of
 from acdc.runs.arguments import resolve_arguments
 from acdc.runs.catalog import find_run
 from acdc.runs.places import check_recorded_task
@@ -89,7 +90,7 @@ def reference_among(compared: Mapping[str, Compared], word: str) -> str:
 def measure_all(
     compared: Mapping[str, Compared], on: str, *, model: str | None = None, trust_task: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Every circuit's metrics on the same prompts, in a model that is loaded once.
+    """Every circuit's metrics on the same prompts, in a model that is loaded once; split by the circuit's own spans.
 
     Args:
         on: A run, whose prompts are taken; or a task, with the settings of the first run that is compared.
@@ -104,19 +105,22 @@ def measure_all(
     prompts_sha256 = recorded.pop("prompts_sha256", None)
     # code that comes with a model runs only in a discovery that was told to let it
     arguments = resolve_arguments(**recorded | ({} if model is None else {"model": model}))
-    loaded, graph = arguments.model.load(), next(iter(compared.values())).circuit.graph
+    loaded, graph = arguments.model.load(), next(iter(compared.values())).circuit.graph.whole
     if loaded.graph != graph:
         raise CircuitError(f"the circuits are of {graph.shape}, but {loaded.name} has {loaded.graph.shape}")
-    problem = arguments.problem(loaded)
-    if prompts_sha256 not in (None, problem.batch.fingerprint):
+    if prompts_sha256 not in (None, arguments.problem(loaded).batch.fingerprint):
         logger.warning("the prompts of %s could not be made again: the task or the tokenizer is another now", on)
-    return {name: measure(problem, one.circuit.mask) for name, one in compared.items()}
+    problems = {
+        spans: replace(arguments, positions=positions_of(spans), spans=spans).problem(loaded)
+        for spans in {one.circuit.graph.spans for one in compared.values()}
+    }
+    return {name: measure(problems[one.circuit.graph.spans], one.circuit.mask) for name, one in compared.items()}
 
 
 def _of_run(on: str, trust_task: bool) -> dict[str, Any]:
     """The arguments of a run, with its prompts' hash."""
     run = load_run(find_run(on))
-    names = (*SETTINGS, "metric", "bos", "task_options")
+    names = (*SETTINGS, "metric", "bos", "task_options", "positions")
     found = {name: run.arguments[name] for name in names if name in run.arguments}
     found |= {"n": run.arguments.get("n_asked") or run.arguments["n"], "prompts_sha256": run.record["prompts_sha256"]}
     if run.arguments["task"] == PROMPTS and run.path is not None:  # a list of prompts, which the run has kept

@@ -10,7 +10,7 @@ import torch
 from acdc.discovery import Checkpoint, DiscoveryResult
 from acdc.errors import ACDCError, FileError
 from acdc.metrics import Metric
-from acdc.options.defaults import ABLATION, DEVICE, DIRECTION, DTYPE, METHOD, N_PROMPTS, OUT, SEED
+from acdc.options.defaults import ABLATION, DEVICE, DIRECTION, DTYPE, METHOD, N_PROMPTS, OUT, POSITIONS, SEED
 from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import PromptPair
@@ -39,6 +39,7 @@ def discover(
     metric: str | Metric | None = None,
     ablation: str = ABLATION,
     direction: str = DIRECTION,
+    positions: str = POSITIONS,
     n: int = N_PROMPTS,
     seed: int = SEED,
     out: str | Path | None = OUT,
@@ -69,6 +70,8 @@ def discover(
         direction: noising: the clean prompts run, and an edge is kept whose removal makes the metric worse; denoising:
             the corrupted prompts run, removed edges carry the clean run's activations, and an edge is kept whose
             removal brings the answer back. Whichever it is, the circuit is measured by noising.
+        positions: all: an edge acts at all tokens. spans: it is an edge of its own at each span that the task names,
+            like `a0.h1->a5.h1<q>@S2`. each: at each position, where all prompts have one length.
         n: Number of prompt pairs; if the task has fewer, those are used, and it is said.
         seed: Seed of the prompts and of whatever is drawn.
         out: Where runs are kept, as `<out>/<task>/<model>/<method>/<run id>/`; None writes nothing.
@@ -105,6 +108,7 @@ def discover(
         metric=metric,
         ablation=ablation,
         direction=direction,
+        positions=positions,
         n=n,
         seed=seed,
         bos=bos,

@@ -18,6 +18,7 @@ __all__ = ["Opened", "open_circuit"]
 
 OF_ARGUMENTS = (
     *("task", "task_name", "task_options", "task_sha256", "model", "method", "metric", "ablation", "direction"),
+    "positions",
     *("n", "n_asked", "seed", "bos", "dtype", "device", "device_map", "revision", "trust_remote_code"),
 )
 OF_CIRCUIT = ("prompts_sha256", "claims", "resolved", "operation", "operands", "flipped_scores")

@@ -76,6 +76,7 @@ def prepare(arguments: Arguments, clock: Clock, tell: Tell | None) -> Prepared:
         "prompts_sha256": problem.batch.fingerprint,
         "versions": versions(),
     }
+    arguments = replace(arguments, spans=problem.graph.spans)
     prepared = Prepared(arguments, problem, identity, check_parity(problem), clock)
     clock.lap("loading")
     return prepared

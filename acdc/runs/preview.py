@@ -1,6 +1,6 @@
 """A task's prompts as a model sees them, token by token, and what it answers: to be looked at before any search."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class Example:
         top: The most probable tokens after the clean prompt (`model`) and after the corrupted one (`corrupted`).
         p_correct: Probability of all right answers together, after the clean prompt.
         right: Whether one of them is the most probable token.
+        spans: The tokens of each span that the task names.
     """
 
     clean: tuple[str, ...]
@@ -38,6 +39,7 @@ class Example:
     top: Mapping[str, tuple[Token, ...]] = field(default_factory=dict)
     p_correct: float | None = None
     right: bool | None = None
+    spans: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,4 +135,5 @@ def _example(batch: PromptBatch, tokenizer: Any, row: int, **answer: Any) -> Exa
     clean, corrupt, correct, wrong = (
         tuple(pieces(tokenizer, [token for token in side.tolist() if token >= 0])) for side in sides
     )
-    return Example(clean, corrupt, correct, wrong, **answer)
+    spans = {} if batch.named is None else batch.named.tokens(row, start)
+    return Example(clean, corrupt, correct, wrong, spans=spans, **answer)

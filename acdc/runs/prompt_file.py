@@ -15,7 +15,6 @@ from acdc.interpret.explanation import PromptCard
 from acdc.prompts.answers import SINGLE, WHOLE
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.pairs import PromptPair
-from acdc.prompts.span_tokens import NamedSpans
 from acdc.prompts.tokens import names_of
 from acdc.task import PromptList
 
@@ -39,15 +38,8 @@ def prompt_rows(batch: PromptBatch, tokenizer: Any, split: str) -> Iterator[dict
             texts = [tokenizer.decode(answer if isinstance(answer, list) else [answer]) for answer in answers]
             line |= {name: texts, f"{name}_ids": answers}
         if batch.named is not None:
-            line["spans"] = _tokens_of_spans(batch.named, i, start)
+            line["spans"] = batch.named.tokens(i, start)
         yield line | {"target": len(line["clean_ids"]) - 1}
-
-
-def _tokens_of_spans(named: NamedSpans, i: int, start: int) -> dict[str, list[int]]:
-    """The tokens of each span that a prompt has."""
-    ids = named.ids[i, start:].tolist()
-    tokens = {name: [token for token, span in enumerate(ids) if span == k] for k, name in enumerate(named.names)}
-    return {name: places for name, places in tokens.items() if places}
 
 
 def _answers(side: Int[Tensor, "batch n"], rows: list[int]) -> list[int | list[int]]:

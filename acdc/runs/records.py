@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from acdc.discovery.options import renamed
-from acdc.options.defaults import ABLATION, DEVICE, DIRECTION, DTYPE, N_PROMPTS, SEED
+from acdc.options.defaults import ABLATION, DEVICE, DIRECTION, DTYPE, N_PROMPTS, POSITIONS, SEED
 
 __all__ = ["Metrics", "Provenance", "Record"]
 
@@ -43,6 +43,7 @@ class _Arguments(_Part):
     metric: Text
     ablation: AblationName
     direction: Text = DIRECTION
+    positions: Text = POSITIONS
     n: Count
     n_asked: Count | None = None
     seed: Count
@@ -66,6 +67,7 @@ class Provenance(_Part):
     metric: Text | None = None
     ablation: AblationName = ABLATION
     direction: Text = DIRECTION
+    positions: Text = POSITIONS
     n: Count = N_PROMPTS
     n_asked: Count | None = None
     seed: Count = SEED

@@ -17,6 +17,7 @@ from acdc.options.sizes import size_of
 from acdc.patching.problem import Problem
 from acdc.progress import Tell
 from acdc.prompts.batch import PromptPair
+from acdc.prompts.positions import positions_of
 from acdc.runs.arguments import Arguments, checked_settings, given_name
 from acdc.runs.fingerprint import HASHED, model_identity
 from acdc.runs.model_spec import ModelSpec
@@ -140,7 +141,9 @@ def reload(
             seed=recorded.get("seed", SEED),
             bos=recorded.get("bos") if bos is None else bos,
             direction=recorded.get("direction", DIRECTION),
+            positions=positions_of(circuit.graph.spans),
         ),
+        spans=circuit.graph.spans,
         model=_model(recorded, model, loading) if loaded is None else ModelSpec.of(loaded),
     )
     loaded = arguments.model.load()
@@ -257,7 +260,7 @@ def _model(recorded: Mapping[str, Any], model: Any, loading: Mapping[str, Any]) 
 
 
 def _check_shape(circuit: Circuit, model: PatchableModel) -> None:
-    if circuit.graph != model.graph:
+    if circuit.graph.whole != model.graph:
         raise CircuitError(
             f"a circuit of {circuit.graph.shape} of width {circuit.graph.d_model} doesn't fit {model.name!r} "
             f"({model.graph.shape} of width {model.graph.d_model}); name its model (model, --model)"

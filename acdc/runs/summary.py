@@ -10,7 +10,7 @@ from acdc.discovery import METHODS
 from acdc.errors import counted, printable
 from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.meaning import shown_ratio
-from acdc.options.defaults import DIRECTION
+from acdc.options.defaults import DIRECTION, POSITIONS
 
 __all__ = ["facts", "title"]
 
@@ -40,6 +40,8 @@ def title(record: Mapping[str, Any]) -> str:
     arguments = record["arguments"]
     settings = [*_options(record), str(arguments["metric"]), f"ablation {arguments['ablation']}"]
     settings += [] if arguments.get("direction", DIRECTION) == DIRECTION else [str(arguments["direction"])]
+    positions = arguments.get("positions", POSITIONS)
+    settings += [] if positions == POSITIONS else [f"positions {positions}"]
     settings.append(counted(arguments["n"], "prompt"))
     model = model_words(str(arguments["model"]))
     return printable(f"{arguments['task_name']} on {model}, by {arguments['method']} ({', '.join(settings)})", 400)

@@ -87,6 +87,21 @@ class Task(ABC):
             raise unknown_name(f"{self.name} {option}", str(value), choices)
         return str(value)
 
+    def numbers(self, option: str, value: Any, choices: range) -> range:
+        """The value of an option alone, if it is one of these whole numbers; all of them if None: for the constructor.
+
+        Raises:
+            TaskError: It is none of them.
+        """
+        if value is None:
+            return choices
+        if isinstance(value, bool) or not isinstance(value, int) or value not in choices:
+            step = f" in steps of {choices.step}" if choices.step > 1 else ""
+            raise TaskError(
+                f"{self.name} {option} must be a whole number from {choices[0]} to {choices[-1]}{step}, not {value!r}"
+            )
+        return range(value, value + 1)
+
     def require_single_tokens(self, tokenizer: Any, words: Sequence[str]) -> None:
         """Refuse a tokenizer that splits, or doesn't know, one of these words.
 

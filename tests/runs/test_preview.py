@@ -53,6 +53,16 @@ def test_the_program_shows_prompts_of_a_task(model: list[str], capsys: pytest.Ca
     assert len(shown["examples"][0]["top"].get("model", [])) == (5 if model else 0)
 
 
+def test_examples_show_the_spans_that_the_task_names(capsys: pytest.CaptureFixture[str]) -> None:
+    example = written("ioi", n=1, order="ABBA").examples[0]
+    assert [example.clean[i] for i in example.spans["IO"]] == list(example.correct)
+    assert sorted(i for tokens in example.spans.values() for i in tokens) == list(range(len(example.clean)))
+    assert main(["tasks", "ioi", "-n", "1", "--task-option", "order=ABBA"]) == 0
+    assert f"IO |{example.correct[0]}|  rest | and|  S1 |{example.wrong[0]}|  S1+1 |" in capsys.readouterr().out
+    assert main(["tasks", "examples/agreement.py:Agreement", "-n", "1"]) == 0
+    assert "spans" not in capsys.readouterr().out
+
+
 def test_without_wrong_answers_nothing_is_said_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert preview("acdc-small", "induction", n=2).better is None
     assert main(["tasks", "induction", "--model", "acdc-small", "-n", "2"]) == 0

@@ -143,6 +143,7 @@ def _planned(cell: Cell, out: Path, models: _Models) -> PlannedCell:
         metric=cell.metric,
         ablation=cell.ablation,
         direction=cell.direction,
+        positions=cell.positions,
         n=cell.n,
         seed=cell.seed,
         bos=cell.bos,

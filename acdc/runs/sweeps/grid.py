@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict
 from acdc.discovery import get_method
 from acdc.errors import ACDCError, FileError, RunError, printable, shown, unknown_name
 from acdc.files import read_bytes, validated
-from acdc.options.defaults import ABLATION, DEVICE, DIRECTION, DTYPE, METHOD, N_PROMPTS, SEED
+from acdc.options.defaults import ABLATION, DEVICE, DIRECTION, DTYPE, METHOD, N_PROMPTS, POSITIONS, SEED
 
 __all__ = ["MOST_CELLS", "Cell", "Grid", "cells_of", "read_grid"]
 
@@ -53,6 +53,7 @@ class Cell(BaseModel):
     metric: str | None = None
     ablation: str = ABLATION
     direction: str = DIRECTION
+    positions: str = POSITIONS
     n: int = N_PROMPTS
     seed: int = SEED
     bos: bool | None = None

@@ -22,6 +22,7 @@ ARGUMENTS = (
     "metric",
     "ablation",
     "direction",
+    "positions",
     "n",
     "seed",
     "bos",
