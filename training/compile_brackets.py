@@ -60,7 +60,10 @@ def model() -> Model:
     idle_m2, block_m2 = idle_mlp("m2", ["word", "depth", "verdict"], SIZES)
     logits = torch.zeros(2, N_WORDS, dtype=torch.float64)
     logits[0, YES] = logits[1, NO] = CONFIDENCE
+    everywhere = ("brackets", "end")
+    at = {"a0.h1<v>": ("brackets",), "m0": everywhere, "a1.h2<v>": everywhere, "m1": ("end",), "logits": ("end",)}
     return Model(
+        at=at,
         name=Brackets.default_model,
         task=Brackets.name,
         summary="compiled three-layer model that checks brackets; its true circuit is circuit.json",

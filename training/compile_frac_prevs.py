@@ -45,6 +45,7 @@ def model() -> Model:
     logits = torch.zeros(len(TENTHS), N_WORDS, dtype=torch.float64)
     logits[:, -len(TENTHS) :] = CONFIDENCE * torch.eye(len(TENTHS), dtype=torch.float64)
     return Model(
+        at={"m0": ("letters", "end"), "a1.h2<v>": ("letters", "end"), "m1": ("end",), "logits": ("end",)},
         name=FracPrevs.default_model,
         task=FracPrevs.name,
         summary="compiled two-layer model that tells the share of x among letters; its true circuit is circuit.json",

@@ -58,7 +58,9 @@ def model() -> Model:
         SIZES,
     )
     idle_m1, block_m1 = idle_mlp("m1", ["word", "colon", "answer"], SIZES)
+    anywhere = ("prefix", "rest", "copied", "end")  # a colon of either side
     return Model(
+        at={"a0.h2<k>": anywhere, "m0": ("end",), "a1.h1<q>": ("end",), "a1.h1<v>": ("copied",), "logits": ("end",)},
         name=Reverse.default_model,
         task=Reverse.name,
         summary="compiled two-layer model that says letters backwards; its true circuit is circuit.json",

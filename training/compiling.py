@@ -88,6 +88,7 @@ class Model:
         same: The blocks that hold the same in both worlds: what the input writes there is never carried.
         noise: How much every head, MLP and logit reads of every block besides what it should: see `_stray`. With it
             no edge is without effect, and the true ones are those whose effect is far larger.
+        at: At which spans of its task what a destination reads matters.
         backups: Nodes of which each does without the others: an edge on the way through one of them matters only
             where others are out.
     """
@@ -106,6 +107,7 @@ class Model:
     answer: tuple[str, Tensor]
     same: frozenset[str] = frozenset({"position"})
     noise: float = 0.0
+    at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     backups: tuple[str, ...] = ()
 
     @property
@@ -145,6 +147,11 @@ class Model:
         mask = self.graph.prune(self.graph.mask_of(carried(self.graph, self.writes, self.reads, self.same)))
         provenance = {"task": self.task, "model": self.name, "method": "construction", "granularity": "edge"}
         return Circuit(self.graph, mask, provenance=provenance)
+
+    def truth_at(self, spans: Sequence[str]) -> Circuit:
+        """The true edges split by their task's spans: each at the spans where its destination's reading matters."""
+        edges = [f"{edge}@{span}" for edge in self.truth.edges for span in self.at[edge.partition("->")[2]]]
+        return Circuit.from_edges(self.graph.split(spans), edges, provenance=self.truth.provenance)
 
     @property
     def n_inner(self) -> int:
