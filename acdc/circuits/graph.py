@@ -254,11 +254,14 @@ class Graph:
 
     def node_names(self, mask: Bool[Tensor, "src dst"]) -> list[str]:
         """Nodes that touch a kept edge, from `input` to `logits`."""
-        written = self.by_span(mask).any(1).flatten().tolist()
-        touched = {name for name, kept in zip(self.sites, written, strict=True) if kept}
+        touched = {name for name, kept in zip(self.sites, self.writing(mask).tolist(), strict=True) if kept}
         read = zip(self.destinations, mask.any(0).tolist(), strict=True)
         touched |= {self.node_of(name) for name, kept in read if kept}
         return [name for name in (*self.sites, self.destinations[-1]) if name in touched]
+
+    def writing(self, mask: Bool[Tensor, "src dst"]) -> Bool[Tensor, " site"]:
+        """The sites with a kept outgoing edge."""
+        return self.by_span(mask).any(1).flatten()
 
     def by_span(self, x: Tensor) -> Tensor:
         """`[*n src dst]` as `[*n src destination span]`; a view."""

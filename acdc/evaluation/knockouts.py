@@ -100,10 +100,9 @@ def knock_out_nodes(
     progress: Step | None = None,
 ) -> tuple[dict[str, float], int]:
     """The rise of the loss when all kept edges of a node are removed, for each of `nodes`; and the passes it took."""
-    state, graph, effects = CircuitState(problem, mask, memory=memory), problem.graph, dict[str, float]()
+    state, effects = CircuitState(problem, mask, memory=memory), dict[str, float]()
     # without a reader, what a node reads can't matter: its outgoing edges alone are asked about
-    rows = [graph.src_index[node] for node in nodes]
-    out = [[(row, dst) for dst in mask[row].nonzero()[:, 0].tolist()] for row in rows]
+    out = [_outgoing(problem, mask, node) for node in nodes]
     asked = [edges for edges in out if edges]
     losses, passes = _losses_of_each(state, asked, recorder, together=True), state.forward_passes + len(asked)
     for i, (node, edges) in enumerate(zip(nodes, out, strict=True)):
@@ -111,6 +110,12 @@ def knock_out_nodes(
         if progress is not None:
             progress(i + 1, len(nodes))
     return effects, passes
+
+
+def _outgoing(problem: Problem, mask: Bool[Tensor, "src dst"], node: str) -> list[Edge]:
+    """The kept edges that leave a node, at its span where edges are split."""
+    src, span = divmod(problem.graph.sites.index(node), problem.graph.n_spans)
+    return [(src, dst) for dst in mask[src].nonzero()[:, 0].tolist() if dst % problem.graph.n_spans == span]
 
 
 def work_of_knock_outs(
@@ -174,7 +179,7 @@ def _losses_of_each(
 def inner_nodes(problem: Problem, mask: Bool[Tensor, "src dst"]) -> list[str]:
     """The circuit's nodes that can be taken out: all but `input` and `logits`; with spans, those that write there."""
     graph = problem.graph
-    writes = graph.by_span(mask).any(1).flatten().tolist()
+    writes = graph.writing(mask).tolist()
     idle = {name for name, kept in zip(graph.sites, writes, strict=True) if graph.spans and not kept}
     return [node for node in graph.node_names(mask) if kind_of(node) not in ("input", "logits") and node not in idle]
 

@@ -59,7 +59,7 @@ def size_matched(graph: Graph, n_edges: int, rng: random.Random) -> Bool[Tensor,
             continue
         mask[tuple(zip(*added, strict=True))] = True
         size += len(added)
-    live = graph.by_span(mask).any(1).flatten()
+    live = graph.writing(mask)
     ends = torch.tensor([not sites or bool(live[list(sites)].any()) for sites in graph.sites_of_dst])
     open_edges = (graph.edges_mask & graph.at_sites(live) & ends[None, :] & ~mask).nonzero().tolist()
     for edge in rng.sample(open_edges, min(n_edges - size, len(open_edges))):

@@ -55,11 +55,11 @@ RESAMPLES = 1000
 
 
 def _among_nodes(graph: Graph, mask: Tensor) -> Tensor:
-    return graph.edges_mask & mask.any(1)[:, None] & mask.any(0)[None, :]
+    return _whole_nodes(graph, mask) & mask.any(0)[None, :]
 
 
 def _whole_nodes(graph: Graph, mask: Tensor) -> Tensor:
-    return graph.edges_mask & mask.any(1)[:, None]
+    return graph.edges_mask & graph.at_sites(graph.writing(mask))
 
 
 GRANULARITIES: Mapping[str, Callable[[Graph, Tensor], Tensor]] = {

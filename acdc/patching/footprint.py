@@ -5,7 +5,7 @@
     second     = n p L (H + 2 K + 2 D) b                             what else the corrupted run holds till its end
     background = n p [L (2 H + 2 K + 3 D) + 2 D] b                   what masked passes start from
     state      = n p [L (5 H + 4 D) + 2 D] b + min(memory, n p (sources) D b)    a circuit on the exact engine
-    scores     = 4 (sources x destinations) 8
+    scores     = 4 (sources x destinations x spans) 8
 
 for n prompts of p positions, L layers, H = n_heads d_head, K = n_kv d_head, D = d_model, V tokens of the vocabulary and
 b bytes a number. What is stacked on top is bounded by `memory`, and a step takes as many prompts as fit into it.
@@ -65,6 +65,7 @@ class Sizes:
         n, n_pos: Prompts, and positions of the longest.
         weights: Bytes of the model's weights that are held at once.
         on_cpu: The program's own memory is the model's too.
+        n_spans: By how many spans edges are split.
     """
 
     graph: Graph
@@ -76,6 +77,7 @@ class Sizes:
     itemsize: int
     weights: int
     on_cpu: bool = True
+    n_spans: int = 1
 
     @classmethod
     def of(cls, model: PatchableModel, batch: PromptBatch) -> "Sizes":
@@ -92,6 +94,7 @@ class Sizes:
             model.dtype.itemsize,
             held_bytes(model.hf, model.device),
             on_cpu=model.device.type == "cpu",
+            n_spans=len(batch.spans) or 1,
         )
 
     def held(self, heads: int, kv: int, streams: int, once: int = 0) -> int:
@@ -170,7 +173,7 @@ def footprint(sizes: Sizes, engines: Collection[Engine] = (), memory: int | None
         program=PROGRAM if sizes.on_cpu else 0,
         weights=sizes.weights,
         runs=runs,
-        scores=4 * graph.n_src * graph.n_dst * 8,
+        scores=4 * graph.n_src * graph.n_dst * sizes.n_spans * 8,
         search=max(second, masked, *(on_top[engine] for engine in engines)),
         measuring=measuring if engines else 0,
         prompts_at_once=(_at_once(masked_step, masked_block, a_masked), _at_once(step, gradient_block, a_gradient)),

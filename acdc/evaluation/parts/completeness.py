@@ -173,7 +173,7 @@ class _Search:
         return float(circuit_values(self.problem, mask, self.recorder)[self.problem.objective.metric.name].mean())
 
     def damage(self, removed: Iterable[str], found: str) -> Damage:
-        removed = tuple(sorted(removed, key=self.problem.graph.src_index.__getitem__))
+        removed = tuple(sorted(removed, key=self.problem.graph.sites.index))
         gone = torch.zeros_like(self.mask)
         for node in removed:
             gone |= edges_of_node(self.problem, node)
