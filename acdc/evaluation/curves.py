@@ -163,7 +163,10 @@ def _mib_area(found: Curve, order: Sequence[Mapping[str, Any]], metric: str) -> 
 def _corrected_area(found: Curve, order: Sequence[Mapping[str, Any]], metric: str) -> tuple[float, float] | None:
     values = [point[f"{metric}_faithfulness"] for point in order]
     sizes = [point["n_edges"] for point in order]
-    return None if None in values else corrected_areas(sizes, values, found.n_edges_of_model)
+    n_edges = found.n_edges_of_model
+    if order[-1]["asked"] == n_edges:  # with spans, some edges of the whole model lie on no path
+        n_edges = sizes[-1]
+    return None if None in values else corrected_areas(sizes, values, n_edges)
 
 
 def _spread(name: str, values: list[float]) -> dict[str, Area]:

@@ -5,7 +5,6 @@ changes nothing; what it computed is given back as `Updates` where it is to be k
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +30,10 @@ def propagate(cache: CircuitCache, question: Question, *, keep: bool = False) ->
     """
     with torch.no_grad():
         return _Pass(cache, question, keep).through_all_layers()
+
+
+Projected = list[tuple[list[int], Tensor, int]]
+"""Heads whose q, k or v moved, their new rows `[n copies rows d_head]`, and the group of rows."""
 
 
 class _Pass:
@@ -195,16 +198,16 @@ class _Pass:
 
     # -- queries, keys and values
 
-    def _project(self, layer: int, kind: str, moved: Groups) -> "_Projected":
+    def _project(self, layer: int, kind: str, moved: Groups) -> Projected:
         """New q, k or v of the heads whose input changes, where it does."""
-        cache, block, found = self.cache, self.cache.components.blocks[layer], _Projected([])
+        cache, block, found = self.cache, self.cache.components.blocks[layer], Projected()
         for group, heads in enumerate(moved):
             if not heads:
                 continue
             dsts = [cache.graph.whole.head_dst(layer, kind, h) for h in heads]
             x = self._read(dsts, group, cache.resid_pre[layer])
             rows = project_heads(block.attention, kind, block.ln1(x), heads, cache.rotary(block.attention, group))
-            found.parts.append((heads, rows, group))
+            found.append((heads, rows, group))
             self._keep_inputs(dsts, x, group)
             if self.keep:
                 of_heads, places = cache.projected[kind][layer].flatten(1, 2), self.rows.places[group]
@@ -212,13 +215,13 @@ class _Pass:
         return found
 
     def _merge(
-        self, layer: int, kind: str, heads: list[int], new: "_Projected", group: int
+        self, layer: int, kind: str, heads: list[int], new: Projected, group: int
     ) -> Float[Tensor, "n #copies batch pos d_head"]:
         """q, k or v of `heads`, at all positions or the last: the new ones where they moved, else as they were."""
         rows, at_last = self.rows, group == self.rows.last
         old = self.cache.projected[kind][layer][index_of(heads)][:, None, :, rows.columns(group)]
         merged: Tensor | None = None
-        for moved, value, there in new.parts:
+        for moved, value, there in new:
             here = [i for i, h in enumerate(moved) if h in heads]
             if not here or (at_last and there != rows.last):
                 continue
@@ -236,7 +239,7 @@ class _Pass:
         return old if merged is None else merged.unflatten(2, (rows.batch, -1))
 
     def _with_prefix(
-        self, layer: int, kind: str, heads: list[int], new: "_Projected"
+        self, layer: int, kind: str, heads: list[int], new: Projected
     ) -> Float[Tensor, "n #copies batch key d_head"]:
         """k or v at all columns: those before the first row are constants."""
         now = self._merge(layer, kind, heads, new, 0)
@@ -244,8 +247,6 @@ class _Pass:
             return now
         prefix = self.cache.prefix[kind][layer][index_of(heads)][:, None]
         return torch.cat([prefix.expand(-1, now.shape[1], -1, -1, -1), now], 3)
-
-    # -- of all heads of a layer, from the inputs of one
 
     def _project_layer(
         self, layer: int, kind: str, h: int, touched: LayerReach, group: int
@@ -296,12 +297,6 @@ class _Pass:
             whole = old.flatten(1, 2)[:, None].repeat(1, rows.shape[1], 1, 1)
             rows = whole.index_copy_(2, self.rows.index, rows)
         return rows.unflatten(2, (self.rows.batch, self.rows.width))
-
-
-class _Projected(NamedTuple):
-    """Rows of q, k or v of the heads that moved, by groups: the heads, `[n copies rows d_head]`, and the group."""
-
-    parts: list[tuple[list[int], Tensor, int]]
 
 
 def _together(function: Callable[[Tensor], Tensor], xs: list[Tensor]) -> Sequence[Tensor]:
