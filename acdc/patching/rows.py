@@ -137,6 +137,15 @@ class Rows:
         """The rows of something that all columns of the batch have; a copy."""
         return x[..., self.first :, :].flatten(-3, -2)[..., self.index, :]
 
+    def unpack(
+        self, rows: Float[Tensor, "n copies rows d"], old: Float[Tensor, "n batch width d"]
+    ) -> Float[Tensor, "n copies batch width d"]:
+        """All rows at their places in the columns from `first` on; `old` where no row is."""
+        if not self.are_all:
+            whole = old.flatten(1, 2)[:, None].repeat(1, rows.shape[1], 1, 1)
+            rows = whole.index_copy_(2, self.index, rows)
+        return rows.unflatten(2, (self.batch, self.width))
+
     @property
     def are_all(self) -> bool:
         """Whether rows are the positions, in their order."""

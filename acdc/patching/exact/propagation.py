@@ -260,7 +260,7 @@ class _Pass:
         if not all_positions:
             return found.unsqueeze(3)
         step = 1 if kind == "q" else block.attention.group
-        out = self._unpack(found, cache.projected[kind][layer][::step])
+        out = rows.unpack(found, cache.projected[kind][layer][::step])
         if kind == "q" or rows.first == 0:
             return out
         prefix = cache.prefix[kind][layer][::step, None]
@@ -288,15 +288,6 @@ class _Pass:
         (column,) = self._columns([dst], group)
         held = cache.inputs.get(column, base)
         return self.rows.read(held if len(held) >= self.rows.sizes[group] else base, group)[None]
-
-    def _unpack(
-        self, rows: Float[Tensor, "n copies rows d"], old: Float[Tensor, "n batch width d"]
-    ) -> Float[Tensor, "n copies batch width d"]:
-        """All rows at their places in the columns from `first` on; `old` where no row is."""
-        if not self.rows.are_all:
-            whole = old.flatten(1, 2)[:, None].repeat(1, rows.shape[1], 1, 1)
-            rows = whole.index_copy_(2, self.rows.index, rows)
-        return rows.unflatten(2, (self.rows.batch, self.rows.width))
 
 
 def _together(function: Callable[[Tensor], Tensor], xs: list[Tensor]) -> Sequence[Tensor]:
