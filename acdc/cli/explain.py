@@ -25,7 +25,7 @@ from acdc.cli.terminal import (
     say,
     table,
 )
-from acdc.options.defaults import SEED
+from acdc.options.defaults import N_EXPLAINED, N_SHOWN, SEED
 
 if TYPE_CHECKING:
     from acdc.runs.explain_plan import SectionForecast
@@ -46,8 +46,8 @@ def explain(
         typer.Option(help=f"Measure just this section; may be repeated. Sections: {', '.join(SECTIONS)}."),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave this section out; may be repeated.")] = None,
-    nodes: Annotated[int, typer.Option(help="How many nodes get roles, patterns and effects.")] = 40,
-    examples: Annotated[int, typer.Option(help="How many prompts are shown.")] = 4,
+    nodes: Annotated[int, typer.Option(help="How many nodes get roles, patterns and effects.")] = N_EXPLAINED,
+    examples: Annotated[int, typer.Option(help="How many prompts are shown.")] = N_SHOWN,
     label: Annotated[
         str | None,
         typer.Option(help="What probes and steering are about: answer, order or side. [default: the first that fits]"),

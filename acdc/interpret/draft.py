@@ -1,6 +1,5 @@
 """An explanation under way: what sections found, put together."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,8 +51,3 @@ def estimate(values: Any) -> Estimate:
 def number(value: float | None) -> float | None:
     """A number that JSON can hold; None for what isn't finite."""
     return None if value is None or not np.isfinite(value) else float(value) + 0.0  # no -0
-
-
-def numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Several."""
-    return {name: number(value) for name, value in values.items()}

@@ -34,7 +34,7 @@ from acdc.prompts.batch import PromptBatch
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Probes", "default_label", "hits", "probe"]
+__all__ = ["MOST_LAYERS", "Probes", "default_label", "hits", "probe"]
 
 MOST_LAYERS = 12
 ONE_SIDED = 0.9  # share of the commonest label, from which on a probe has nothing to tell

@@ -14,15 +14,13 @@ from acdc.circuits.names import base_of
 from acdc.circuits.ranking import strongest_nodes
 from acdc.evaluation.held_out import prompts_text
 from acdc.interpret.node_effects import node_effects
-from acdc.options.defaults import SEED
+from acdc.options.defaults import N_EXPLAINED, N_PROBED, N_SHOWN, SEED
 from acdc.options.ranges import Range, Seed
 from acdc.patching.problem import Problem
 from acdc.progress import Tell
 from acdc.prompts.batch import MAX_PAIRS, PromptBatch
 
 __all__ = ["ExplainSettings", "Subject"]
-
-N_NODES, N_EXAMPLES, N_PROBED = 40, 4, 200
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class ExplainSettings:
         seed: Of the held-out prompts and of all that is drawn.
     """
 
-    nodes: Annotated[int, Range(1, 100_000)] = N_NODES
-    examples: Annotated[int, Range(1, 100)] = N_EXAMPLES
+    nodes: Annotated[int, Range(1, 100_000)] = N_EXPLAINED
+    examples: Annotated[int, Range(1, 100)] = N_SHOWN
     label: str | None = None
     n_probed: Annotated[int, Range(8, MAX_PAIRS)] = N_PROBED
     seed: Seed = SEED

@@ -16,11 +16,14 @@ __all__ = [
     "MEMORY",
     "METHOD",
     "N_EXAMPLES",
+    "N_EXPLAINED",
     "N_FOR_ROLES",
     "N_HELD_OUT",
     "N_PATCHED",
+    "N_PROBED",
     "N_PROMPTS",
     "N_RANDOM",
+    "N_SHOWN",
     "OUT",
     "PATCHED",
     "POSITIONS",
@@ -48,6 +51,9 @@ N_FOR_ROLES = 20  # prompt pairs of a task on which roles of heads are measured
 
 N_HELD_OUT = 100  # prompt pairs of an evaluation
 N_RANDOM = 50  # random circuits that a circuit is compared with
+N_EXPLAINED = 40  # nodes of a circuit whose cards get all parts
+N_SHOWN = 4  # prompts of an explanation that are shown
+N_PROBED = 200  # prompts that probes are fitted on
 LEVEL = 0.95  # coverage of intervals
 ALPHA = 0.05  # level of tests
 EPSILON = 0.1  # how far from 1/2 the share of won prompts may be for circuit and model to count as equivalent

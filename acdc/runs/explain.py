@@ -13,9 +13,9 @@ from acdc.interpret.draft import empty, together
 from acdc.interpret.explanation import Explanation
 from acdc.interpret.labels import LABELS
 from acdc.interpret.sections import SECTIONS, Section
-from acdc.interpret.subject import N_EXAMPLES, N_NODES, N_PROBED, ExplainSettings, Subject
+from acdc.interpret.subject import ExplainSettings, Subject
 from acdc.interpret.telling import told
-from acdc.options.defaults import LARGE, N_HELD_OUT, SEED
+from acdc.options.defaults import LARGE, N_EXPLAINED, N_HELD_OUT, N_PROBED, N_SHOWN, SEED
 from acdc.options.ranges import Range, checked
 from acdc.progress import Progress, Tell, announce
 from acdc.progress.bars import Progressing, shown
@@ -42,8 +42,8 @@ def explain(
     *,
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
-    nodes: int = N_NODES,
-    examples: int = N_EXAMPLES,
+    nodes: int = N_EXPLAINED,
+    examples: int = N_SHOWN,
     label: str | None = None,
     n: int | None = None,
     n_probed: int | None = None,
@@ -117,7 +117,7 @@ def explain_briefly(run: RunResult, *, command: str = "", progress: Progressing 
     return explain(
         run,
         only=brief,
-        nodes=BRIEF_NODES if is_large else N_NODES,
+        nodes=BRIEF_NODES if is_large else N_EXPLAINED,
         n=BRIEF_PROMPTS if is_large else None,
         seconds=BRIEF_SECONDS if is_large else None,
         command=command,

@@ -2,15 +2,13 @@
 
 from acdc.interpret.draft import empty, number
 from acdc.interpret.explanation import Explanation, ProbeTable
-from acdc.interpret.probes import Probes, default_label, probe
+from acdc.interpret.probes import MOST_LAYERS, Probes, default_label, probe
 from acdc.interpret.residuals import rows_of
 from acdc.interpret.sections.section import Section
 from acdc.interpret.subject import Subject
 from acdc.patching.problem import Problem
 
 __all__ = ["SECTION"]
-
-LAYERS = 12
 
 
 def measure(subject: Subject, so_far: Explanation) -> Explanation:
@@ -49,7 +47,7 @@ def table_of(found: Probes) -> ProbeTable:
 def cost(subject: Subject) -> float:
     """Both sets run once or twice, and what lies behind each cell once more."""
     share = subject.settings.n_probed / subject.problem.batch.n
-    cells = 2 * len(rows_of(subject.problem.model, LAYERS))
+    cells = 2 * len(rows_of(subject.problem.model, MOST_LAYERS))
     return share * (2 + 0.5 + 0.5 * cells / 4)
 
 
