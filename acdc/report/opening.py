@@ -75,7 +75,7 @@ def _answer(findings: Findings, best: Headline | None) -> str:
 def _facts(findings: Findings, best: Headline | None) -> Iterator[Fact]:
     circuit, metrics = findings.circuit, findings.metrics
     yield Fact("edges", f"{circuit.n_edges:,}", f"of {circuit.graph.n_edges:,}")
-    yield Fact("nodes", f"{len(circuit.nodes):,}", f"of {circuit.graph.n_src + 1:,}")
+    yield Fact("nodes", f"{len(circuit.nodes):,}", f"of {len(circuit.graph.sites) + 1:,}")
     if best is not None:
         yield Fact("faithfulness", best.text, f"by {best.metric}, on {best.prompts}")
     if metrics is not None:

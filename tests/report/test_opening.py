@@ -8,7 +8,7 @@ import pytest
 from acdc.report import Findings
 from acdc.report.headline import headline
 from acdc.report.opening import opening
-from tests.report.samples import explanation_of, random_circuit
+from tests.report.samples import explanation_of, random_circuit, split_circuit
 
 pytestmark = pytest.mark.fast
 
@@ -63,3 +63,9 @@ def test_guarantees_that_hold_and_those_that_do_not() -> None:
     told = opening(replace(findings_of(), record={"claims": {"minimal_at_tau": True, "exact": False}}))
     assert "By the way it was found: minimal at tau." in told.certain
     assert "Not guaranteed by the way it was found: exact." in told.uncertain
+
+
+def test_nodes_of_split_edges_are_counted_at_each_span() -> None:
+    graph = split_circuit().graph
+    [nodes] = [fact for fact in opening(Findings(split_circuit())).facts if fact.name == "nodes"]
+    assert nodes.more == f"of {3 * graph.n_src + 1}"
