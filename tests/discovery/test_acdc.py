@@ -49,6 +49,7 @@ def test_every_family_equals_the_oracle(family: str) -> None:
     assert_like_oracle(problem_of(family), tau=0.03)
 
 
+@pytest.mark.slow
 def test_the_trained_model_equals_the_oracle() -> None:
     model = PatchableModel.from_pretrained("acdc-small", dtype="float64")
     assert_like_oracle(Problem.make(model, load_task("ioi").batch(model.tokenizer, 3, 0)), tau=0.01)

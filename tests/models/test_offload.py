@@ -95,7 +95,7 @@ def test_a_backward_pass_through_masks_holds_no_layer_s_weights(tmp_path: Path) 
     assert len(made.layers) == problem.model.graph.n_layers
     for layer in made.layers:
         assert not layer.heads._weights and all(change is None or change.grad_fn is None for change in layer.changes)
-        assert layer.mlp is None or layer.mlp[1].grad_fn is None
+        assert all(out.grad_fn is None for out in layer.mlp[1])
     logits.sum().backward()
     assert weights.grad is not None and bool(weights.grad.any())
 

@@ -185,6 +185,7 @@ def test_attention_is_drawn_and_said(browser: Any, made: Path) -> None:
     assert opened.page.locator("#panel .pattern-tools input").is_checked() and opened.complaints == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("selected", [False, True])
 def test_axe_finds_nothing_serious(browser: Any, made: Path, scheme: str, selected: bool) -> None:

@@ -152,6 +152,7 @@ def test_every_prompt_is_taken_once_before_any_is_taken_again() -> None:
     assert not all(torch.equal(a, b) for a, b in zip(pieces[:3], pieces[3:], strict=True))
 
 
+@pytest.mark.slow
 def test_kl_is_matched_by_being_low_and_a_difference_of_logits_is_not() -> None:
     low, matched = (edge_pruning(problem_of("gpt2"), n_edges=20, match=match, **QUICK) for match in (False, True))
     assert torch.equal(low.scores.nan_to_num(), matched.scores.nan_to_num())

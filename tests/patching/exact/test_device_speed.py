@@ -19,6 +19,7 @@ def test_the_cpu_is_not_measured_so_that_two_runs_ask_the_same() -> None:
     assert speed_of(torch.device("cpu"), torch.float32) == CPU
 
 
+@pytest.mark.slow
 def test_a_measured_speed_is_rounded_and_plausible() -> None:
     speed = measured(torch.device("cpu"), torch.float32)
     assert all(math.log(x, 4).is_integer() for x in speed)
