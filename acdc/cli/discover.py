@@ -38,8 +38,8 @@ from acdc.cli.terminal import (
     TaskOption,
     TrustRemoteCode,
     dump,
-    guessed,
     hush,
+    options_of_task,
     pairs,
     placing,
     say,
@@ -180,7 +180,7 @@ def discover(
     """
     flags = dict(zip(FLAGS, (tau, n_edges, sweeps, absolute, memory), strict=True))
     options = _options(option, {name: value for name, value in flags.items() if value is not None})
-    of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+    of_task = options_of_task(task_option)
     answers = answers_of(whole_answer, first_token)
     of_task |= of_file(columns, skip_bad, *(() if task is None else (chat, system, answers)))
     hush()

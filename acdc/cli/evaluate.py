@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import RANKS, app
+from acdc.cli.reloading import (
+    Force,
+    OtherAblation,
+    OtherDevice,
+    OtherDtype,
+    OtherMetric,
+    OtherModel,
+    OtherTask,
+    TrustTask,
+)
 from acdc.cli.terminal import (
     Debug,
     DeviceMap,
@@ -15,10 +25,11 @@ from acdc.cli.terminal import (
     Memory,
     Offload,
     Quiet,
+    TaskOption,
+    TrustRemoteCode,
     dump,
-    guessed,
     hush,
-    pairs,
+    options_of_task,
     placing,
     say,
     table,
@@ -70,32 +81,24 @@ def evaluate(
         str, typer.Option(help="Of p-values for the number of edges tested: holm, bh or by.")
     ] = CORRECTION,
     tau: Annotated[float | None, typer.Option(help="The certificate's threshold. [default: the run's]")] = None,
-    model: Annotated[str | None, typer.Option(help="Another model than the run's.")] = None,
-    task: Annotated[str | None, typer.Option(help="Another task than the run's.")] = None,
-    task_option: Annotated[
-        list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
-    ] = None,
-    metric: Annotated[str | None, typer.Option(help="Another metric than the run's.")] = None,
-    ablation: Annotated[str | None, typer.Option(help="Another ablation than the run's: see `acdc methods`.")] = None,
+    model: OtherModel = None,
+    task: OtherTask = None,
+    task_option: TaskOption = None,
+    metric: OtherMetric = None,
+    ablation: OtherAblation = None,
     bos: Annotated[
         bool | None,
         typer.Option("--bos/--no-bos", help="Start prompts with a BOS token. [default: as the run]"),
     ] = None,
-    dtype: Annotated[str | None, typer.Option(help="Another dtype than the run's.")] = None,
-    device: Annotated[str | None, typer.Option(help="Another device than the run's.")] = None,
+    dtype: OtherDtype = None,
+    device: OtherDevice = None,
     device_map: DeviceMap = None,
     offload: Offload = False,
     memory: Memory = None,
     revision: Annotated[str | None, typer.Option(help="Another revision of the model than the run's.")] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
-    ] = False,
-    trust_task: Annotated[
-        bool, typer.Option("--trust-task", help="Run the code of the run's task, where that is a file or a module.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Go on where the model isn't the one that the circuit was found in.")
-    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
+    trust_task: TrustTask = False,
+    force: Force = False,
     flip_scores: Annotated[
         bool, typer.Option("--flip-scores", help="Take the scores with the opposite sign, for another tool's file.")
     ] = False,
@@ -118,7 +121,7 @@ def evaluate(
     named with what they cost; --only NAME or --thorough measures them. The circuit and the run's files stay as they
     are. docs/evaluation.md says what each number means.
     """
-    of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+    of_task = options_of_task(task_option)
     hush()
     from acdc.runs.evaluate import evaluate as gather
     from acdc.runs.evaluation_forecast import forecast

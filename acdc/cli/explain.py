@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acdc.cli.app import app
+from acdc.cli.reloading import (
+    Force,
+    OtherAblation,
+    OtherDevice,
+    OtherDtype,
+    OtherMetric,
+    OtherModel,
+    OtherTask,
+    TrustTask,
+)
 from acdc.cli.terminal import (
     Debug,
     DeviceMap,
@@ -17,10 +27,11 @@ from acdc.cli.terminal import (
     Memory,
     Offload,
     Quiet,
+    TaskOption,
+    TrustRemoteCode,
     dump,
-    guessed,
     hush,
-    pairs,
+    options_of_task,
     placing,
     say,
     table,
@@ -63,27 +74,19 @@ def explain(
     seconds: Annotated[
         float | None, typer.Option(help="Leave out sections that would take longer together. [default: all]")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Another model than the run's.")] = None,
-    task: Annotated[str | None, typer.Option(help="Another task than the run's.")] = None,
-    task_option: Annotated[
-        list[str] | None, typer.Option("--task-option", metavar="KEY=VALUE", help="An option of the task.")
-    ] = None,
-    metric: Annotated[str | None, typer.Option(help="Another metric than the run's.")] = None,
-    ablation: Annotated[str | None, typer.Option(help="Another ablation than the run's: see `acdc methods`.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Another dtype than the run's.")] = None,
-    device: Annotated[str | None, typer.Option(help="Another device than the run's.")] = None,
+    model: OtherModel = None,
+    task: OtherTask = None,
+    task_option: TaskOption = None,
+    metric: OtherMetric = None,
+    ablation: OtherAblation = None,
+    dtype: OtherDtype = None,
+    device: OtherDevice = None,
     device_map: DeviceMap = None,
     offload: Offload = False,
     memory: Memory = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")
-    ] = False,
-    trust_task: Annotated[
-        bool, typer.Option("--trust-task", help="Run the code of the run's task, where that is a file or a module.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Go on where the model isn't the one that the circuit was found in.")
-    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
+    trust_task: TrustTask = False,
+    force: Force = False,
     out: Annotated[Path | None, typer.Option(help="Where to write. [default: into the run's folder]")] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Take over sections that an equal call has finished.")
@@ -100,7 +103,7 @@ def explain(
     What is claimed is measured on held-out prompts, and roles are tested by the interventions that they predict.
     docs/explain.md says what each section means.
     """
-    of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+    of_task = options_of_task(task_option)
     hush()
     from acdc.runs.explain import explain as say_what
     from acdc.runs.explain import forecast_explanation

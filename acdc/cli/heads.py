@@ -19,9 +19,8 @@ from acdc.cli.terminal import (
     TaskOption,
     TrustRemoteCode,
     dump,
-    guessed,
     hush,
-    pairs,
+    options_of_task,
     placing,
     say,
     table,
@@ -91,7 +90,7 @@ def heads(
         files = [] if csv is None else [write_csv(csv, fits.frame())]
         dump(_composition_json(fits, top)) if as_json else _tell_pairs(fits, top)
     else:
-        options = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+        options = options_of_task(task_option)
         loaded = ModelSpec.of(model, **loading).load()
         if head is not None:
             place_of(loaded, head)  # told before long work
@@ -142,10 +141,6 @@ def _tell(found: "HeadRoles", top: int) -> None:
 def _number(score: float) -> str:
     text = f"{score:.2f}"
     return text.removeprefix("-") if float(text) == 0 else text
-
-
-def _bracketed(label: str) -> str:
-    return f" ({label})" if label else ""
 
 
 def _tell_pairs(fits: "Composition", top: int) -> None:

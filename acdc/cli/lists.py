@@ -22,9 +22,8 @@ from acdc.cli.terminal import (
     TaskOption,
     TrustRemoteCode,
     dump,
-    guessed,
     hush,
-    pairs,
+    options_of_task,
     say,
     table,
 )
@@ -78,7 +77,7 @@ def tasks(
             )
         _installed(as_json)
         return
-    of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+    of_task = options_of_task(task_option)
     of_task |= of_file(columns, skip_bad, chat, system, answers_of(whole_answer, first_token))
     hush()
     from acdc.runs.preview import preview, written

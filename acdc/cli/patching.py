@@ -21,9 +21,8 @@ from acdc.cli.terminal import (
     TaskOption,
     TrustRemoteCode,
     dump,
-    guessed,
     hush,
-    pairs,
+    options_of_task,
     placing,
     say,
     table,
@@ -130,7 +129,7 @@ def patch(
     acdc patch "The capital of Australia is" "The capital of France is" --answer " Canberra" --wrong " Sydney" --model M
     """
     loading: dict[str, Any] = {"dtype": dtype, "device": device, "device_map": placing(device_map, offload)}
-    of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+    of_task = options_of_task(task_option)
     options: dict[str, Any] = {"metric": metric, "columns": columns, "n": n, "seed": seed, "bos": bos, "memory": memory}
     options |= {"out": out, "progress": not (quiet or as_json), "task_options": of_task}
     options |= {**loading, "revision": revision, "trust_remote_code": trust_remote_code}
@@ -199,7 +198,7 @@ def path(
     """
     if receivers is None:
         raise RunError("name who is to hear of it (--receivers), like 'a9.h9<q>' or logits")
-    of_task = {key: guessed(value) for key, value in pairs(task_option, "--task-option").items()}
+    of_task = options_of_task(task_option)
     pair = _asked(clean, corrupt, task, answer, wrong, model)
     hush()
     from acdc.runs.patching import patch_paths

@@ -26,8 +26,8 @@ __all__ = [
     "TrustRemoteCode",
     "aligned",
     "dump",
-    "guessed",
     "hush",
+    "options_of_task",
     "pairs",
     "placing",
     "plain",
@@ -118,6 +118,15 @@ def pairs(words: list[str] | None, option: str) -> dict[str, str]:
             raise RunError(f"{option} {printable(key, 60)} is given twice")
         found[key] = value.strip()
     return found
+
+
+def options_of_task(words: list[str] | None) -> dict[str, Any]:
+    """What `--task-option` gives: each value as the number, truth value or text that it looks like.
+
+    Raises:
+        RunError: A word isn't KEY=VALUE, or a key comes twice.
+    """
+    return {key: guessed(value) for key, value in pairs(words, "--task-option").items()}
 
 
 def placing(device_map: str | None, offload: bool) -> str | None:
