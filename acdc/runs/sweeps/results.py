@@ -69,9 +69,9 @@ def results(cells: Sequence[PlannedCell], failed: Mapping[str, Failure]) -> pd.D
 
 
 def _row(cell: PlannedCell, failure: Failure | None) -> dict[str, Any]:
-    arguments = cell.arguments.to_json()
-    shown = {"task": cell.arguments.task.name, "model": cell.arguments.model.name}
-    row = {**{name: arguments[name] for name in ARGUMENTS}, **shown}
+    asked, arguments = cell.arguments, cell.arguments.to_json()  # which leaves out positions that split nothing
+    known = arguments | {"task": asked.task.name, "model": asked.model.name, "positions": asked.positions}
+    row = {name: known[name] for name in ARGUMENTS}
     row |= {f"options.{name}": arguments["options"][name] for name in _named(cell)}
     row |= {f"task_options.{name}": value for name, value in cell.cell.task_options.items()}
     if cell.run is None:
