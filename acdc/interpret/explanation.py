@@ -108,6 +108,12 @@ class NodeCard(_Part):
     spans: dict[str, float] = {}
     patterns: list[Pattern] = []
 
+    @property
+    def ranked_claims(self) -> list[Claim]:
+        """Its claims as they are told: first those whose test held, then those that had none, last those that failed;
+        the strongest of each first."""
+        return sorted(self.claims, key=lambda claim: {True: 0, None: 1, False: 2}[claim.holds])
+
 
 class PatchingMap(_Part):
     """Node patching over layers and positions, or layers and heads: 0 nothing, 1 all of the difference.

@@ -47,7 +47,7 @@ def cards(told: Explanation) -> list[Card]:
             name=node.name,
             kind=node.kind,
             sentence=node.sentence,
-            claims=tuple(_claim(claim) for claim in node.claims),
+            claims=tuple(_claim(claim) for claim in node.ranked_claims),
             facts=tuple(_facts(node)),
             lists=tuple((name, found) for name, found in _lists(node) if found),
             scores=tuple(_scores(node)),

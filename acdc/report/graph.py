@@ -73,10 +73,9 @@ def _node(node: WeightedNode, reaching: Influence, card: NodeCard | None) -> dic
 
 
 def role_of(card: NodeCard) -> tuple[str, bool | None]:
-    """The role that a node is shown with, and whether its test holds: the strongest that no test has refuted, if there
-    is one."""
-    standing = [claim for claim in card.claims if claim.holds is not False] or card.claims
-    return (standing[0].role, standing[0].holds) if standing else ("", None)
+    """The role that a node is shown with, and whether its test holds; of no role, the empty text."""
+    first = next(iter(card.ranked_claims), None)
+    return ("", None) if first is None else (first.role, first.holds)
 
 
 def _curve(curve: SizeCurve) -> dict[str, Any]:

@@ -66,7 +66,9 @@ def node_table(findings: Findings, graph: WeightedGraph) -> Table:
 
 def _role_words(card: NodeCard) -> tuple[str, str]:
     role, holds = role_of(card)
-    return (role, verdict(holds)) if role else ("no known role", "")
+    if role:
+        return role, verdict(holds)
+    return ("no known role" if card.role_scores else "", "")  # no score: it was not looked at
 
 
 def verdict(holds: bool | None) -> str:

@@ -28,3 +28,13 @@ def test_what_is_written_is_read_back() -> None:
 def test_numbers_that_json_lacks_are_refused() -> None:
     with pytest.raises(ValidationError):
         Estimate(value=float("nan"))
+
+
+def test_a_role_whose_test_held_is_told_before_a_stronger_one_without_and_one_that_failed_last() -> None:
+    told = {"retrieval": False, "first token": None, "induction": True, "syntax": None, "copying": True}
+    card = NodeCard(
+        name="a1.h0", kind="head", layer=1, claims=[Claim(role=r, score=1.0, holds=h) for r, h in told.items()]
+    )
+    ranked = [claim.role for claim in card.ranked_claims]
+    assert ranked == ["induction", "copying", "first token", "syntax", "retrieval"]
+    assert [claim.role for claim in card.claims] == list(told)
