@@ -4,6 +4,8 @@
     python benchmarks/real_model.py --quick                   # 4 prompts, everything cut short: minutes
     python benchmarks/real_model.py --only masked --only acdc # some groups of rows
     python benchmarks/real_model.py --model acdc-small --n 50 --only masked
+    python benchmarks/real_model.py --device cuda             # on a GPU: by the wall clock, added GB is the GPU's
+    python benchmarks/real_model.py --device cuda --dtype bfloat16 --shape llama-3-8b --only masked --only methods
 
 Each row is measured between plain forward passes of the unmodified model (logits at the last position), and its ratio
 is to those. Rows that a limit (`--seconds`) stops say `more than`. `added GB` is what the row's first call adds to the
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 import transformers
 from timing import CLOCKS, Stopwatch, added_memory, backward_call, beside, forward_call, resident, timed
+from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig
 
 from acdc import PatchableModel, discover
 from acdc.discovery import METHODS, SCORERS, default_metric
@@ -40,6 +43,19 @@ from acdc.task import load_task
 
 QUICK = {"n": 4, "repeats": 1, "seconds": 10.0}
 USUAL = {"n": 20, "repeats": 3, "seconds": 120.0}
+SHAPES: dict[str, PretrainedConfig] = {
+    "llama-3-8b": LlamaConfig(
+        vocab_size=128_256,
+        hidden_size=4096,
+        intermediate_size=14_336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=8192,
+        rope_theta=500_000.0,
+        rms_norm_eps=1e-5,
+    )
+}
 SIZE = 500  # edges of the circuit that is evaluated
 Tell = Callable[[Progress], None]
 
@@ -128,7 +144,7 @@ def masked(bench: Bench) -> Iterator[Row]:
         yield bench.row(f"masked forward, EAP's best {size:,} edges", lambda mask=best: problem.logits(mask))
 
     def step() -> None:
-        weights = draw.clone().requires_grad_()
+        weights = draw.to(problem.model.device, copy=True).requires_grad_()
         weighted_logits(problem.masked, weights).gather(1, problem.batch.correct[:, :1]).mean().backward()
 
     yield bench.row("a step of a learned mask, forward and backward", step)
@@ -201,6 +217,19 @@ def evaluation(bench: Bench) -> Iterator[Row]:
             print(f"evaluation: {part.name}: left out: {part.left_out}", file=sys.stderr)
 
 
+def of_shape(name: str, tokenizer_of: str, *, device: str, dtype: str) -> PatchableModel:
+    """A model of a known shape with random weights, which cost what real ones cost; with another model's tokenizer."""
+    torch.manual_seed(0)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, dtype))
+    try:
+        with torch.device(device):
+            hf = LlamaForCausalLM(SHAPES[name]).eval()
+    finally:
+        torch.set_default_dtype(usual)
+    return PatchableModel(hf, PatchableModel.from_pretrained(tokenizer_of).tokenizer, name=f"{name}'s shape")
+
+
 GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "plain": plain,
     "masked": masked,
@@ -215,6 +244,9 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--shape", choices=SHAPES, help="random weights in this shape, with `--model`'s tokenizer")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--task", default="ioi")
     parser.add_argument("--n", type=int, help="prompts [20; 4 with --quick]")
     parser.add_argument("--repeats", type=int, help="of calls that take no longer than a few plain passes [3; 1]")
@@ -223,23 +255,30 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--skip", action="append", choices=GROUPS, default=[])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--thorough", action="store_true", help="all parts of an evaluation")
-    parser.add_argument("--clock", choices=CLOCKS, default="cpu", help="[cpu: that of the process, all threads]")
+    parser.add_argument("--clock", choices=CLOCKS, help="[cpu: that of the process, all threads; wall on a GPU]")
     options = parser.parse_args(words)
+    options.clock = options.clock or ("cpu" if options.device == "cpu" else "wall")
     for name, value in (QUICK if options.quick else USUAL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     try:
-        model = PatchableModel.from_pretrained(options.model)
+        where = {"device": options.device, "dtype": options.dtype}
+        if options.shape:
+            model = of_shape(options.shape, options.model, **where)
+        else:
+            model = PatchableModel.from_pretrained(options.model, **where)
     except ACDCError as error:  # the package isn't there: it says how to get it
         print(f"skipped: {error}")
         return
-    weights = resident("VmRSS")
+    on_gpu = torch.cuda.is_initialized()
+    weights = torch.cuda.memory_allocated() / 1e9 if on_gpu else resident("VmRSS")
     bench = Bench(model, options.task, options)
     batch = f"{options.n} prompts of {options.task}, at most {bench.problem.batch.n_pos} tokens"
     print(f"{model.name}, {model.graph.n_edges:,} edges, {batch}")
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    card = "" if options.device == "cpu" else f"{torch.cuda.get_device_name()}, "
+    print(f"{options.dtype}, {card}{torch.get_num_threads()} threads, torch {torch.__version__}\n")
     print(f"| | {options.clock} s | a plain forward, s | ratio | added GB |\n|---|---|---|---|---|")
     for name, rows in GROUPS.items():
         if name in (options.only or GROUPS) and name not in options.skip:

@@ -2,7 +2,8 @@
 
 Times are taken in turn with a plain forward pass of the unmodified model, in one process, and told as ratios: a busy
 machine slows both. The process's own CPU time is disturbed less than the wall clock's; with several threads it counts
-the work of all.
+the work of all. On a GPU only the wall clock means anything: a call ends when the device has done its work, and memory
+is the device's.
 """
 
 import ctypes
@@ -29,6 +30,7 @@ __all__ = [
     "beside",
     "forward_call",
     "resident",
+    "settle",
     "timed",
 ]
 
@@ -85,9 +87,17 @@ def beside(call: Call, yardstick: Call, *, repeats: int, clock: Clock) -> Second
 
 def timed(call: Call, clock: Clock) -> float:
     """The seconds that a call takes by this clock."""
+    settle()
     start = clock()
     call()
+    settle()
     return clock() - start
+
+
+def settle() -> None:
+    """Waits until a GPU has done all that it was told."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def resident(field: str) -> float:
@@ -97,7 +107,14 @@ def resident(field: str) -> float:
 
 
 def added_memory(call: Call) -> float:
-    """What a call adds to the process's memory at its peak, in GB; NaN where the system doesn't tell (not Linux)."""
+    """What a call adds to the memory in use at its peak, in GB: the GPU's where one is used, else the process's; NaN
+    where the system doesn't tell (not Linux)."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - held) / 1e9
     if sys.platform != "linux":
         return float("nan")
     gc.collect()

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from acdc.models import PatchableModel
 from acdc.models.placement import Placed
 from acdc.patching import source_changes
-from acdc.patching.exact.state import CircuitState
-from acdc.patching.gradient.attribution import Point, edge_effects
 from acdc.patching.problem import Problem
-from acdc.patching.weighted import weighted_logits
+from tests.models.engines import ENGINES, masked
 from tests.tiny import NumberTokenizer, tiny_batch, tiny_model
+
+if torch.cuda.is_available():  # its backward passes don't work in a process that knows a device made in Python
+    pytest.skip("a GPU is here, so that no other device has to be made up", allow_module_level=True)
+
 from tests.virtual import FAR, VirtualDevices, numbers, on
 
 CPU = torch.device("cpu")
@@ -39,33 +41,6 @@ def spread(family: str, far: tuple[str, ...]) -> PatchableModel:
         return PatchableModel(hf, NumberTokenizer(), name=family)
 
 
-def logits(problem: Problem) -> Tensor:
-    return problem.clean.logits
-
-
-def masked(problem: Problem) -> Tensor:
-    mask = problem.model.graph.edges_mask.clone()
-    mask[::3] = False
-    return problem.logits(mask)
-
-
-def gradients(problem: Problem) -> Tensor:
-    return edge_effects(problem, lambda microbatch: [Point(1.0, microbatch.clean)])[0].nan_to_num()
-
-
-def weighted(problem: Problem) -> Tensor:
-    weights = (problem.model.graph.edges_mask.double() / 2).requires_grad_()
-    problem.objective.loss(weighted_logits(problem.masked, weights)).sum().backward()
-    assert weights.grad is not None
-    return weights.grad
-
-
-def exact(problem: Problem) -> Tensor:
-    state = CircuitState(problem)
-    state.remove([(0, 0), (1, problem.model.graph.n_dst - 1)])
-    return state.losses([(0, 1), (0, 2), (0, problem.model.graph.n_dst - 1)])
-
-
 BODIES = {
     "gpt2": "transformer.h",
     "llama-gqa": "model.layers",
@@ -81,7 +56,7 @@ def doubles_are_let_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_changes, "_compact", lambda weights: weights)
 
 
-@pytest.mark.parametrize("work", [logits, masked, gradients, weighted, exact])
+@pytest.mark.parametrize("work", ENGINES)
 @pytest.mark.parametrize("family", BODIES)
 @pytest.mark.parametrize("which", ["a block", "all blocks", "an MLP"])
 def test_blocks_on_another_device_compute_the_same(which: str, family: str, work: Callable[[Problem], Tensor]) -> None:
