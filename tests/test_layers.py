@@ -17,6 +17,7 @@ FLOORS = [  # from the ground up; names in one group are siblings
     ["task", "patching"],
     ["discovery", "evaluation"],
     ["interpret"],
+    ["features"],
     ["drawing"],
     ["report"],
     ["runs"],
