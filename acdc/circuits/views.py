@@ -4,7 +4,7 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from acdc.circuits.graph import input_of
+from acdc.circuits.graph import input_of, span_of
 from acdc.circuits.ranking import strongest, top_edges
 from acdc.circuits.score_kinds import words_of
 from acdc.circuits.weighted import WeightedGraph
@@ -47,8 +47,8 @@ def _known(attributes: dict[str, Any]) -> dict[str, Any]:
 def to_frame(circuit: "Circuit", most: int | None = None) -> "pd.DataFrame":
     """One row for each edge of the graph, kept or not; `attrs` holds the scores' kind.
 
-    Columns: `edge`, `src`, `dst` (node), `input` (q, k, v or empty), `src_layer`, `dst_layer`, `score` (NaN where it
-    wasn't measured), `kept`.
+    Columns: `edge`, `src`, `dst` (node), `input` (q, k, v or empty), `span` where edges are split, `src_layer`,
+    `dst_layer`, `score` (NaN where it wasn't measured), `kept`.
 
     Args:
         most: List at most so many: every kept edge in any case, and the removed ones of the largest scores.
@@ -70,6 +70,7 @@ def to_frame(circuit: "Circuit", most: int | None = None) -> "pd.DataFrame":
             "src": sites,
             "dst": [graph.node_of(dst) for dst in destinations],
             "input": [input_of(dst) for dst in destinations],
+            **({"span": [span_of(dst) for dst in destinations]} if graph.spans else {}),
             "src_layer": [graph.layer_of(src) for src in sources],
             "dst_layer": [graph.layer_of(dst) for dst in destinations],
             "score": math.nan if scores is None else scores[rows, columns].numpy(),

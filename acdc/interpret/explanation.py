@@ -89,7 +89,10 @@ class NodeCard(_Part):
         attends: From the target position: labels of what is read (a span's name or a token), and the attention there.
         writes_up, writes_down: Tokens whose logits its output raises and lowers most, on the task's prompts.
         reads: Tokens that its input, or its OV circuit, responds to most.
-        spans: Effect by span or position, by label.
+        spans: Effect at one span alone, the first one first; only those at which it can differ and, of a circuit whose
+            edges are split, at which it writes.
+        reads_at: Of a circuit whose edges are split: by input (`q`, `k`, `v`, or empty), the spans of its kept edges.
+        writes_at: Of such a circuit: the spans at which its output is kept by an edge.
         patterns: Attention on example prompts.
     """
 
@@ -105,7 +108,9 @@ class NodeCard(_Part):
     writes_up: list[TokenShare] = []
     writes_down: list[TokenShare] = []
     reads: list[TokenShare] = []
-    spans: dict[str, float] = {}
+    spans: dict[str, Estimate] = {}
+    reads_at: dict[str, list[str]] = {}
+    writes_at: list[str] = []
     patterns: list[Pattern] = []
 
     @property

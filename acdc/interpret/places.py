@@ -10,7 +10,7 @@ from torch import Tensor
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.span_tokens import PREFIX, REST
 
-__all__ = ["Places", "Regions", "changes_of", "places_of", "regions_of"]
+__all__ = ["Places", "Regions", "changes_of", "places_of", "regions_of", "spans_of"]
 
 Places = Mapping[str, Tensor]  # by name, a column of each prompt: int64 `[batch]`
 
@@ -45,6 +45,16 @@ def changes_of(batch: PromptBatch) -> Places:
     found = {"first change": first, "last change": last, "end": end}
     names = list(found)
     return {name: x for i, (name, x) in enumerate(found.items()) if not any(x.equal(found[y]) for y in names[i + 1 :])}
+
+
+def spans_of(batch: PromptBatch) -> Regions | None:
+    """The spans by which edges are split, which may be positions; else those that the task names; None: there are
+    none."""
+    if batch.span_ids is not None:
+        return Regions(batch.spans, batch.span_ids.masked_fill(~batch.attention, -1))
+    if batch.named is not None:
+        return Regions(batch.named.names, batch.named.ids.masked_fill(~batch.attention, -1))
+    return None
 
 
 def regions_of(batch: PromptBatch) -> Regions:

@@ -1,7 +1,7 @@
 """What the sections of one explanation work on, and share: whatever several need is made once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from acdc.options.ranges import Range, Seed
 from acdc.patching.problem import Problem
 from acdc.progress import Tell
 from acdc.prompts.batch import MAX_PAIRS, PromptBatch
+from acdc.prompts.positions import split_by
 
 __all__ = ["ExplainSettings", "Subject"]
 
@@ -76,6 +77,11 @@ class Subject:
         weights = mask.double() if scores is None or not scores[mask].nan_to_num().any() else scores
         first = [name for name in strongest_nodes(graph, mask, weights, graph.n_src) if name in inner]
         return [*first, *(name for name in inner if name not in first)]
+
+    @cached_property
+    def whole(self) -> Problem:
+        """The same prompts with whole edges: what nodes do in the model, however the circuit's edges are split."""
+        return replace(self.problem, batch=split_by(self.problem.batch, "all"))
 
     @property
     def important(self) -> list[str]:

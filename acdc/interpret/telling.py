@@ -13,6 +13,8 @@ __all__ = ["interval", "told"]
 
 NAMED = 4  # nodes in the answer
 SHOWN = 8  # names in a list
+SPANS = 4  # spans in a list
+INPUTS = {"q": "queries", "k": "keys", "v": "values", "": ""}
 LONGEST = 160  # letters of a prompt
 NOTHING = 0.01  # of what removing every edge does
 
@@ -58,7 +60,7 @@ def sentence(card: NodeCard, span: float | None = None) -> str:
     """
     if card.kind not in ("head", "mlp"):
         return {"input": "The embedded prompt.", "logits": "The answer is read here."}[card.kind]
-    said = [_role_words(card), _looks(card), _matters(card, span), _writes(card)]
+    said = [_role_words(card), _at_spans(card), _looks(card), _matters(card, span), _writes(card)]
     text = "; ".join(part for part in said if part)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -79,6 +81,24 @@ def _looks(card: NodeCard) -> str:
     if not card.attends:
         return ""
     return "from the end it looks at " + _listed([f"{name} ({share:.0%})" for name, share in card.attends[:3]])
+
+
+def _at_spans(card: NodeCard) -> str:
+    """Where the circuit's edges into it and out of it are."""
+    if card.writes_at and card.reads_at == {"": card.writes_at}:
+        return f"in the circuit it reads, and is read, at {_some(card.writes_at)}"
+    alike: dict[str, list[str]] = {}
+    for kind, spans in card.reads_at.items():
+        alike.setdefault(_some(spans), []).append(INPUTS[kind])
+    reads = [f"{_listed(kinds)} at {at}".strip() for at, kinds in alike.items()]
+    said = [f"reads {_listed(reads)}"] if reads else []
+    said += [f"is read at {_some(card.writes_at)}"] if card.writes_at else []
+    return f"in the circuit it {', and '.join(said)}" if said else ""
+
+
+def _some(spans: list[str]) -> str:
+    more = len(spans) - SPANS
+    return _listed(spans if more <= 1 else [*spans[:SPANS], f"{more} more"])
 
 
 def _matters(card: NodeCard, span: float | None) -> str:

@@ -73,6 +73,10 @@ def _facts(node: NodeCard) -> Iterator[tuple[str, str, str]]:
         yield "effect", text, "rise of the loss when its output is ablated"
     if text := estimate(node.direct, sign=True):
         yield "direct effect", text, "what it writes towards the answers' logit difference itself"
+    for kind, spans in node.reads_at.items():
+        yield f"reads {kind}".strip(), ", ".join(map(label, spans)), "spans of the circuit's edges into it"
+    if node.writes_at:
+        yield "is read", ", ".join(map(label, node.writes_at)), "spans of the circuit's edges out of it"
 
 
 def _lists(node: NodeCard) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
@@ -80,8 +84,8 @@ def _lists(node: NodeCard) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
     yield "raises the logits of", tuple(token_shares(node.writes_up))
     yield "lowers the logits of", tuple(token_shares(node.writes_down))
     yield "responds most to", tuple(token_shares(node.reads))
-    strongest = sorted(node.spans.items(), key=lambda pair: -abs(pair[1]))
-    yield "effect by place", tuple((label(name), number(value, sign=True)) for name, value in strongest)
+    known = [(name, found) for name, found in node.spans.items() if found.value is not None]
+    yield "effect by span, ablated there alone", tuple((label(name), estimate(x, sign=True)) for name, x in known)
 
 
 def _scores(node: NodeCard) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from acdc.errors import ACDCError, FileError, RunError
 from acdc.interpret.draft import empty, together
 from acdc.interpret.explanation import Explanation
 from acdc.interpret.labels import LABELS
+from acdc.interpret.node_spans import cards_at_spans
 from acdc.interpret.sections import SECTIONS, Section
 from acdc.interpret.subject import ExplainSettings, Subject
 from acdc.interpret.telling import told
@@ -247,7 +248,8 @@ def _measured(
 ) -> Explanation:
     """What all sections found, now or in an earlier call with the same settings; one that fails leaves a note."""
     circuit, notes = _circuit_hash(subject.circuit), list(subject.notes)
-    found = empty(circuit, command=command, held_out=subject.n_seen == 0, notes=notes)
+    cards = cards_at_spans(subject.circuit, subject.nodes)
+    found = empty(circuit, command=command, held_out=subject.n_seen == 0, nodes=cards, notes=notes)
     wanted, done = {each.name for each in plan if each.left_out is None}, 0
     for name, section in SECTIONS.items():
         known = None if name in skip else kept.get(name)

@@ -40,7 +40,8 @@ class Explained:
     files: tuple[Path, ...] = ()
 
     def nodes_frame(self) -> "pd.DataFrame":
-        """One row a node: effect and direct effect with their intervals, roles, what it looks at."""
+        """One row a node: effect and direct effect with their intervals, roles, what it looks at and, of a circuit
+        whose edges are split, the spans at which they enter and leave it."""
         import pandas as pd
 
         return pd.DataFrame([_row(card) for card in self.explanation.nodes])
@@ -51,6 +52,7 @@ class Explained:
 
         said = self.explanation
         found = {"nodes": self.nodes_frame()}
+        found["node_spans"] = pd.DataFrame([row for card in said.nodes for row in _span_rows(card)])
         for table in said.probes:
             found[f"probes_{table.label}"] = pd.DataFrame(list(_probe_rows(table)))
         if said.steering:
@@ -119,7 +121,15 @@ def _row(card: NodeCard) -> dict[str, Any]:
     verdict = {True: "holds", False: "fails", None: "not tested"}
     row["roles"] = "; ".join(f"{claim.role} ({verdict[claim.holds]})" for claim in card.claims)
     row["attends"] = "; ".join(f"{name} {share:.2f}" for name, share in card.attends)
+    if card.reads_at or card.writes_at:
+        row["reads_at"] = "; ".join(f"{kind} {', '.join(at)}".strip() for kind, at in card.reads_at.items())
+        row["writes_at"] = ", ".join(card.writes_at)
     return row
+
+
+def _span_rows(card: NodeCard) -> Iterator[dict[str, Any]]:
+    for span, found in card.spans.items():
+        yield {"node": card.name, "span": span, "effect": found.value, "low": found.low, "high": found.high}
 
 
 def _probe_rows(table: ProbeTable) -> Iterator[dict[str, Any]]:

@@ -47,7 +47,7 @@ def test_a_span_of_its_own_for_nodes_and_inputs() -> None:
     assert (graph.layer_of("a1.h1@end"), graph.layer_of("m0@end"), graph.layer_of("logits@end")) == (1, 0, 2)
     frame = Circuit(graph, mask).to_frame()
     row = frame[frame["kept"]].iloc[0]
-    assert (row.src, row.dst, row.input) == ("a0.h0@name", "a1.h1@name", "k")
+    assert (row.src, row.dst, row.input, row.span) == ("a0.h0@name", "a1.h1@name", "k", "name")
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

@@ -151,7 +151,7 @@ def card_of(name: str, i: int, tokens: list[str], shares: list[tuple[str, float]
         writes_up=shares,
         writes_down=shares[:2],
         reads=shares[:2],
-        spans={"IO": 0.5, "S2": -0.1},
+        spans={"IO": Estimate(value=0.5, low=0.4, high=0.6), "S2": Estimate(value=-0.1)},
         patterns=[pattern(tokens), pattern(tokens[:4], prompt=1)],
     )
 

@@ -46,18 +46,16 @@ def measure(subject: Subject, so_far: Explanation) -> Explanation:
 
 def _restores(subject: Subject) -> Column:
     """How much of the metric comes back when the node alone is restored in the corrupted run, as a loss's fall."""
-    problem, nodes = subject.problem, subject.important
-    metric, whole = problem.objective.metric, replace(problem.batch, spans=(), span_ids=None)
-    (found,) = patched(
-        problem.model, whole, nodes=nodes, directions="denoising", metrics=metric, memory=problem.step_memory
-    )
+    problem, nodes = subject.whole, subject.important
+    metric, memory = problem.objective.metric, problem.step_memory
+    (found,) = patched(problem.model, problem.batch, nodes=nodes, directions="denoising", metrics=metric, memory=memory)
     gained = metric.sign * (found.patched[: len(nodes), 0].mean(1) - found.corrupt.mean())
     return dict(zip(nodes, gained.tolist(), strict=True))
 
 
 def _attribution(subject: Subject) -> Column:
     """Each node's effect to first order at the clean run; by the logit difference where the metric is flat there."""
-    problem = _with_slope(subject.problem)
+    problem = _with_slope(subject.whole)
     found = attributed(problem, at_clean, memory=problem.step_memory).mean(0)
     index = problem.model.graph.src_index
     return {name: float(found[index[name]]) for name in subject.important}

@@ -1,6 +1,5 @@
 """Where the difference between clean and corrupted prompts is carried: node patching, by layer, position and head."""
 
-from dataclasses import replace
 from functools import partial
 
 from acdc.errors import TaskError
@@ -39,8 +38,7 @@ def _alignment(batch: PromptBatch) -> str | None:
 
 def _prompts(subject: Subject) -> PromptBatch:
     """The held-out prompts, whole edges; fewer of them in large models."""
-    batch = subject.problem.batch
-    batch = replace(batch, spans=(), span_ids=None)
+    batch = subject.whole.batch
     return batch.select(range(min(FEWER, batch.n))) if _cells(subject) > MOST_CELLS else batch
 
 

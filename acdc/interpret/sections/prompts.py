@@ -35,6 +35,7 @@ def _card(problem: Problem, row: int, held_out: bool, predicted: dict[str, list[
         corrupt=corrupt,
         correct=correct,
         wrong=wrong,
+        spans={} if batch.named is None else batch.named.tokens(row, batch.n_pos - int(batch.lengths[row])),
         held_out=held_out,
         model=predicted["model"],
         circuit=predicted["circuit"],
