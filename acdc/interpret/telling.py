@@ -112,15 +112,23 @@ def _matters(card: NodeCard, span: float | None) -> str:
     if not _clear(card.effect):
         return f"ablated alone, it changes the loss by {interval(card.effect)}, which may be nothing"
     does = "raises" if card.effect.value > 0 else "lowers"
-    part = "" if share is None else f", {share:.0%} of what removing every edge does"
-    return f"ablated alone, it {does} the loss by {interval(card.effect)}{part}"
+    part = "" if share is None else f", {abs(share):.0%} of what removing every edge adds to it"
+    return f"ablated alone, it {does} the loss by {interval(_size(card.effect))}{part}"
 
 
 def _writes(card: NodeCard) -> str:
     if card.direct is None or card.direct.value is None or not _clear(card.direct):
         return ""
     side = "towards" if card.direct.value > 0 else "against"
-    return f"it writes {interval(card.direct)} directly {side} the answer"
+    return f"it writes {interval(_size(card.direct))} directly {side} the answer"
+
+
+def _size(found: Estimate) -> Estimate:
+    """What is below 0 turned round, its bounds too, where a word says the sign."""
+    if found.value is None or found.value >= 0:
+        return found
+    low, high = (None if bound is None else -bound for bound in (found.high, found.low))
+    return Estimate(value=-found.value, low=low, high=high)
 
 
 def _clear(found: Estimate) -> bool:

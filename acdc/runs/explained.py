@@ -10,6 +10,7 @@ from acdc.errors import FileError, printable
 from acdc.evaluation.numbers import number
 from acdc.files import read_bytes, write_atomically, write_csv
 from acdc.interpret.explanation import Explanation, NodeCard, ProbeTable, Steering
+from acdc.interpret.probe_words import probe_lines
 from acdc.interpret.telling import interval
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class Explained:
         """The explanation in some lines of plain text."""
         said = self.explanation
         lines = [f"Question: {said.question}", f"Answer: {said.answer}", *_listed("Certain", said.certain)]
-        lines += [*_listed("Not certain", said.uncertain), *_nodes(said), *_probed(said), *_steered(said)]
-        lines += [*_agreed(said), *_listed("Notes", said.notes)]
+        lines += [*_listed("Not certain", said.uncertain), *_nodes(said)]
+        lines += [line for table in said.probes for line in probe_lines(table)]
+        lines += [*_steered(said), *_agreed(said), *_listed("Notes", said.notes)]
         return "\n".join(_safe(line) for line in lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,30 +166,6 @@ def _nodes(said: Explanation) -> Iterator[str]:
     if ranked:
         yield f"Nodes (the first {SHOWN} of {len(ranked)} by effect):" if len(ranked) > SHOWN else "Nodes:"
     yield from (f"  {card.name:<8}{card.sentence}" for card in ranked[:SHOWN])
-
-
-def _probed(said: Explanation) -> Iterator[str]:
-    """Of each label, where it is read best, and where it is used most."""
-    for table in said.probes:
-        best, used = (_largest(getattr(table, name)) for name in ("accuracy", "causal"))
-        if best is not None:
-            i, j = best
-            yield (
-                f"Probes: label {table.label!r} ({' / '.join(table.classes)}) is read with accuracy "
-                f"{number(table.accuracy[i][j])} at {table.rows[i]}, {table.columns[j]} (majority "
-                f"{number(table.majority)}, control {number(table.control[i][j])}, {table.n_test} held-out prompts)"
-            )
-        if used is not None:
-            i, j = used
-            yield (
-                f"  taking it away costs most at {table.rows[i]}, {table.columns[j]}: {number(table.causal[i][j])} of "
-                "the metric's difference"
-            )
-
-
-def _largest(grid: list[list[float | None]]) -> tuple[int, int] | None:
-    cells = [(value, i, j) for i, row in enumerate(grid) for j, value in enumerate(row) if value is not None]
-    return None if not cells else max(cells, key=lambda cell: cell[0])[1:]
 
 
 def _agreed(said: Explanation) -> Iterator[str]:

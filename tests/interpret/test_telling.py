@@ -27,7 +27,7 @@ def faithful(**changed: Any) -> Explanation:
     "effect, said",
     [
         (Estimate(value=2.0, low=1.5, high=2.5), "it raises the loss by 2 [1.5, 2.5], 20% of what"),
-        (Estimate(value=-2.0, low=-2.5, high=-1.5), "it lowers the loss by -2"),
+        (Estimate(value=-2.0, low=-2.5, high=-1.5), "it lowers the loss by 2 [1.5, 2.5], 20% of what"),
         (Estimate(value=2.0, low=-0.1, high=4.0), "which may be nothing"),
         (Estimate(value=2.0), "it changes the loss by 2."),  # one prompt: nothing is known of others
         (Estimate(value=1e-5, low=1e-6, high=2e-5), "next to nothing"),  # for certain, but what of it
@@ -35,6 +35,13 @@ def faithful(**changed: Any) -> Explanation:
 )
 def test_an_effect_is_as_clear_as_its_interval(effect: Estimate, said: str) -> None:
     assert said in sentence(card(GRAPH, "a0.h1", effect=effect), span=10.0)
+
+
+def test_what_a_node_writes_has_its_sign_in_words_alone() -> None:
+    direct = Estimate(value=-0.5, low=-0.75, high=-0.25)
+    assert "it writes 0.5 [0.25, 0.75] directly against the answer" in sentence(card(GRAPH, "a0.h1", direct=direct))
+    turned = direct.model_copy(update={"value": 0.5, "low": 0.25, "high": 0.75})
+    assert "it writes 0.5 [0.25, 0.75] directly towards" in sentence(card(GRAPH, "a0.h1", direct=turned))
 
 
 @pytest.mark.parametrize(
