@@ -8,9 +8,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
 
 import pytest
-from jaxtyping import install_import_hook
 
-install_import_hook("acdc", "beartype.beartype")  # every function of `acdc` is checked against its signature
+from tests.signatures import Now, check_signatures
+
+check_signatures("acdc")  # before any module of it is imported
 
 LONG = frozenset(  # a case of them takes about a second or more
     """
@@ -135,3 +136,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if test not in seen and test.rpartition("::")[2] not in LONG and not asked_for:
             item.add_marker("fast")
         seen.add(test)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-call", action="store_true", help="check every call's shapes, not a test's first ones")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    Now.every_call = config.getoption("--every-call")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    Now.test += 1
