@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from acdc.circuits.weighted import WeightedGraph
 
-__all__ = ["EDGE_SHARE", "NODE_SHARE", "Influence", "influence", "prune_by_influence", "readers"]
+__all__ = ["CROSSING", "EDGE_SHARE", "NODE_SHARE", "Influence", "influence", "prune_by_influence", "readers"]
 
 NODE_SHARE, EDGE_SHARE = 0.8, 0.98  # of all influence, as circuit-tracer keeps by default
 ALWAYS = ("input", "logits")
@@ -81,7 +81,7 @@ def readers(graph: WeightedGraph) -> dict[str, tuple[str, ...]]:
 
     Empty for a graph whose edges are not split by span.
     """
-    order = {name: i for i, name in enumerate(str(graph.attributes.get("spans", "")).split())}
+    order = {name: i for i, name in enumerate(graph.spans)}
     if not order:
         return {}
     entered = {edge.dst for edge in graph.edges if edge.input in CROSSING}

@@ -116,6 +116,11 @@ class WeightedGraph:
         if unknown := sorted(ends - set(counts)):
             raise CircuitError(f"an edge of a graph joins {unknown[0]!r}, which is not a node of it")
 
+    @property
+    def spans(self) -> tuple[str, ...]:
+        """The spans that its nodes are of, in the prompts' order; empty where edges are not split."""
+        return tuple(str(self.attributes.get("spans", "")).split())
+
     def strongest(self, n: int | None) -> "WeightedGraph":
         """The graph of its `n` edges of the largest weights, in size, and of the nodes that they join; None: all."""
         if n is None or len(self.edges) <= n:

@@ -51,6 +51,8 @@ def dot_of(scene: Scene) -> graphviz.Digraph:
         dot.edge(f"rank{n}", f"rank{n + 1}", style="invis", weight="50")
     for arrow in scene.arrows:
         _add_edge(dot, arrow)
+    for name, other in scene.across:
+        dot.edge(name, other, style="dotted", arrowhead="none", color="#607D8B", constraint="false")
     return dot
 
 

@@ -8,8 +8,10 @@ Widths go by the logarithm of the size, for effects span decades.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from acdc.circuits.influence import CROSSING
 from acdc.circuits.weighted import WeightedEdge, WeightedNode
 
 __all__ = ["FRONT", "decades_of", "in_front", "log_strength"]
@@ -35,22 +37,31 @@ def decades_of(sizes: Sequence[float]) -> float:
     return min(MOST_DECADES, max(1.0, math.log10(max(positive) / min(positive)))) if positive else MOST_DECADES
 
 
-def in_front(nodes: Sequence[WeightedNode], edges: Sequence[WeightedEdge], most: int = FRONT) -> set[int]:
+def in_front(
+    nodes: Sequence[WeightedNode],
+    edges: Sequence[WeightedEdge],
+    most: int = FRONT,
+    *,
+    across: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> set[int]:
     """Indices of the `most` edges on the strongest paths; all of them where there are no more.
 
     Args:
         nodes: In an order in which edges go forwards.
+        across: The nodes that read what enters a key or value of each node: see `acdc.circuits.influence.readers`.
     """
     if len(edges) <= most:
         return set(range(len(edges)))
     place = {node.id: i for i, node in enumerate(nodes)}
     sizes = [_size(edge) for edge in edges]
-    forwards = sorted(range(len(edges)), key=lambda i: place[edges[i].src])
-    backwards = sorted(range(len(edges)), key=lambda i: -place[edges[i].dst])
-    above = _widest([(edges[i].src, edges[i].dst, sizes[i]) for i in forwards])
-    below = _widest([(edges[i].dst, edges[i].src, sizes[i]) for i in backwards])
+    ends = [across.get(edge.dst, (edge.dst,)) if edge.input in CROSSING else (edge.dst,) for edge in edges]
+    steps = [(edge.src, end, size) for edge, found, size in zip(edges, ends, sizes, strict=True) for end in found]
+    above = _widest(sorted(steps, key=lambda step: place[step[0]]))
+    back = sorted(steps, key=lambda step: -place[step[1]])
+    below = _widest([(end, start, size) for start, end, size in back])
     paths = [
-        min(above.get(edge.src, math.inf), sizes[i], below.get(edge.dst, math.inf)) for i, edge in enumerate(edges)
+        min(above.get(edge.src, math.inf), sizes[i], max((below.get(end, math.inf) for end in ends[i]), default=0.0))
+        for i, edge in enumerate(edges)
     ]
     return set(sorted(range(len(edges)), key=lambda i: (-paths[i], -sizes[i]))[:most])
 

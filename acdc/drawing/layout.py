@@ -1,13 +1,15 @@
 """Where nodes and lines of a picture stand: layered as Sugiyama, Tagawa and Toda (1981).
 
 Every edge that passes a row gets a narrow place in it, so that lines go around nodes. Rows are ordered by barycentre
-sweeps; places then move towards their neighbours as far as the order and the gaps allow.
+sweeps; places then move towards their neighbours as far as the order and the gaps allow. Where edges are split by span,
+each span has a column, which its nodes and lines keep to.
 
 No library was found that does this as well where Graphviz is missing. igraph 1.0 gives a passing line a whole node's
 room, so that pictures become twice as wide, and at GPT-2's shape it gave NaN once and crashed once; grandalf
 puts nodes on rows of its own choice, where ours are the model's layers, and is under the GPL.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +18,27 @@ from itertools import pairwise
 from acdc.circuits.weighted import WeightedNode
 from acdc.drawing.scene import Scene
 
-__all__ = ["GAP", "LETTER", "MARGIN", "ROLE_SIZE", "Layout", "Place", "lane", "layout_of", "node_width"]
+__all__ = ["COLUMN_GAP", "GAP", "LETTER", "MARGIN", "ROLE_SIZE", "TITLE", "Layout", "Place"]
+__all__ += ["lane", "layout_of", "node_width"]
 
 SWEEPS = 12
 NODE_WIDTH, GAP = 58.0, 14.0  # of most nodes, and between nodes, in pixels
 MARGIN, LABELS = 16.0, 62.0  # around the picture, and left of it for the rows' labels
 LETTER, ROLE_SIZE = 0.5, 9  # width of a letter, in font sizes; the font size of roles
+TITLE, COLUMN_GAP = 12, 30.0  # the font size of columns' names; between columns
+
+
+@dataclass
+class Column:
+    """The room of a span in all rows; without spans there is one, without bounds."""
+
+    name: str = ""
+    left: float = -math.inf
+    width: float = math.inf
+
+    @property
+    def middle(self) -> float:
+        return self.left + self.width / 2 if math.isfinite(self.width) else 0.0
 
 
 @dataclass
@@ -30,6 +47,7 @@ class Place:
 
     row: int
     width: float
+    column: Column
     up: list["Place"] = field(default_factory=list)
     down: list["Place"] = field(default_factory=list)
     x: float = 0.0
@@ -42,30 +60,54 @@ class Layout:
     Attributes:
         nodes: By the nodes' ids.
         lines: For each joined pair of nodes, the places from one to the other, a place a row.
+        columns: Those of the spans, from the left.
         width: Of the picture.
     """
 
     nodes: Mapping[str, Place]
     lines: Mapping[tuple[str, str], list[Place]]
+    columns: tuple[Column, ...]
     width: float
+
+
+Cell = list[Place]  # those of one row in one column, from the left
 
 
 def layout_of(scene: Scene, least_width: float) -> Layout:
     """The places of a scene's nodes and lines; the same for the same scene."""
-    nodes, lines = _places(scene)
+    columns = [Column(name) for name in scene.columns] or [Column()]
+    nodes, lines = _places(scene, columns)
     rows = _rows_of(nodes, lines, len(scene.rows))
-    _order(rows)
-    _settle(rows)
-    return Layout(nodes, lines, _shift(rows, least_width))
+    if scene.columns:
+        _give_room(columns, rows)
+    cells = [[place for place in row if place.column is column] for row in rows for column in columns]
+    _order(cells)
+    _settle(cells)
+    own = columns if scene.columns else []
+    return Layout(nodes, lines, tuple(own), _shift(rows, own, least_width))
 
 
-def _places(scene: Scene) -> tuple[dict[str, Place], dict[tuple[str, str], list[Place]]]:
+def _give_room(columns: list[Column], rows: list[list[Place]]) -> None:
+    """A column is as wide as its fullest row; they stand side by side."""
+    left = 0.0
+    for column in columns:
+        most = max(sum(place.width for place in row if place.column is column) for row in rows)
+        column.left, column.width = left, max(most, NODE_WIDTH + GAP, TITLE * LETTER * (len(column.name) + 2))
+        left += column.width + COLUMN_GAP
+
+
+def _places(scene: Scene, columns: list[Column]) -> tuple[dict[str, Place], dict[tuple[str, str], list[Place]]]:
     """A place for each node, and for each joined pair of nodes the places from one to the other.
 
     Lines of arrows that are all set back get no place in the rows between: they go straight, and pull only at nodes
     that nothing else holds.
     """
-    nodes = {node.id: Place(n, node_width(node, scene) + GAP) for n, row in enumerate(scene.rows) for node in row.nodes}
+    of_span = {column.name: column for column in columns}
+    nodes = {
+        node.id: Place(n, node_width(node, scene) + GAP, of_span[(node.span or "") if scene.columns else ""])
+        for n, row in enumerate(scene.rows)
+        for node in row.nodes
+    }
     counts: dict[tuple[str, str], int] = defaultdict(int)
     for arrow in scene.arrows:
         counts[arrow.src, arrow.dst] += arrow.front
@@ -74,7 +116,7 @@ def _places(scene: Scene) -> tuple[dict[str, Place], dict[tuple[str, str], list[
     for (src, dst), count in counts.items():
         first, last = nodes[src], nodes[dst]
         room = range(first.row + 1, last.row) if count else range(0)
-        chain = [first, *(Place(n, lane(scene) * (count + 0.5)) for n in room), last]
+        chain = [first, *(Place(n, lane(scene) * (count + 0.5), first.column) for n in room), last]
         if count or not {src, dst} <= held:
             for upper, lower in pairwise(chain):
                 upper.down.append(lower)
@@ -85,7 +127,7 @@ def _places(scene: Scene) -> tuple[dict[str, Place], dict[tuple[str, str], list[
 
 def node_width(node: WeightedNode, scene: Scene) -> float:
     """As drawn: as wide as its label and its roles need."""
-    letters = (12 * (len(node.text) + 2), ROLE_SIZE * (len(scene.roles.get(node.id, "")) + 5))
+    letters = (12 * (len(scene.label_of(node)) + 2), ROLE_SIZE * (len(scene.roles.get(node.id, "")) + 5))
     return max(NODE_WIDTH, LETTER * max(letters))
 
 
@@ -101,21 +143,21 @@ def _rows_of(nodes: dict[str, Place], chains: dict[tuple[str, str], list[Place]]
     return rows
 
 
-def _order(rows: list[list[Place]]) -> None:
-    """Sort each row by the mean position of its neighbours in the row before, down and up again."""
-    for row in rows:
-        _pack(row)
+def _order(cells: list[Cell]) -> None:
+    """Sort each cell by the mean position of its neighbours in the rows before, down and up again."""
+    for cell in cells:
+        _pack(cell)
     for sweep in range(2 * SWEEPS):
         downward = sweep % 2 == 0
-        for row in rows if downward else reversed(rows):
-            wish = {id(place): _mean(place.up if downward else place.down, place.x) for place in row}
-            row.sort(key=lambda place: wish[id(place)])
-            _pack(row)
+        for cell in cells if downward else reversed(cells):
+            wish = {id(place): _mean(place.up if downward else place.down, place.x) for place in cell}
+            cell.sort(key=lambda place: wish[id(place)])
+            _pack(cell)
 
 
-def _pack(row: list[Place]) -> None:
-    x = -sum(place.width for place in row) / 2
-    for place in row:
+def _pack(cell: Cell) -> None:
+    x = (cell[0].column.middle if cell else 0.0) - sum(place.width for place in cell) / 2
+    for place in cell:
         place.x = x + place.width / 2
         x += place.width
 
@@ -124,11 +166,27 @@ def _mean(places: list[Place], otherwise: float) -> float:
     return sum(place.x for place in places) / len(places) if places else otherwise
 
 
-def _settle(rows: list[list[Place]]) -> None:
-    """Move each place towards its neighbours without changing the order."""
+def _settle(cells: list[Cell]) -> None:
+    """Move each place towards its neighbours without changing the order, or leaving its column."""
     for sweep in range(2 * SWEEPS):
-        for row in rows if sweep % 2 == 0 else reversed(rows):
-            _fit(row, [_mean(place.up + place.down, place.x) for place in row])
+        for cell in cells if sweep % 2 == 0 else reversed(cells):
+            _fit(cell, [_mean(place.up + place.down, place.x) for place in cell])
+            _confine(cell)
+
+
+def _confine(cell: Cell) -> None:
+    """Push what sticks out of its column back into it; it has room for all."""
+    column = cell[0].column if cell else Column()
+    if not math.isfinite(column.width):
+        return
+    edge = column.left
+    for place in cell:
+        place.x = max(place.x, edge + place.width / 2)
+        edge = place.x + place.width / 2
+    edge = column.left + column.width
+    for place in reversed(cell):
+        place.x = min(place.x, edge - place.width / 2)
+        edge = place.x - place.width / 2
 
 
 def _fit(row: list[Place], wishes: list[float]) -> None:
@@ -149,13 +207,15 @@ def _fit(row: list[Place], wishes: list[float]) -> None:
         place.x = start + offset
 
 
-def _shift(rows: list[list[Place]], least: float) -> float:
+def _shift(rows: list[list[Place]], columns: list[Column], least: float) -> float:
     """Move everything to the right of the labels; the width of the picture."""
     places = [place for row in rows for place in row]
-    left = min(place.x - place.width / 2 for place in places)
-    right = max(place.x + place.width / 2 for place in places)
+    left = min([place.x - place.width / 2 for place in places] + [column.left for column in columns])
+    right = max([place.x + place.width / 2 for place in places] + [column.left + column.width for column in columns])
     width = max(right - left + LABELS + 2 * MARGIN, least)
     shift = MARGIN + LABELS - left + (width - (right - left + LABELS + 2 * MARGIN)) / 2
     for place in places:
         place.x += shift
+    for column in columns:
+        column.left += shift
     return width

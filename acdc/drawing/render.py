@@ -83,7 +83,9 @@ def draw(
     """Draw a graph: into a file, whose ending chooses among SVG, PNG, PDF and DOT (.dot, .gv), or for a notebook.
 
     SVG, PNG and PDF are made by Graphviz's `dot` program. Where it is missing or fails, the DOT file is written beside
-    the asked path, SVG is drawn by `acdc.drawing.svg` instead, and a logged warning says how to install Graphviz.
+    the asked path, SVG is drawn by `acdc.drawing.svg` instead, and a logged warning says how to install Graphviz. Edges
+    that are split by span have a column for each, which Graphviz can't keep: their SVG is always drawn by
+    `acdc.drawing.svg`.
 
     Args:
         graph: A circuit, or a weighted graph of any nodes.
@@ -107,6 +109,8 @@ def draw(
         raise CircuitError(f"can't draw to {path.name!r}: the ending must be one of {', '.join(FORMATS)}")
     scene = scene_of(graph, title=title, max_edges=max_edges, colors=colors, roles=roles)
     source = dot_of(scene).source
+    if suffix == ".svg" and scene.columns:
+        return [write_atomically(path, svg_of(scene).encode())]
     if suffix in (".dot", ".gv"):
         return [write_atomically(path, source.encode())]
     try:
@@ -126,6 +130,8 @@ def picture(
     """A graph as a value that a notebook shows; arguments as for `draw`."""
     scene = scene_of(graph, title=title, max_edges=max_edges, colors=colors, roles=roles)
     source = dot_of(scene).source
+    if scene.columns:
+        return Picture(source, svg_of(scene))
     try:
         return Picture(source, _run_dot(source, "svg").decode())
     except _NoGraphviz:

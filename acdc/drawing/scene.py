@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from acdc.circuits.graph import base_of
+from acdc.circuits.influence import readers
 from acdc.circuits.score_kinds import UNKNOWN, ScoreWords
 from acdc.circuits.weighted import WeightedGraph, WeightedNode, weighted_graph
 from acdc.drawing.emphasis import decades_of, in_front, log_strength
@@ -90,6 +91,8 @@ class Scene:
         colors: The colour of each group of edges, in the legend's order, where colours tell groups and not inputs.
         scale: Widths of arrows, and the size that each stands for, for the legend.
         roles: What is written below a node's label.
+        columns: The spans that have a column each, from the left; empty where edges are not split.
+        across: Of a head that has read a key or value at one span, by ids: the node that did, and that which uses it.
     """
 
     title: str
@@ -102,6 +105,8 @@ class Scene:
     colors: Mapping[str, str]
     scale: tuple[tuple[float, str], ...]
     roles: Mapping[str, str]
+    columns: tuple[str, ...] = ()
+    across: tuple[tuple[str, str], ...] = ()
 
     @property
     def crowd(self) -> float:
@@ -126,6 +131,10 @@ class Scene:
         dashed = f"dashed: {self.words.negative or UNKNOWN.negative}"
         return (*notes, *([dashed] if any(arrow.dashed for arrow in self.arrows) else []))
 
+    def label_of(self, node: WeightedNode) -> str:
+        """What is written on a node; its span only where no column says it."""
+        return node.label or node.id if self.columns else node.text
+
     def cell_color(self, kind: str) -> str:
         """The colour of a node's `q`, `k` or `v` input."""
         return CELL_COLOR if self.colors else ARROW_COLORS[kind]
@@ -148,6 +157,8 @@ def scene_of(
         roles: What nodes do, by name, whatever span they are of; it is written below their labels.
     """
     graph = graph.strongest(max_edges) if isinstance(graph, WeightedGraph) else weighted_graph(graph, most=max_edges)
+    spans = {node.span for node in graph.nodes}
+    columns = tuple(span for span in graph.spans if span in spans)
     entered = {(edge.dst, edge.input) for edge in graph.edges}
     inputs = {node.id: tuple(kind for kind in "qkv" if (node.id, kind) in entered) for node in graph.nodes}
     arrows = _arrows(graph, colors)
@@ -164,11 +175,13 @@ def scene_of(
         roles={
             node.id: _line(", ".join(roles[name])) for node in graph.nodes if roles.get(name := base_of(node.id), ())
         },
+        columns=columns if len(columns) > 1 else (),
+        across=tuple((name, other) for name, others in readers(graph).items() for other in others if other != name),
     )
 
 
 def _arrows(graph: WeightedGraph, colors: Mapping[str, str]) -> tuple[Arrow, ...]:
-    edges, front = graph.edges, in_front(graph.nodes, graph.edges)
+    edges, front = graph.edges, in_front(graph.nodes, graph.edges, across=readers(graph))
     sizes = [abs(edge.weight) for edge in edges if edge.weight is not None and math.isfinite(edge.weight)]
     largest, decades = max(sizes, default=0.0), decades_of(sizes)
     strengths = [_strength(edge.weight, largest, decades) if sizes else 0.3 for edge in edges]

@@ -4,13 +4,26 @@ from collections import defaultdict
 from html import escape
 
 from acdc.circuits.weighted import WeightedNode
-from acdc.drawing.layout import GAP, LETTER, MARGIN, ROLE_SIZE, Layout, Place, lane, layout_of, node_width
+from acdc.drawing.layout import (
+    COLUMN_GAP,
+    GAP,
+    LETTER,
+    MARGIN,
+    ROLE_SIZE,
+    TITLE,
+    Layout,
+    Place,
+    lane,
+    layout_of,
+    node_width,
+)
 from acdc.drawing.scene import Arrow, Scene, style_of
 
 __all__ = ["svg_of"]
 
-NODE_HEIGHT, CELL_HEIGHT, ROLE_HEIGHT, HEADER = 34.0, 13.0, 11.0, 66.0
+NODE_HEIGHT, CELL_HEIGHT, ROLE_HEIGHT, HEADER, TITLES = 34.0, 13.0, 11.0, 66.0, 26.0
 FEW_ROWS, MANY_ROWS = 12, 30  # between these numbers of rows, they come nearer to each other
+ACROSS, ACROSS_WORDS = "#607D8B", "dotted: keys and values, read at a later span"
 SAMPLE = 24  # length of a line in the legend
 FONT = "Helvetica, Arial, sans-serif"
 
@@ -20,8 +33,9 @@ def svg_of(scene: Scene) -> str:
     layout = layout_of(scene, _header_width(scene))
     many = min(1.0, max(0.0, (len(scene.rows) - FEW_ROWS) / (MANY_ROWS - FEW_ROWS)))
     width, row_height = layout.width, _node_height(scene) + (40 + 40 * scene.crowd) * (1 - 0.5 * many)
-    height = HEADER + row_height * len(scene.rows)
-    ys = [HEADER + row_height * (n + 0.5) for n in range(len(scene.rows))]
+    top = HEADER + (TITLES if scene.columns else 0)
+    height = top + row_height * len(scene.rows)
+    ys = [top + row_height * (n + 0.5) for n in range(len(scene.rows))]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="{FONT}">',
@@ -29,6 +43,8 @@ def svg_of(scene: Scene) -> str:
         '<rect width="100%" height="100%" fill="white"/>',
         *_header(scene),
         *(_text(MARGIN, y + 4, row.label, 11, "#90A4AE") for row, y in zip(scene.rows, ys, strict=True)),
+        *_columns(layout, height),
+        *_across(scene, layout, ys),
         *_arrows(scene, layout, ys),
         *(
             _node(node, layout.nodes[node.id].x, y, scene)
@@ -38,6 +54,29 @@ def svg_of(scene: Scene) -> str:
         "</svg>\n",
     ]
     return "\n".join(parts)
+
+
+def _columns(layout: Layout, height: float) -> list[str]:
+    """The name of each span above its column, and a line between neighbours."""
+    names = [
+        _text(x.left + x.width / 2, HEADER + 16, x.name, TITLE, "#37474F", "middle", "bold") for x in layout.columns
+    ]
+    lines = (column.left - COLUMN_GAP / 2 for column in layout.columns[1:])
+    return names + [
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{HEADER:.0f}" y2="{height:.0f}" stroke="#CFD8DC"/>' for x in lines
+    ]
+
+
+def _across(scene: Scene, layout: Layout, ys: list[float]) -> list[str]:
+    """Dotted: what a head has read into a key or value at one span, on the way to where it is used."""
+    found, half = [], _node_height(scene) / 2
+    for name, other in scene.across:
+        (x0, x1), y = (layout.nodes[end].x for end in (name, other)), ys[layout.nodes[name].row] + half
+        found.append(
+            f'<path d="M{x0:.1f} {y:.1f}C{x0:.1f} {y + 26:.1f} {x1:.1f} {y + 26:.1f} {x1:.1f} {y:.1f}" fill="none" '
+            f'class="across" stroke="{ACROSS}" stroke-width="1.2" stroke-dasharray="1.5 3"/>'
+        )
+    return found
 
 
 def _arrows(scene: Scene, layout: Layout, ys: list[float]) -> list[str]:
@@ -124,9 +163,9 @@ def _label(node: WeightedNode, x: float, y: float, scene: Scene) -> str:
     """The node's label, and below it its roles."""
     roles = scene.roles.get(node.id)
     if not roles:
-        return _text(x, y + 4, node.text, 12, "black", "middle")
+        return _text(x, y + 4, scene.label_of(node), 12, "black", "middle")
     up = ROLE_HEIGHT / 2
-    return _text(x, y + 4 - up, node.text, 12, "black", "middle") + _text(
+    return _text(x, y + 4 - up, scene.label_of(node), 12, "black", "middle") + _text(
         x, y + 5 + up, roles, ROLE_SIZE, "#37474F", "middle"
     )
 
@@ -140,6 +179,7 @@ def _text(x: float, y: float, text: str, size: int, color: str, anchor: str = "s
 
 def _header_width(scene: Scene) -> float:
     words = (*(meaning for _, meaning in scene.legend), *scene.notes, *(size for _, size in scene.scale))
+    words += (ACROSS_WORDS,) if scene.across else ()
     legend = sum(len(word) + 6 for word in words) + 5 * len(scene.scale)
     return 2 * MARGIN + max(16 * 0.62 * len(scene.title), 12 * LETTER * len(scene.caption), 11 * LETTER * legend)
 
@@ -163,7 +203,8 @@ def _legend(scene: Scene) -> list[tuple[str, str]]:
     found = [(line.format(color, 5, ""), meaning) for color, meaning in scene.legend]
     found += [("", width)] if width else []
     found += [(line.format("#555555", f"{size:g}", ""), text) for size, text in scene.scale]
-    return found + [(line.format("#555555", 2, ' stroke-dasharray="5 3"'), text) for text in dashed]
+    found += [(line.format("#555555", 2, ' stroke-dasharray="5 3"'), text) for text in dashed]
+    return found + ([(line.format(ACROSS, 1.2, ' stroke-dasharray="1.5 3"'), ACROSS_WORDS)] if scene.across else [])
 
 
 def _markers(scene: Scene) -> str:

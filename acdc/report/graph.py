@@ -40,6 +40,7 @@ def graph_values(
         "nodes": [_node(node, reaching, cards.get(node.label or node.id)) for node in graph.nodes],
         "edges": edges,
         "across": [[places[name], places[other]] for name, others in readers(graph).items() for other in others],
+        "spans": graph.spans,
         "n_edges": findings.circuit.n_edges,
         "words": {"label": graph.words.label, "meaning": graph.words.meaning, "negative": graph.words.negative},
         "scored": any(edge.weight for edge in graph.edges),

@@ -108,9 +108,8 @@ GRAPH.nodes.forEach((node, i) => {
 const rowOf = (node) => FIRST_OF_ROW.get(`${node.layer}\n${node.row}`);
 
 function spansIn(nodes) {
-  const all = GRAPH.nodes.map((node) => node.span).filter((span) => span !== null);
   const here = new Set(nodes.map((node) => node.span));
-  return [...new Set(all)].filter((span) => here.has(span));
+  return GRAPH.spans.filter((span) => here.has(span));
 }
 
 /** A column is as wide as its widest row. */
