@@ -9,6 +9,7 @@ from acdc.discovery import METHODS
 from acdc.errors import RunError
 from acdc.metrics import METRICS
 from acdc.patching.problem import Problem
+from tests.cases import covering
 from tests.tiny import tiny_batch, tiny_model
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -25,9 +26,7 @@ def problem_of(metric: str, dtype: torch.dtype) -> Problem:
     return Problem.make(tiny_model("gpt2", dtype=dtype), tiny_batch(n=2), metric=metric, seed=3)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(("name", "metric", "dtype"), covering(METHODS, METRICS, DTYPES))
 def test_every_method_runs_with_every_metric_in_every_dtype(name: str, metric: str, dtype: torch.dtype) -> None:
     method, problem = METHODS[name], problem_of(metric, dtype)
     graph, options = problem.model.graph, OPTIONS.get(name, {"n_edges": 5})

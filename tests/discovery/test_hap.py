@@ -14,10 +14,12 @@ from acdc.discovery.attribution.scorers import get_scorer
 from acdc.discovery.hap import hap
 from acdc.discovery.method import check_options
 from acdc.discovery.order import edge_order
+from acdc.discovery.result import DiscoveryResult
 from acdc.discovery.selection.by_faithfulness import by_faithfulness
 from acdc.discovery.selection.candidates import Candidates
 from acdc.errors import ACDCError
 from acdc.patching.ablations import ABLATIONS
+from tests.cases import covering
 from tests.discovery.test_acdc import Memory, problem_of
 from tests.oracle import naive_logits
 
@@ -32,8 +34,7 @@ def without(mask: torch.Tensor, *edges: list[int]) -> torch.Tensor:
     return trial
 
 
-@pytest.mark.parametrize("ablation", ABLATIONS)
-@pytest.mark.parametrize("family", ["gpt2", "llama-gqa", "neox-parallel"])
+@pytest.mark.parametrize(("family", "ablation"), covering(["gpt2", "llama-gqa", "neox-parallel"], ABLATIONS))
 def test_the_circuit_is_minimal_by_the_oracle(family: str, ablation: str) -> None:
     problem = problem_of(family, ablation=ablation)
     found = hap(problem, tau=0.02, faithfulness=0.9)
@@ -56,8 +57,7 @@ def test_where_no_block_can_be_removed_it_is_acdc(family: str, monkeypatch: pyte
     torch.testing.assert_close(found.scores, expected.scores, atol=1e-9, rtol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("start", [1.0, 0.9])
-@pytest.mark.parametrize("family", ["gpt2", "llama-gqa", "gemma2", "neox-parallel"])
+@pytest.mark.parametrize(("family", "start"), covering(["gpt2", "llama-gqa", "gemma2", "neox-parallel"], [1.0, 0.9]))
 def test_blocks_are_those_that_the_oracle_removes(family: str, start: float) -> None:
     """By masked passes: each destination's edges, the weakest first, the largest block that costs less than tau."""
     problem, asked = problem_of(family), list[tuple[int, int]]()
@@ -125,10 +125,17 @@ def test_it_starts_from_a_saved_circuit(tmp_path: Path) -> None:
     assert 0 < found.mask.sum() < wide.mask.sum()
 
 
+@pytest.fixture(scope="module")
+def never_stopped() -> tuple[DiscoveryResult, Memory]:
+    whole = Memory()
+    return hap(problem_of("gpt2"), tau=0.01, checkpoint=whole), whole
+
+
 @pytest.mark.parametrize("stop", [0, 1, 2, 4, 9])
-def test_a_stopped_search_goes_on_to_the_same_circuit(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    problem, whole = problem_of("gpt2"), Memory()
-    expected = hap(problem, tau=0.01, checkpoint=whole)
+def test_a_stopped_search_goes_on_to_the_same_circuit(
+    stop: int, never_stopped: tuple[DiscoveryResult, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, (expected, whole) = problem_of("gpt2"), never_stopped
     stopped = Memory(room=stop)
     with pytest.raises(KeyboardInterrupt):
         hap(problem, tau=0.01, checkpoint=stopped)

@@ -15,7 +15,7 @@ from acdc.models.offload import Offloaded, OffloadedBlocks, is_offloaded
 from acdc.patching.problem import Problem
 from acdc.patching.weighted import weighted_logits
 from acdc.runs.fingerprint import model_identity
-from tests.models.test_placement import exact, gradients, logits, masked, weighted
+from tests.models.engines import exact, gradients, logits, masked, weighted
 from tests.tiny import tiny_batch, tiny_model
 
 pytest.importorskip("accelerate")

@@ -8,6 +8,7 @@ from acdc.patching.activations import run
 from acdc.patching.masked import MaskedForward, masked_logits
 from acdc.patching.problem import Problem
 from acdc.patching.weighted import weighted_logits
+from tests.cases import covering
 from tests.configs import ONE_EACH
 from tests.oracle import naive_logits
 from tests.patching.test_masked import random_mask
@@ -32,8 +33,7 @@ def test_who_attends_to_whom_is_read_off_the_prompts() -> None:
     assert graph.sees == ((True, True, False), (True, True, False), (True, True, True))
 
 
-@pytest.mark.parametrize("family", ONE_EACH)
-@pytest.mark.parametrize("share", [0.15, 0.6])
+@pytest.mark.parametrize(("family", "share"), covering(ONE_EACH, [0.15, 0.6]))
 def test_masked_forward_equals_the_oracle(family: str, share: float) -> None:
     with kept_double(family):
         problem = Problem.make(tiny_model(family), split_batch())
@@ -79,8 +79,7 @@ def test_groups_of_prompts_change_nothing() -> None:
         torch.testing.assert_close(alone, problem.logits(mask)[prompts], atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("family", ONE_EACH)
-@pytest.mark.parametrize("share", [0.3, 0.8])
+@pytest.mark.parametrize(("family", "share"), covering(ONE_EACH, [0.3, 0.8]))
 def test_weights_of_zero_and_one_are_a_mask(family: str, share: float) -> None:
     with kept_double(family):
         problem = Problem.make(tiny_model(family), split_batch())

@@ -23,6 +23,7 @@ from acdc.patching.problem import Problem
 from acdc.progress import Progress
 from acdc.task import load_task
 from acdc.zoo import zoo_path
+from tests.cases import covering
 from tests.discovery.test_acdc import Memory
 from tests.tiny import tiny_batch, tiny_model
 
@@ -34,7 +35,7 @@ def problem_of(family: str, metric: str = "kl") -> Problem:
     return Problem.make(tiny_model(family), tiny_batch(), metric=metric, seed=5)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_compiled_circuit_is_recovered_exactly(seed: int) -> None:
     model = PatchableModel.from_pretrained("induction-compiled")
     truth = Circuit.load(zoo_path("induction-compiled") / "circuit.json", graph=model.graph)
@@ -107,11 +108,18 @@ def test_memory_changes_no_score_with_any_metric(metric: str) -> None:
     assert small.cost["backward_passes"] == whole.cost["backward_passes"] == 12
 
 
-@pytest.mark.parametrize("options", [{"n_edges": 20}, {"sparsity": 0.8, "node_sparsity": 0.5}])
-@pytest.mark.parametrize("stop", [0, 1, 3])
-def test_a_stopped_search_goes_on_to_the_same_circuit(stop: int, options: dict) -> None:
-    problem, whole = problem_of("gpt2"), Memory()
-    expected = edge_pruning(problem, checkpoint=whole, steps=60, batch_size=2, **options)
+SIZES = {"edges": {"n_edges": 20}, "nodes": {"sparsity": 0.8, "node_sparsity": 0.5}}
+
+
+@functools.cache
+def never_stopped(size: str) -> tuple[DiscoveryResult, Memory]:
+    whole = Memory()
+    return edge_pruning(problem_of("gpt2"), checkpoint=whole, steps=60, batch_size=2, **SIZES[size]), whole
+
+
+@pytest.mark.parametrize(("size", "stop"), covering(SIZES, [0, 1, 3]))
+def test_a_stopped_search_goes_on_to_the_same_circuit(size: str, stop: int) -> None:
+    problem, options, (expected, whole) = problem_of("gpt2"), SIZES[size], never_stopped(size)
     stopped = Memory(room=stop)
     with pytest.raises(KeyboardInterrupt):
         edge_pruning(problem, checkpoint=stopped, steps=60, batch_size=2, **options)

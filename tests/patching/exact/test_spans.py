@@ -7,6 +7,7 @@ import torch
 from acdc.patching.exact.reachability import reach, reading
 from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
+from tests.cases import covering
 from tests.configs import ONE_EACH
 from tests.patching.exact.test_state import check_random_removals, loss_of, random_mask
 from tests.tiny import KeepDouble, kept_double, split_batch, tiny_batch, tiny_model
@@ -23,8 +24,7 @@ def test_random_removals_in_any_order_give_the_masked_forward_s_loss(ablation: s
         check_random_removals(problem, CircuitState(problem), steps=5)
 
 
-@pytest.mark.parametrize("family", ONE_EACH)
-@pytest.mark.parametrize("share", [0.1, 0.5])
+@pytest.mark.parametrize(("family", "share"), covering(ONE_EACH, [0.1, 0.5]))
 def test_a_state_that_starts_at_any_circuit_gives_the_masked_forward_s_loss(family: str, share: float) -> None:
     with kept_double(family):
         problem = Problem.make(tiny_model(family), split_batch())
