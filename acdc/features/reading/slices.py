@@ -1,0 +1,77 @@
+"""Slices of windows around a token, and the second look: what each feature does over the slices that were chosen."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from acdc.features.dictionary import Dictionary
+from acdc.features.reading.tally import features_of
+from acdc.models import PatchableModel
+from acdc.progress.progress import Tell
+from acdc.prompts.batch import PromptBatch
+
+__all__ = ["AFTER", "BEFORE", "WIDTH", "around", "look_again"]
+
+BEFORE, AFTER = 20, 11  # tokens before and after the one that a slice is about: what comes before is what a model reads
+WIDTH = BEFORE + 1 + AFTER
+
+
+def around(rows: Float[np.ndarray, "window pos"] | Int[np.ndarray, "window pos"], where: np.ndarray) -> np.ndarray:
+    """What stands in the slices around tokens, `[.. WIDTH]`; -1 outside of a window, and of no token (-1)."""
+    padded = np.pad(rows, ((0, 0), (BEFORE, AFTER)), constant_values=-1)
+    window, column = np.divmod(where, rows.shape[1])
+    found = padded[window[..., None], column[..., None] + np.arange(WIDTH)]
+    return np.where(where[..., None] < 0, -1, found)
+
+
+def look_again(
+    model: PatchableModel,
+    dictionary: Dictionary,
+    batch: PromptBatch,
+    counted: Bool[Tensor, "window pos"],
+    chosen: Sequence[Int[np.ndarray, "n _k"]],
+    probes: Int[np.ndarray, " m"],
+    *,
+    tell: Tell | None = None,
+) -> tuple[list[Float[np.ndarray, "n _k slice"]], Bool[np.ndarray, "m n"]]:
+    """Run the windows that were chosen once more.
+
+    Args:
+        chosen: Tokens of each feature, -1 for none.
+        probes: Tokens around which all features are looked at.
+
+    Returns:
+        Each feature's activations around its tokens, 0 where none are counted; and whether it fires around each probe.
+    """
+    width = batch.n_pos
+    needed = np.unique(np.concatenate([*(each[each >= 0] for each in chosen), probes]) // width)
+    acts = [np.zeros((*each.shape, WIDTH), dtype=np.float32) for each in chosen]
+    active = np.zeros((len(probes), dictionary.n_features), dtype=bool)
+    at = [_by_window(each, width) for each in chosen]
+    some, seen = batch.select(needed.tolist()), counted[torch.from_numpy(needed)]
+    lost = width - some.n_pos  # columns that are padding in all of them
+    for start, features in features_of(model, dictionary, some, tell=tell, stage="examples"):
+        seen_here = seen[start : start + len(features), lost:, None]
+        values = torch.nn.functional.pad(features * seen_here.to(features), (0, 0, BEFORE + lost, AFTER)).cpu()
+        windows = needed[start : start + len(features)]
+        for (feature, slot, window, column), out in zip(at, acts, strict=True):
+            here = slice(np.searchsorted(window, windows[0]), np.searchsorted(window, windows[-1], side="right"))
+            rows = np.searchsorted(windows, window[here])
+            columns = column[here, None] + np.arange(WIDTH)
+            found = values[torch.from_numpy(rows)[:, None], torch.from_numpy(columns), feature[here, None]]
+            out[feature[here], slot[here]] = found.float().numpy()
+        for i in np.flatnonzero(np.isin(probes // width, windows)):
+            row, column_of = np.searchsorted(windows, probes[i] // width), probes[i] % width
+            active[i] = (values[row, column_of : column_of + WIDTH] > 0).any(0).numpy()
+    return acts, active
+
+
+def _by_window(where: Int[np.ndarray, "n k"], width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Feature, slot, window and column of each token, in the order of the windows."""
+    feature, slot = np.nonzero(where >= 0)
+    window, column = np.divmod(where[feature, slot], width)
+    order = np.argsort(window, kind="stable")
+    return feature[order], slot[order], window[order], column[order]
