@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from acdc.runs.explained import Explained
     from acdc.runs.heads import heads
     from acdc.runs.patching import patch, patch_paths, trace
+    from acdc.runs.steering import SteeredRun, steer, steer_run
     from acdc.runs.sweeps.sweep import sweep
     from acdc.task import (
         OnePrompt,
@@ -57,6 +58,7 @@ _HOME = {  # name: module; imported when first used, so that `import acdc` stays
     "explain": "runs.explain",
     "load_run": "runs.discover",
     **dict.fromkeys(("patch", "patch_paths", "trace"), "runs.patching"),
+    **dict.fromkeys(("SteeredRun", "steer", "steer_run"), "runs.steering"),
     "sweep": "runs.sweeps.sweep",
     **dict.fromkeys(
         (
@@ -94,6 +96,7 @@ __all__ = [
     "PromptPair",
     "RunError",
     "RunResult",
+    "SteeredRun",
     "Task",
     "TaskError",
     "UnknownNameError",
@@ -114,6 +117,8 @@ __all__ = [
     "single_tokens",
     "spellable",
     "split_words",
+    "steer",
+    "steer_run",
     "sweep",
     "token_places",
     "trace",

@@ -28,6 +28,7 @@ from acdc.cli import (  # noqa: F401
     report,
     runs,
     show,
+    steering,
     sweep,
 )
 from acdc.cli.app import RANKS, app

@@ -8,6 +8,7 @@ from acdc.drawing.notebook import facts_html, html_circuit
 from acdc.drawing.render import FORMATS, INSTALL_GRAPHVIZ, Picture, draw, picture
 from acdc.drawing.roles import roles_of
 from acdc.drawing.selection import draw_selection
+from acdc.drawing.steering import draw_steering
 
 __all__ = [
     "FORMATS",
@@ -18,6 +19,7 @@ __all__ = [
     "draw_comparison",
     "draw_heat_map",
     "draw_selection",
+    "draw_steering",
     "facts_html",
     "html_circuit",
     "lens_map",

@@ -36,7 +36,7 @@ from acdc.prompts.batch import PromptBatch
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STRENGTHS", "Direction", "Steered", "find_direction", "random_like", "steer"]
+__all__ = ["STRENGTHS", "Direction", "Steered", "find_direction", "random_like", "steer", "steer_all"]
 
 STRENGTHS = (-1.0, 0.0, 0.5, 1.0, 2.0)
 MOST_LAYERS = 12
@@ -151,6 +151,23 @@ def random_like(direction: Direction, seed: int = SEED) -> Direction:
     drawn = torch.randn(direction.vector.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     vector = (drawn * direction.vector.norm().item() / drawn.norm()).to(direction.vector)
     return replace(direction, vector=vector, what="random direction of the same length")
+
+
+def steer_all(
+    directions: Sequence[Direction],
+    problem: Problem,
+    *,
+    strengths: Sequence[float] = STRENGTHS,
+    bos: bool | None = None,
+    step: Step = lambda done, total: None,
+) -> tuple[Steered, ...]:
+    """What `steer` finds of each direction; `step` counts over all of them."""
+    n = len(strengths) + 1
+
+    def of(i: int) -> Step:
+        return lambda done, total: step(i * n + done, len(directions) * n)
+
+    return tuple(steer(each, problem, strengths=strengths, bos=bos, step=of(i)) for i, each in enumerate(directions))
 
 
 def steer(

@@ -17,6 +17,7 @@ __all__ = [
     "METHOD",
     "N_EXAMPLES",
     "N_EXPLAINED",
+    "N_FOR_DIRECTIONS",
     "N_FOR_ROLES",
     "N_HELD_OUT",
     "N_PATCHED",
@@ -24,6 +25,7 @@ __all__ = [
     "N_PROMPTS",
     "N_RANDOM",
     "N_SHOWN",
+    "N_STEERED",
     "OUT",
     "PATCHED",
     "POSITIONS",
@@ -47,6 +49,8 @@ OUT = "outputs"  # where runs are kept
 N_PATCHED = 10  # prompt pairs of a task whose activations are mapped: each costs as much as the first
 PATCHED = ("resid_pre", "attn_out", "mlp_out", "z")  # what is mapped of them
 N_EXAMPLES = 3  # prompt pairs of a task that are shown
+N_FOR_DIRECTIONS = 80  # prompts whose means directions are differences of
+N_STEERED = 40  # held-out prompt pairs that are steered
 N_FOR_ROLES = 20  # prompt pairs of a task on which roles of heads are measured
 
 N_HELD_OUT = 100  # prompt pairs of an evaluation

@@ -18,6 +18,7 @@ from acdc.report.assets import assets
 from acdc.report.cards import cards
 from acdc.report.command import command_of
 from acdc.report.curve import curve_table, size_curve
+from acdc.report.dose import dose_panels
 from acdc.report.evidence import evidence
 from acdc.report.findings import Findings
 from acdc.report.graph import graph_of, graph_values
@@ -68,6 +69,7 @@ def page_of(findings: Findings) -> str:
             lenses=list(lens_heats(told)),
             agreement=list(agreement_heats(told)),
             probes=list(probe_heats(told)),
+            doses=dose_panels(told),
             steering=list(steering_tables(told)),
             curve=None if curve is None else curve_table(curve),
             evidence=list(evidence(findings)),

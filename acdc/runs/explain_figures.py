@@ -1,11 +1,12 @@
-"""The pictures of an explanation: patching maps, lenses and probes as heat maps."""
+"""The pictures of an explanation: patching maps, lenses and probes as heat maps, steering as a chart."""
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from acdc.drawing import HeatMap, draw_heat_map, lens_map, patching_map
+from acdc.drawing import HeatMap, draw_heat_map, draw_steering, lens_map, patching_map
 from acdc.errors import FileError
 from acdc.interpret.explanation import Explanation, ProbeTable
 
@@ -21,9 +22,9 @@ def draw_explanation(said: Explanation, folder: Path) -> list[Path]:
         FileError: A file can't be written.
     """
     files = list[Path]()
-    for name, heat in _heat_maps(said):
+    for name, drawn in _pictures(said):
         try:
-            files.append(draw_heat_map(heat, folder / f"{name}.svg"))
+            files.append(drawn(folder / f"{name}.svg"))
         except FileError:
             raise
         except Exception as error:  # what was measured is not lost for a picture
@@ -31,8 +32,16 @@ def draw_explanation(said: Explanation, folder: Path) -> list[Path]:
     return files
 
 
+def _pictures(said: Explanation) -> Iterator[tuple[str, Callable[[Path], Path]]]:
+    """What draws each picture, by the names of their files."""
+    for name, heat in _heat_maps(said):
+        yield name, partial(draw_heat_map, heat)
+    if said.steering:
+        yield "steering", partial(draw_steering, said.steering)
+
+
 def _heat_maps(said: Explanation) -> Iterator[tuple[str, HeatMap]]:
-    """Pictures by the names of their files."""
+    """Maps, lenses and probes."""
     for each in said.maps:
         yield f"map_{_plain(each.site)}_{each.direction}", patching_map(each)
     for lens in said.lenses:

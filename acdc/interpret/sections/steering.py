@@ -3,7 +3,7 @@
 from acdc.interpret.draft import empty, number
 from acdc.interpret.explanation import Estimate, Explanation, Steering
 from acdc.interpret.sections.section import Section
-from acdc.interpret.steering import Steered, find_direction, random_like, steer
+from acdc.interpret.steering import Steered, find_direction, random_like, steer_all
 from acdc.interpret.subject import Subject
 from acdc.patching.problem import Problem
 
@@ -19,8 +19,8 @@ def measure(subject: Subject, so_far: Explanation) -> Explanation:
     few = train.select(range(min(CHOSEN_ON, train.n)))
     tuned = Problem.make(problem.model, few, metric=problem.objective.metric, seed=settings.seed)
     direction = find_direction(train, tuned, label=settings.label, step=subject.step)
-    directions = direction, random_like(direction)
-    return empty(steering=[table_of(steer(each, problem, step=subject.step)) for each in directions])
+    found = steer_all((direction, random_like(direction)), problem, step=subject.step)
+    return empty(steering=[table_of(each) for each in found])
 
 
 def table_of(found: Steered) -> Steering:

@@ -1,0 +1,62 @@
+"""Dose against effect: what each strength of a direction does to the metric, and to neutral text."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acdc.evaluation.figures import new_figure, save_figure
+from acdc.interpret.explanation import Steering
+
+__all__ = ["draw_steering"]
+
+COLOURS = ("#1B5E9E", "#9aa3ad", "#A34700", "#0B7A53")
+GREY = "#9aa3ad"
+
+
+def draw_steering(tables: Sequence[Steering], path: str | os.PathLike[str], title: str = "") -> Path:
+    """Draw directions' strengths against the metric with its 95% interval, and against the divergence on neutral text.
+
+    A broken line stands at what is measured where the direction is taken out.
+
+    Raises:
+        RunError: The path's ending is not `.svg`, `.png` or `.pdf`.
+    """
+    figure = new_figure(path, (9.6, 4.0))
+    left, right = figure.subplots(1, 2)
+    for colour, table in zip(COLOURS, tables, strict=False):
+        _drawn(left, right, table, colour)
+    left.set_ylabel(f"{tables[0].metric_name or 'metric'} on held-out prompts", parse_math=False)
+    right.set_ylabel("KL on neutral text, nats")
+    right.set_ylim(bottom=0)
+    left.axhline(0, color=GREY, lw=0.8, zorder=0)
+    for axes in (left, right):
+        axes.set_xlabel("strength (broken line: taken out everywhere)")
+        axes.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False, fontsize=8)
+    figure.suptitle(title or tables[0].site, fontsize=10, parse_math=False)
+    return save_figure(figure, path)
+
+
+def _drawn(left: Any, right: Any, table: Steering, colour: str) -> None:
+    """One direction's lines."""
+    rows = sorted(
+        (dose, found, kl)
+        for dose, found, kl in zip(table.strengths, map(_bounds, table.metric), table.neutral_kl, strict=True)
+        if dose is not None
+    )
+    doses, found = [row[0] for row in rows], np.array([row[1] for row in rows], dtype=float)
+    errors = np.abs(found[:, 1:] - found[:, :1]).T
+    left.errorbar(doses, found[:, 0], errors, fmt="o-", ms=4, capsize=3, color=colour, label=table.direction)
+    right.plot(doses, np.array([row[2] for row in rows], dtype=float), "o-", ms=4, color=colour)
+    for dose, estimate, kl in zip(table.strengths, table.metric, table.neutral_kl, strict=True):
+        for axes, value in ((left, estimate.value), (right, kl)):
+            if dose is None and value is not None:
+                axes.axhline(value, color=colour, lw=1, ls="--")
+
+
+def _bounds(found: Any) -> tuple[float | None, ...]:
+    """Value, low and high; where nothing is known of others, the bounds are the value."""
+    return tuple(found.value if bound is None else bound for bound in (found.value, found.low, found.high))
