@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Activation", "Gated", "JumpReLU", "ReLU", "TopK"]
+__all__ = ["Activation", "Gated", "GroupMax", "JumpReLU", "ReLU", "TopK"]
 
 
 @runtime_checkable
@@ -53,6 +53,21 @@ class TopK:
         for where in place if norms is not None else ():
             norms = norms.to(where)  # type: ignore[union-attr]
         return TopK(self.k, norms)
+
+
+@dataclass(frozen=True)
+class GroupMax:
+    """The largest of each of k groups of neighbours, if it is above zero (sparsify: `groupmax`)."""
+
+    k: int
+
+    def __call__(self, pre: Float[Tensor, "*tokens n"]) -> Float[Tensor, "*tokens n"]:
+        groups = pre.unflatten(-1, (self.k, -1))
+        largest = groups.max(-1, keepdim=True)
+        return torch.zeros_like(groups).scatter(-1, largest.indices, largest.values.relu()).flatten(-2)
+
+    def to(self, *place: torch.device | torch.dtype) -> "GroupMax":
+        return self
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Dictionary:
         b_dec: Added to each reconstruction, `[n_writes d_out]`.
         activation: From pre-activations to features.
         takes_off_b_dec: The encoder reads `x - b_dec`.
-        skip: A linear path from what is read to what is written, `[d_out d_in]`.
+        skip: A linear path from what is read to the first of the sites that are written, `[d_out d_in]`.
         normalization: Of each token; one factor for all tokens is part of the weights.
         model: The model that it was trained on, by the name that its file gives; empty where it gives none.
         details: What else its file says, by the file's own keys.
@@ -124,7 +124,7 @@ class Dictionary:
         at = 0 if site is None else self._index(site)
         features, rows = self._with_rows(features)
         found = features @ rows[:, at] + self.b_dec[at]
-        if x is not None and self.skip is not None:
+        if x is not None and self.skip is not None and at == 0:
             found = found + (x if self.normalization is None else self.normalization(x)) @ self.skip.T
         return found if self.normalization is None or x is None else self.normalization.undone(found, x)
 

@@ -11,8 +11,8 @@
 | `mlp_out.5` | `blocks.5.hook_mlp_out` | `layers.5.mlp`, `layers.5.post_feedforward_layernorm.output` |
 
 Two names of TransformerLens say less than they seem to. `hook_mlp_in` is the residual stream before the norm, our
-`resid_mid`. `ln2.hook_normalized` is what the MLP reads without the norm's gain where the model has RMS norms, which
-`acdc.features.formats.gains` folds.
+`resid_mid`. `ln2.hook_normalized` is what the MLP reads without the norm's gain where the model has RMS norms, which is
+folded into a dictionary where it is read.
 """
 
 import re
@@ -20,7 +20,7 @@ import re
 from acdc.errors import FileError, printable
 from acdc.features.sites import Site
 
-__all__ = ["UNGAINED", "hook_of", "is_ungained", "settled", "site_of"]
+__all__ = ["hook_of", "is_ungained", "settled", "site_of"]
 
 UNGAINED = "ln2.hook_normalized"
 HOOKS = {
@@ -33,6 +33,7 @@ HOOKS = {
     "hook_mlp_out": "mlp_out",
     "hook_mlp_in": "resid_mid",
     "mlp.hook_out": "mlp_out",
+    UNGAINED: "mlp_in",
 }
 ATTENTION = r"(?:self_attn|attn|attention|self_attention)"
 MODULES = {  # what follows the layer: ours
@@ -65,9 +66,9 @@ def site_of(name: str) -> Site | None:
     return None if kind is None else Site(int(match[1]), kind)
 
 
-def is_ungained(name: str) -> bool:
+def is_ungained(name: str | None) -> bool:
     """Whether a name of TransformerLens is of what the MLP reads, before the norm's gain."""
-    match = BLOCK.fullmatch(name)
+    match = BLOCK.fullmatch(name or "")
     return match is not None and match[2] == UNGAINED
 
 

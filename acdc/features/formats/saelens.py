@@ -15,9 +15,9 @@ from torch import Tensor
 from acdc.errors import FileError
 from acdc.features.activations import Activation, Gated, JumpReLU, ReLU, TopK
 from acdc.features.dictionary import Dictionary, Normalization
-from acdc.features.formats.folding import folded_b_dec, scaled
+from acdc.features.formats.folding import scaled, taking_off_b_dec, with_gain
 from acdc.features.formats.format import Format, Reading, one_of_all
-from acdc.features.formats.hooks import hook_of, settled, site_of
+from acdc.features.formats.hooks import hook_of, is_ungained, settled, site_of
 from acdc.features.formats.saelens_config import SAELensConfig, read_config
 from acdc.features.formats.tensors import DTYPES, Tensors, read_safetensors, write_safetensors
 from acdc.features.normalizations import ConstantNorm, LayerNorm
@@ -61,6 +61,8 @@ def _read(folder: Path, reading: Reading) -> tuple[Dictionary]:
     )
     if config.rescale_acts_by_decoder_norm:
         dictionary = _with_unit_rows(dictionary)
+    if reading.site is None and is_ungained(config.hook("hook_name")):
+        dictionary = with_gain(dictionary, reading.model)
     return (dictionary if reading.input_scale is None else scaled(dictionary, reading.input_scale),)
 
 
@@ -115,8 +117,7 @@ def _with_unit_rows(dictionary: Dictionary) -> Dictionary:
 
 def _write(dictionaries: Sequence[Dictionary], folder: Path) -> None:
     dictionary = one_of_all(dictionaries, "saelens")
-    is_sae = dictionary.is_sae
-    dictionary = dictionary if is_sae else folded_b_dec(dictionary)
+    dictionary = dictionary if dictionary.is_sae else taking_off_b_dec(dictionary, False)
     config = _config(dictionary)
     write_safetensors(folder / WEIGHTS, _tensors(dictionary))
     write_json(folder / CONFIG, config)
@@ -166,7 +167,7 @@ def _metadata(dictionary: Dictionary) -> dict[str, Any]:
     sites = {"hook_name": dictionary.reads} | ({} if dictionary.is_sae else {"hook_name_out": dictionary.writes[0]})
     for key, site in sites.items():
         told = found.get(f"hf_{key}", found.get(key))
-        if key not in found or site_of(str(told)) != site:
+        if key not in found or site_of(str(told)) != site or is_ungained(told):
             found.pop(f"hf_{key}", None)
             found[key] = hook_of(site)
     return found

@@ -2,10 +2,11 @@
 
 import re
 from pathlib import Path
+from urllib.parse import parse_qs
 
 from acdc.errors import FileError, printable
 
-__all__ = ["folder_of"]
+__all__ = ["file_of", "folder_of"]
 
 ON_HUB = re.compile(r"[\w.-]+/[\w.-]+(?:/[\w./-]+)?")
 
@@ -30,6 +31,25 @@ def folder_of(name: str, *, revision: str | None = None, whole: bool = False) ->
     return _downloaded(name, revision, whole)
 
 
+def file_of(place: str, folder: Path) -> Path:
+    """A file that a config names: `hf://owner/repository/path?revision=main`, or one beside the config.
+
+    Raises:
+        FileError: It isn't there, and the hub doesn't give it.
+    """
+    if not place.startswith("hf://"):
+        return folder / place
+    from huggingface_hub import hf_hub_download
+
+    path, _, options = place.removeprefix("hf://").partition("?")
+    owner, repository, *inside = path.split("/")
+    try:
+        revision = parse_qs(options).get("revision", [None])[0]
+        return Path(hf_hub_download("/".join((owner, repository)), "/".join(inside), revision=revision))
+    except Exception as error:
+        raise FileError(f"the hub did not give {printable(place, 200)!r} ({_why(error)})") from None
+
+
 def _downloaded(name: str, revision: str | None, whole: bool) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -43,8 +63,12 @@ def _downloaded(name: str, revision: str | None, whole: bool) -> Path:
             ignore_patterns=None if whole else [f"{below}*/*"],
         )
     except Exception as error:  # no address, no connection, no such repository, a gated one
-        why = printable(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__, 300)
-        raise FileError(f"{name!r} is no local folder, and the hub did not give it ({why})") from None
+        raise FileError(f"{name!r} is no local folder, and the hub did not give it ({_why(error)})") from None
     if not (folder := Path(snapshot, *inside)).is_dir():
         raise FileError(f"{owner}/{repository} on the hub has no folder {'/'.join(inside)!r}")
     return folder
+
+
+def _why(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return printable(lines[0] if lines else type(error).__name__, 300)

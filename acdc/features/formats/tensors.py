@@ -80,15 +80,22 @@ def _worded(shape: Sequence[int | str]) -> str:
 
 @dataclass(frozen=True)
 class LazyRows:
-    """A decoder in a safetensors file, `[n d]` or `[n writes d]`: its rows are read when they are asked for."""
+    """A decoder in a safetensors file, `[n d]` or `[n writes d]`: its rows are read when they are asked for.
+
+    Attributes:
+        first: The first of a row's sites that is read.
+    """
 
     path: Path
     name: str
     shape: torch.Size
     dtype: torch.dtype | None = None
+    first: int = 0
 
     @classmethod
-    def of(cls, path: Path, name: str, shape: Sequence[int | str], dtype: torch.dtype | None) -> "LazyRows":
+    def of(
+        cls, path: Path, name: str, shape: Sequence[int | str], dtype: torch.dtype | None, *, first: int = 0
+    ) -> "LazyRows":
         """The rows of a tensor of this shape.
 
         Raises:
@@ -100,19 +107,18 @@ class LazyRows:
             found = file.get_slice(name).get_shape()
         if not _fits(found, shape):
             raise FileError(f"{path}: {name} has the shape {found}, not {_worded(shape)}")
-        return cls(path, name, torch.Size(found if len(found) == 3 else (found[0], 1, found[1])), dtype)
+        n, *between, d = found
+        if between and not 0 <= first < between[0]:
+            raise FileError(f"{path}: {name} has rows for {between[0]} layers, and is of layer {first}, counted from 0")
+        return cls(path, name, torch.Size((n, between[0] - first if between else 1, d)), dtype, first)
 
     def __getitem__(self, index: Tensor | slice, /) -> Tensor:
         with _opened(self.path) as file:
-            rows = file.get_slice(self.name)
-            if isinstance(index, slice):
-                found = rows[index]
-            elif len(index) == 0:
-                found = rows[0:0]
-            else:
-                found = torch.stack([rows[i : i + 1][0] for i in index.tolist()])
-        read = as_weights(found, self.dtype, f"{self.path}: {self.name}")
-        return read if read.ndim == 3 else read[:, None]
+            stored = file.get_slice(self.name)
+            slices = [index] if isinstance(index, slice) else [slice(i, i + 1) for i in index.tolist()]
+            rows = [stored[each] for each in slices] or [stored[0:0]]
+        found = torch.cat([each[:, self.first :] if each.ndim == 3 else each[:, None] for each in rows])
+        return as_weights(found, self.dtype, f"{self.path}: {self.name}")
 
 
 @contextmanager

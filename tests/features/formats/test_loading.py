@@ -112,4 +112,4 @@ def test_names_of_sites_go_there_and_back() -> None:
     assert site_of("model.layers.3.self_attn.o_proj.input") == Site(3, "z")
     assert site_of("gpt_neox.layers.3") == site_of("layers.3.output") == Site(3, "resid_post")
     assert site_of("transformer.h.3.mlp") == Site(3, "mlp_out")
-    assert site_of("blocks.3.ln2.hook_normalized") is None and site_of("layers.3.post_attention_layernorm") is None
+    assert site_of("blocks.3.attn.hook_q") is None and site_of("layers.3.post_attention_layernorm") is None
