@@ -56,7 +56,7 @@ def test_a_model_that_isnt_there_is_told_in_a_line(capsys: pytest.CaptureFixture
 
 def test_rows_are_printed_of_any_model(capsys: pytest.CaptureFixture[str]) -> None:
     groups = [word for name in ("plain", "masked", "selection", "methods", "acdc") for word in ("--only", name)]
-    real_model.main(["--model", "induction-compiled", "--task", "induction", "--quick", "--seconds", "5", *groups])
+    real_model.main(["--model", "induction-compiled", "--task", "induction", "--quick", "--seconds", "1", *groups])
     lines = capsys.readouterr().out.splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ") and "ratio" not in line]
     names = [row[0] for row in rows]

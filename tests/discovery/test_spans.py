@@ -19,6 +19,7 @@ from acdc.discovery.selection.by_size import greedy_order
 from acdc.discovery.selection.take import take
 from acdc.patching.gradient.attribution import node_effects
 from acdc.patching.problem import Problem
+from tests.cases import covering
 from tests.oracle import ablated_sources, naive_acdc, naive_head, naive_logits
 from tests.patching.test_spans import random_split
 from tests.patching.test_weighted import loss_and_gradient
@@ -61,9 +62,9 @@ LINEAR = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), LINEAR)
-@pytest.mark.parametrize("memory", [2**30, 1])
-def test_a_linear_score_s_sum_over_spans_is_the_whole_edge_s(name: str, options: dict, memory: int) -> None:
+@pytest.mark.parametrize(("scorer", "memory"), covering(LINEAR, [2**30, 1]))
+def test_a_linear_score_s_sum_over_spans_is_the_whole_edge_s(scorer: tuple[str, dict], memory: int) -> None:
+    name, options = scorer
     whole, split = (problem_of("llama-gqa", split=split) for split in (False, True))
     scores = [get_scorer(name)(problem, memory=memory, **options).scores for problem in (whole, split)]
     summed = split.graph.by_span(scores[1]).nansum(-1)
