@@ -31,7 +31,7 @@ from acdc.report.steering import steering_tables
 from acdc.report.text import token, visible
 from acdc.version import __version__
 
-__all__ = ["page_of", "write_page"]
+__all__ = ["environment", "page_of", "write_page"]
 
 STATIC_EDGES = 100  # in the picture for readers without script
 
@@ -51,7 +51,7 @@ def page_of(findings: Findings) -> str:
     told = Explanation(made_with=__version__, circuit="") if told is None else told
     data = {"graph": graph_values(findings, graph, curve, headline(findings)), "patterns": _patterns(told)}
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             title=findings.name,
@@ -83,7 +83,7 @@ def page_of(findings: Findings) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Everything that a template is given is escaped, and what can't be seen is made visible."""
     return Environment(
         loader=PackageLoader(__package__),

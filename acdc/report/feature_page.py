@@ -1,0 +1,83 @@
+"""Cards of features as one HTML file that needs nothing else: the same style as a run's page, without script."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from acdc.features.reading import FeatureCard, FeatureReading, Window
+from acdc.features.reading.judging import Accuracy, LabelTest
+from acdc.files import write_atomically
+from acdc.report.assets import assets
+from acdc.report.page import environment
+from acdc.report.text import number, share, token
+from acdc.version import __version__
+
+__all__ = ["accuracy", "feature_page", "verdict_of", "write_feature_page"]
+
+SHADES = 10  # of intensity
+
+
+@dataclass(frozen=True)
+class Word:
+    """A token of an example: how it reads, its shade, and its activation as text; empty where it has none."""
+
+    text: str
+    shade: int
+    title: str
+
+
+def write_feature_page(path: str | Path, reading: FeatureReading, cards: Sequence[FeatureCard]) -> Path:
+    """Write the cards; an interrupted write leaves the old file whole.
+
+    Raises:
+        FileError: The file can't be written.
+    """
+    return write_atomically(path, feature_page(reading, cards).encode())
+
+
+def feature_page(reading: FeatureReading, cards: Sequence[FeatureCard]) -> str:
+    """The page as HTML; everything that comes from a text or a name is escaped."""
+    named = ", ".join(str(card.index) for card in cards[:5]) + (", …" if len(cards) > 5 else "")
+    return (
+        environment()
+        .get_template("features.html")
+        .render(
+            title=f"feature{'s' if len(cards) > 1 else ''} {named} of {reading.about.dictionary}",
+            about=reading.about,
+            n_features=reading.n_features,
+            cards=cards,
+            version=__version__,
+            style=Markup(assets().style),
+            policy=Markup(assets().policy),
+            words=words,
+            number=number,
+            share=share,
+            token=token,
+            accuracy=accuracy,
+            verdict_of=verdict_of,
+        )
+    )
+
+
+def words(window: Window, largest: float) -> list[Word]:
+    """An example's tokens, as dark as they are strong beside the feature's largest activation."""
+    return [
+        Word(token(text), _shade(value, largest), number(value) if value else "")
+        for text, value in zip(window.tokens, window.activations, strict=True)
+    ]
+
+
+def _shade(value: float, largest: float) -> int:
+    return 0 if not value or not largest else max(1, min(SHADES, round(SHADES * value / largest)))
+
+
+def accuracy(found: Accuracy | None) -> str:
+    """A balanced accuracy with its interval, or that there is none."""
+    return "untested" if found is None else f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+
+
+def verdict_of(test: LabelTest) -> str:
+    """What became of a label, in a word that the page's style knows."""
+    return {True: "holds", False: "failed", None: "not tested"}[test.holds]

@@ -1,0 +1,38 @@
+"""The page of features' cards holds what a text says, escaped, and nothing that runs."""
+
+from dataclasses import replace
+
+from acdc.features.reading import card_of
+from acdc.report.feature_page import feature_page, words
+from tests.features.reading.planted import AFTER, DEAD, ON, RANDOM, planted
+from tests.report.samples import HOSTILE
+from tests.report.test_page import Reader
+
+
+def test_cards_are_on_the_page() -> None:
+    reading = planted().reading
+    page = feature_page(reading, [card_of(reading, i) for i in (ON, AFTER, RANDOM, DEAD)])
+    read = Reader(page)
+    name = reading.names[planted().token]
+    assert f"fires on {name!r}" in read.text and f"fires after {name!r}" in read.text
+    assert "No rule: it never fires on this text." in read.text
+    assert read.tags["section"] == 4 and read.tags["script"] == 0 and max(read.ids.values()) == 1
+
+
+def test_tokens_and_names_are_escaped() -> None:
+    reading, text = planted().reading, "".join(HOSTILE)
+    hostile = replace(
+        reading,
+        names={token: f"{text}{token}" for token in reading.names},
+        about=replace(reading.about, dictionary=text, corpus=text),
+    )
+    read = Reader(feature_page(hostile, [card_of(hostile, ON)]))
+    assert read.tags["script"] == 0 and read.tags["img"] == 0 and read.tags["h1"] == 1
+
+
+def test_a_token_is_as_dark_as_it_is_strong() -> None:
+    card = card_of(planted().reading, ON)
+    for window in card.top:
+        shades = [word.shade for word in words(window, card.act_max)]
+        assert shades == [0 if not value else max(1, round(10 * value / card.act_max)) for value in window.activations]
+        assert [bool(word.title) for word in words(window, card.act_max)] == [value > 0 for value in window.activations]
