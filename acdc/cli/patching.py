@@ -27,7 +27,7 @@ from acdc.cli.terminal import (
     say,
     table,
 )
-from acdc.errors import RunError
+from acdc.errors import RunError, counted
 from acdc.options.defaults import DEVICE, DTYPE, N_PATCHED, OUT, PATCHED, SEED
 
 if TYPE_CHECKING:
@@ -55,8 +55,11 @@ Direction = Annotated[
     ),
 ]
 MetricName = Annotated[
-    str | None,
-    typer.Option(help="kl, logit_diff, prob_diff or nll. [default: logit_diff; nll where there are no wrong answers]"),
+    list[str] | None,
+    typer.Option(
+        help="kl, logit_diff, prob_diff or nll; may be repeated, for the runs are shared. [default: logit_diff; nll "
+        "where there are no wrong answers]"
+    ),
 ]
 Pairs = Annotated[int, typer.Option("--n", "-n", min=1, help="Number of prompt pairs of a task.")]
 SeedNumber = Annotated[int, typer.Option(help="Seed of the prompts and of noise.")]
@@ -130,7 +133,14 @@ def patch(
     """
     loading: dict[str, Any] = {"dtype": dtype, "device": device, "device_map": placing(device_map, offload)}
     of_task = options_of_task(task_option)
-    options: dict[str, Any] = {"metric": metric, "columns": columns, "n": n, "seed": seed, "bos": bos, "memory": memory}
+    options: dict[str, Any] = {
+        "metric": _metric(metric),
+        "columns": columns,
+        "n": n,
+        "seed": seed,
+        "bos": bos,
+        "memory": memory,
+    }
     options |= {"out": out, "progress": not (quiet or as_json), "task_options": of_task}
     options |= {**loading, "revision": revision, "trust_remote_code": trust_remote_code}
     if noise:
@@ -210,7 +220,7 @@ def path(
         senders=None if senders is None else _names(senders),
         through=through,
         directions=_ways(direction),
-        metric=metric,
+        metric=_metric(metric),
         n=n,
         seed=seed,
         bos=bos,
@@ -289,6 +299,12 @@ def _names(words: str | None) -> tuple[str, ...]:
     return tuple(word for word in (part.strip() for part in (words or "").split(",")) if word)
 
 
+def _metric(words: list[str] | None) -> str | list[str] | None:
+    """The metric, or several, each once."""
+    names = list(dict.fromkeys(words or ()))
+    return names[0] if len(names) == 1 else names or None
+
+
 def _ways(direction: str) -> tuple[str, ...]:
     return ("denoising", "noising") if direction == "both" else (direction,)
 
@@ -304,21 +320,21 @@ def _tell(found: "PatchedMaps", top: int, as_json: bool, quiet: bool) -> None:
         for line in _heading(found):
             say(line)
         rows = [row for each in found.maps for row in _strongest(each, top)]
-        table(["direction", "site", "place", "share", "95% interval", "metric"], rows)
+        table(["direction", "site", "place", "share", "95% interval", "mean", "metric"], rows)
     for path in found.files:
         say(f"  {path}")
 
 
 def _heading(found: "PatchedMaps") -> list[str]:
     """The two runs' means, and what makes shares doubtful."""
-    first, lines = found.maps[0], []
-    n = len(first.clean)
-    means = f"clean {first.clean.mean():.4g}, corrupted {first.corrupt.mean():.4g}"
-    lines.append(f"{first.metric}: {means} ({n} prompt{'s'[: n != 1]}); a share is of this difference")
+    lines = []
+    for each in {each.metric: each for each in found.maps}.values():
+        means = f"clean {each.clean.mean():.4g}, corrupted {each.corrupt.mean():.4g}"
+        lines.append(f"{each.metric}: {means} ({counted(len(each.clean), 'prompt')}); a share is of this difference")
+        if each.no_meaning is not None:
+            lines.append(f"shares of {each.metric} have no meaning and aren't given: {each.no_meaning}")
     if skipped := found.record["arguments"].get("skipped"):
         lines.append(f"{len(skipped)} of {found.record['arguments']['n']} prompts are answered wrongly and left out")
-    if first.no_meaning is not None:
-        lines.append(f"shares have no meaning and aren't given: {first.no_meaning}")
     return lines
 
 
@@ -330,5 +346,5 @@ def _strongest(found: "NodeMap", top: int) -> list[list[str]]:
         known = cell.value is not None and interval.low is not None and interval.high is not None
         ends = f"{interval.low:.3f} to {interval.high:.3f}" if known else ""
         share = "" if cell.value is None else f"{cell.value:.3f}"
-        rows.append([found.direction, found.site, place, share, ends, f"{cell.mean:.4g}"])
+        rows.append([found.direction, found.site, place, share, ends, f"{cell.mean:.4g}", found.metric])
     return rows

@@ -17,11 +17,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.errors import CircuitError
+from acdc.interpret.effective import chunks, effective, embedded
 from acdc.interpret.folded import folded
 from acdc.interpret.vocabulary import Ranked, ordinary_tokens, strongest_tokens
 from acdc.metrics.answers import wide
 from acdc.models import PatchableModel
-from acdc.options.defaults import MEMORY
 
 __all__ = ["OVTokens", "ov_tokens", "ov_writes"]
 
@@ -89,25 +89,17 @@ def _standard(
     return (out - (h @ mean)[:, None]) / spread.clamp_min(torch.finfo(h.dtype).tiny)[:, None]
 
 
-def _chunks(model: PatchableModel, ids: Int[Tensor, " n"]) -> tuple[Int[Tensor, " chunk"], ...]:
-    width = max(model.graph.d_model, 1) * 16  # an MLP's inside and what it is made of
-    return ids.split(max(1, MEMORY // (4 * width)))
-
-
 def _read(
     model: PatchableModel, places: Sequence[tuple[int, int]], ids: Int[Tensor, " n"] | None = None
 ) -> list[Float[Tensor, "n d_head"]]:
     """What each head takes of every token, or of some: `norm(x_t) W_V`, without the bias."""
     blocks = model.components.blocks
-    every = torch.arange(len(model.components.unembed), device=model.device) if ids is None else ids
     found: list[list[Tensor]] = [[] for _ in places]
-    for chunk in _chunks(model, every):
-        embedded = model.embed(chunk[:, None], torch.ones_like(chunk)[:, None])[:, 0]
-        effective = embedded
-        if any(layer for layer, _ in places):
-            effective = embedded + blocks[0].mlp(blocks[0].ln2(embedded))
+    for chunk in chunks(model, ids):
+        first = embedded(model, chunk)
+        later = effective(model, first) if any(layer for layer, _ in places) else first
         for parts, (layer, head) in zip(found, places, strict=True):
-            attention, x = blocks[layer].attention, effective if layer else embedded
+            attention, x = blocks[layer].attention, later if layer else first
             weight = attention.W_V[head // attention.group]
             parts.append(wide(blocks[layer].ln1(x).to(weight.device) @ weight).to(model.device))
     return [torch.cat(parts) for parts in found]

@@ -1,5 +1,6 @@
 """An explanation as a value: in words, as frames, and in files."""
 
+import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,6 +96,10 @@ class Explained:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        """The sentences, and the nodes as a table, for notebooks."""
+        return f"<pre>{html.escape(self.summary())}</pre>{self.nodes_frame().to_html(escape=True, index=False)}"
 
 
 def load_explanation(path: Path) -> Explanation:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from acdc.interpret.patching_maps import PROBABILITY, NodeMap, causal_trace, clean_batch, effects, node_maps, path_maps
+from acdc.metrics import get_metric
 from acdc.models import PatchableModel
 from acdc.options.defaults import MEMORY, N_PATCHED, OUT, PATCHED, SEED
 from acdc.patching.direction import DIRECTIONS
@@ -28,7 +29,7 @@ def patch(
     *,
     sites: Sequence[str] = PATCHED,
     directions: Sequence[str] = DIRECTIONS,
-    metric: str | None = None,
+    metric: str | Sequence[str] | None = None,
     columns: str | None = None,
     window: int = 1,
     nodes: Sequence[str] = (),
@@ -43,7 +44,7 @@ def patch(
     Args:
         model, task: As for `acdc.discover`.
         sites, directions, columns, window: See `node_maps`.
-        metric: `logit_diff` if None, or `nll` where prompts have no wrong answers.
+        metric: One or several, which share the runs; if None `logit_diff`, or `nll` where there are no wrong answers.
         nodes, edges: See `effects`.
         out: Where the folder is made; None writes nothing.
         progress: True for a bar, or a function of a `Progress`.
@@ -70,7 +71,7 @@ def patch_paths(
     senders: Sequence[str] | None = None,
     through: str = "mlps",
     directions: Sequence[str] = DIRECTIONS,
-    metric: str | None = None,
+    metric: str | Sequence[str] | None = None,
     n: int = N_PATCHED,
     out: str | Path | None = OUT,
     progress: Progressing = False,
@@ -96,7 +97,7 @@ def trace(
     noise: float = 3.0,
     window: int = 10,
     columns: str | None = None,
-    metric: str | None = None,
+    metric: str | Sequence[str] | None = None,
     n: int = N_PATCHED,
     seed: int = SEED,
     out: str | Path | None = OUT,
@@ -116,6 +117,7 @@ def trace(
     asked: dict[str, Any] = {"samples": samples, "noise": noise, "window": window, "columns": columns, "seed": seed}
     alone = isinstance(task, tuple) and len(task) == 2 and isinstance(task[0], str)
     named = [PromptPair(task[0], task[0], task[1])] if alone else task
+    _check_metrics(metric)
     arguments = resolve_arguments(model, named, metric="kl", n=n, seed=seed, **others)
     _check_out(out)
     with shown(progress) as tell:
@@ -142,14 +144,15 @@ def _run(
     task: Any,
     *,
     directions: Sequence[str],
-    metric: str | None,
+    metric: str | Sequence[str] | None,
     n: int,
     out: str | Path | None,
     progress: Progressing,
     **others: Any,
 ) -> PatchedMaps:
     """Load, patch, write."""
-    arguments = resolve_arguments(model, task, metric=metric or "kl", n=n, **others)
+    _check_metrics(metric)
+    arguments = resolve_arguments(model, task, metric="kl", n=n, **others)
     _check_out(out)
     with shown(progress) as tell:
         announce(tell, f"loading {arguments.model.name}")
@@ -160,6 +163,12 @@ def _run(
         maps = function(loaded, batch, directions=tuple(directions), **asked, **options)
     told = asked | {"directions": list(directions), "metric": chosen, "n": batch.n, "seed": arguments.seed}
     return written(PatchedMaps(maps, record_of(what, arguments.task.name, arguments, told, batch)), out)
+
+
+def _check_metrics(metric: str | Sequence[str] | None) -> None:
+    """Raise `UnknownNameError` where a metric isn't known, before anything is loaded."""
+    for name in (metric,) if isinstance(metric, str) else metric or ():
+        get_metric(name)
 
 
 def _check_out(out: str | Path | None) -> None:

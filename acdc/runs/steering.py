@@ -62,6 +62,10 @@ class SteeredRun:
 
         return pd.concat([each.frame() for each in self.found], ignore_index=True)
 
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return self.frame().to_html(escape=True, index=False)
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON holds it."""
         own = self.found[0].direction

@@ -33,6 +33,16 @@ def test_one_pair_s_maps_are_printed_and_kept(tmp_path: Path, capsys: pytest.Cap
     assert len((record.parent / "cells.csv").read_text().splitlines()) == 1 + 5 * 5 + 4 * 4
 
 
+def test_several_metrics_share_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["patch", *PAIR, *MODEL, "--sites", "mlp_out", "--direction", "noising", "--metric", "kl"]
+    assert main([*words, "--metric", "prob_diff", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "kl: clean 0, corrupted" in printed and "prob_diff: clean" in printed
+    (record,) = tmp_path.rglob("maps.json")
+    assert [each["metric"] for each in json.loads(record.read_text())["maps"]] == ["kl", "prob_diff"]
+    assert len(list(record.parent.glob("*.svg"))) == 2
+
+
 def test_named_nodes_and_edges_have_rows_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["patch", *PAIR, *MODEL, "--nodes", "a1.h0,m3", "--edges", "input->a1.h0<v>", "--direction", "noising"]
     assert main([*words, "--out", str(tmp_path), "--json"]) == 0

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from acdc.errors import CircuitError
 from acdc.interpret.direct import direct_attribution
+from acdc.interpret.mlp_reads import mlp_reads
 from acdc.interpret.ov_tokens import ov_tokens, ov_writes
 from acdc.interpret.vocabulary import ordinary_tokens
 from acdc.interpret.writes import node_writes, writes_frame
@@ -87,10 +88,34 @@ def test_ov_circuits_are_the_whole_matrices(family: str) -> None:
             assert down[0] == up[-1]
 
 
+@pytest.mark.parametrize("family", ["gpt2", "neox-parallel", "gemma2"])
+def test_an_mlp_reads_the_tokens_that_make_it_write_more(family: str) -> None:
+    """A small step of its input towards each token, its norm too: central differences."""
+    model, batch = tiny_model(family), tiny_batch()
+    with kept_double(family), KeepDouble(), torch.no_grad():
+        problem, ids = Problem.make(model, batch), torch.arange(VOCAB)[:, None]
+        first, (zero, block) = model.embed(ids, torch.ones_like(ids))[:, 0], model.components.blocks[:2]
+        for node, mlp, tokens in (("m0", zero, first), ("m1", block, first + zero.mlp(zero.ln2(first)))):
+            layer = int(node[1])
+            written = (problem.clean.outputs.mlp[layer] - problem.ablated.outputs.mlp[layer])[:, -1]
+            unit, x = written / written.norm(dim=-1, keepdim=True), problem.clean.resid_mid[layer][:, -1]
+            wanted = torch.stack(
+                [
+                    sum(sign * (mlp.mlp(mlp.ln2(x + sign * 1e-5 * token)) * unit).sum() for sign in (1, -1)) / 2e-5
+                    for token in tokens
+                ]
+            )
+            (found,) = mlp_reads(model, problem.clean, [node], minus=problem.ablated.outputs, top=VOCAB)
+            ours = torch.tensor([dict(found.up)[str(token)] for token in range(VOCAB)], dtype=torch.float64)
+            wanted = (wanted - wanted.mean()) / wanted.std(correction=0)
+            torch.testing.assert_close(ours, wanted.double(), atol=1e-5, rtol=0)
+            assert list(dict(found.up)) == list(dict(reversed(found.down)))
+
+
 def test_memory_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model("llama-gqa")
     whole = ov_tokens(model, ["a1.h3", "a0.h0"])
-    monkeypatch.setattr("acdc.interpret.ov_tokens.MEMORY", 4 * 16 * 32 * 7)
+    monkeypatch.setattr("acdc.interpret.effective.MEMORY", 4 * 16 * 32 * 7)
     for one, other in zip(whole, ov_tokens(model, ["a1.h3", "a0.h0"]), strict=True):
         assert [token for token, _ in one.copies] == [token for token, _ in other.copies]
         torch.testing.assert_close([z for _, z in one.copies], [z for _, z in other.copies])
@@ -118,3 +143,6 @@ def test_other_nodes_are_refused() -> None:
     for node in ("m0", "a9.h0"):
         with pytest.raises(CircuitError, match=f"'{node}' is no head"):
             ov_tokens(model, [node])
+    for node in ("a0.h0", "m9"):
+        with pytest.raises(CircuitError, match=f"'{node}' is no MLP"):
+            mlp_reads(model, Problem.make(model, batch).clean, [node])
