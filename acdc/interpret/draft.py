@@ -35,8 +35,8 @@ def together(so_far: Explanation, found: Explanation) -> Explanation:
 
 
 def _joined(before: list[NodeCard], found: list[NodeCard]) -> list[NodeCard]:
-    cards = {each.name: each for each in before}
-    for each in found:
+    cards = dict[str, NodeCard]()
+    for each in (*before, *found):  # either may have several cards of a node
         known = {name: getattr(each, name) for name in each.model_fields_set}
         cards[each.name] = cards[each.name].model_copy(update=known) if each.name in cards else each
     return list(cards.values())

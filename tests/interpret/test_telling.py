@@ -88,5 +88,8 @@ def test_cards_are_joined_and_lists_put_one_after_the_other() -> None:
     )
     both = together(one, two)
     assert [each.name for each in both.nodes] == ["m0", "a0.h0"]
+    twice = empty(nodes=[card(GRAPH, "m0", reads=[("x", 1.0)]), card(GRAPH, "m0", writes_up=[("y", 2.0)])])
+    (whole,) = together(twice, empty()).nodes
+    assert whole.reads and whole.writes_up, "several cards of one node in one section"
     assert both.nodes[0].effect is not None and both.nodes[0].direct is not None
     assert both.notes == ["a", "b"] and both.extra == {"x": 1, "y": 2}

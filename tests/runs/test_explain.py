@@ -48,7 +48,7 @@ def test_every_section_adds_its_own(explained: Explained) -> None:
     assert all(card.direct is not None and card.sentence for card in said.nodes)
     assert all(card.attends and card.patterns for card in measured if card.kind == "head")
     assert len(said.prompts) == CHEAP["examples"] and said.prompts[0].model[0][1] > 0.2
-    assert any(card.writes_up and card.writes_down for card in measured) and any(card.reads for card in measured)
+    assert all(card.writes_up and card.writes_down and card.reads for card in measured)
     assert said.lenses and said.maps and said.probes and said.steering
     assert said.agreement is not None and said.agreement.nodes == [card.name for card in measured]
     assert {"effect", "restores", "attribution", "direct", "probe", "edge scores"} <= set(said.agreement.columns)
