@@ -21,6 +21,7 @@ from acdc.cli import (  # noqa: F401
     discover,
     evaluate,
     explain,
+    feature_circuit,
     features,
     heads,
     lens,

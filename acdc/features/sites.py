@@ -90,6 +90,7 @@ def through_sites(
     visit: Visit,
     *,
     embeddings: Float[Tensor, "batch pos d_model"] | None = None,
+    start: int = 0,
     stop: Site | None = None,
 ) -> Float[Tensor, "batch pos d_model"]:
     """Run the model, and let `visit` see what each site holds and say what goes on from there.
@@ -99,7 +100,8 @@ def through_sites(
     Args:
         ids: The tokens, laid out as the batch's (its clean or corrupted prompts, or a text's).
         visit: Called with every site in order; gives back what it was given where nothing is to be changed.
-        embeddings: Read instead of the embedded ids.
+        embeddings: Read instead of the embedded ids, by the first block that runs.
+        start: That block: the sites before it aren't visited.
         stop: The last site that is wanted: the run ends behind it.
 
     Returns:
@@ -108,7 +110,7 @@ def through_sites(
     """
     components, layout = model.components, Layout(batch, model.dtype)
     x = model.embed(ids, batch.position_ids) if embeddings is None else embeddings
-    for layer, block in enumerate(components.blocks):
+    for layer, block in enumerate(components.blocks[start:], start):
         at = _AtLayer(layer, visit, stop)
         read_by_heads = x = at("resid_pre", x)
         if at.stopped:

@@ -1,0 +1,141 @@
+"""A feature circuit: nodes, edges between them, and how they were found."""
+
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acdc.circuits.weighted import WeightedGraph
+from acdc.errors import counted
+from acdc.features.circuits.graph import graph_of
+from acdc.features.circuits.nodes import FeatureEdge, FeatureNode, NodeName
+from acdc.files import write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FORMAT", "VERSION", "DictionaryRecord", "FeatureCircuit"]
+
+FORMAT, VERSION = "acdc feature circuit", 1
+
+
+@dataclass(frozen=True)
+class DictionaryRecord:
+    """Which dictionary stands at a site.
+
+    Attributes:
+        reads, writes: Its sites.
+        sha256: Of its encoder's weights: another dictionary's features aren't this one's.
+    """
+
+    name: str
+    reads: str
+    writes: str
+    n_features: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class FeatureCircuit:
+    """The nodes that a task needs, the strongest first, and the edges between them.
+
+    Attributes:
+        model, task, metric: What it is of.
+        ablation, errors: What nodes that aren't kept have, and what becomes of errors: see
+            `acdc.features.circuits.runs`.
+        spans: The spans that nodes are of; empty: all positions.
+        dictionaries: By site, in the model's order.
+        nodes, edges: See there.
+        n_candidates: How many nodes have any effect.
+        n_joined: Between how many of the strongest nodes edges were measured.
+        n_prompts: That effects are means over, and `prompts` their names: see `PromptBatch.fingerprint`.
+        told: How nodes were chosen, and what was measured on the way.
+        settings: Of the gradients, and the threshold of edges.
+        cost: Forward and backward passes of all prompts.
+    """
+
+    model: str
+    task: str
+    metric: str
+    ablation: str
+    errors: str
+    spans: tuple[str, ...]
+    dictionaries: tuple[DictionaryRecord, ...]
+    nodes: tuple[FeatureNode, ...]
+    edges: tuple[FeatureEdge, ...]
+    n_candidates: int
+    n_joined: int
+    n_prompts: int
+    prompts_sha256: str
+    told: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[NodeName, ...]:
+        """The nodes' names, taken apart."""
+        return tuple(NodeName.parse(node.name) for node in self.nodes)
+
+    def frame(self) -> "pd.DataFrame":
+        """One row a node: `node`, `site`, `layer`, `index` (none: the error), `span`, `effect`."""
+        import pandas as pd
+
+        rows = [
+            {
+                "node": node.name,
+                "site": str(name.site),
+                "layer": name.site.layer,
+                "index": name.index,
+                "span": name.span,
+                "effect": node.effect,
+            }
+            for node, name in zip(self.nodes, self.names, strict=True)
+        ]
+        found = pd.DataFrame(rows, columns=["node", "site", "layer", "index", "span", "effect"])
+        return found.astype({"index": "Int64"})
+
+    def edges_frame(self) -> "pd.DataFrame":
+        """One row an edge, the strongest first: `src`, `dst`, `weight`."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(edge) for edge in self.edges], columns=["src", "dst", "weight"])
+
+    def graph(self, *, labels: dict[str, str] | None = None, most: int | None = None) -> WeightedGraph:
+        """The circuit as a weighted graph, which `acdc.draw` draws.
+
+        Args:
+            labels: What a node is called in a picture, by its name, where it isn't its name.
+            most: Only so many edges, the strongest.
+        """
+        return graph_of(self, labels or {}).strongest(most)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON holds it; `load_feature_circuit` reads it back."""
+        return {"format": FORMAT, "version": VERSION} | asdict(self)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it as JSON.
+
+        Raises:
+            FileError: The file can't be written.
+        """
+        return write_json(path, self.to_dict())
+
+    def summary(self) -> str:
+        """How many nodes of what, and what they keep, in a few lines."""
+        counts = Counter(str(name.site) for name in self.names if name.index is not None)
+        errors = sum(name.index is None for name in self.names)
+        sites = ", ".join(f"{n:,} at {site}" for site, n in counts.items()) or "none"
+        lines = [
+            f"{counted(len(self.nodes), 'node')} of {self.n_candidates:,} that have any effect on {self.metric}, "
+            f"on {counted(self.n_prompts, 'prompt')} of {self.task}",
+            f"features: {sites}" + (f"; {counted(errors, 'error')}" if errors else ""),
+            f"{counted(len(self.edges), 'edge')}{self._joined()}",
+        ]
+        if "faithfulness" in self.told:
+            lines.append(f"keeps {self.told['faithfulness']:.3f} of {self.metric}, on these prompts")
+        return "\n".join(lines)
+
+    def _joined(self) -> str:
+        return f" between the {self.n_joined:,} strongest nodes" if self.n_joined < len(self.nodes) else ""

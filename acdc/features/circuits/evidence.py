@@ -1,0 +1,242 @@
+"""How much of the task a feature circuit does alone: faithfulness and completeness, prompt by prompt.
+
+What is measured is what is measured of circuits of heads and MLPs, and by the same code: the metrics of the model, of
+the circuit, of its complement and of every node ablated, normalised faithfulness with intervals, and the circuit's and
+the model's answers to damage (Wang et al. 2022, section 4.2). Marks et al. call the faithfulness of the complement the
+circuit's completeness: near 0 where the complement can't do without the circuit.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from acdc.errors import CircuitError
+from acdc.evaluation.confidence import Interval, headline
+from acdc.evaluation.held_out import prompts_text
+from acdc.evaluation.meaning import cautions, shown_ratio
+from acdc.evaluation.numbers import number
+from acdc.evaluation.parts.completeness import Damage
+from acdc.evaluation.predictions import Prediction, top_predictions
+from acdc.evaluation.values import ROUNDING, Outcomes, performance_metric, prompt_values
+from acdc.features.circuits.circuit import FeatureCircuit
+from acdc.features.circuits.finding import record_of
+from acdc.features.circuits.masks import Kept
+from acdc.features.circuits.nodes import NodeName
+from acdc.features.circuits.placed import Placed
+from acdc.features.circuits.runs import Errors, FeatureAblation, FeatureRuns
+from acdc.features.dictionary import Dictionary
+from acdc.options.ranges import checked
+from acdc.patching.problem import Problem
+from acdc.progress import Progress, Tell
+from acdc.prompts.batch import PromptBatch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FeatureEvidence", "evaluate", "runs_of"]
+
+N_SETS = 5  # of nodes that are taken out of circuit and model
+
+
+@dataclass(frozen=True)
+class FeatureEvidence:
+    """What a feature circuit does on some prompts.
+
+    Attributes:
+        metric: The problem's own.
+        errors: What became of errors.
+        intervals: `headline`'s: every metric by `model`, `circuit`, `complement` and `corrupted` (every node ablated),
+            and the faithfulness of circuit and complement by each.
+        damages: What circuit and model do without some of the circuit's nodes, the largest gap first.
+        warnings: What makes any circuit of this model on these prompts doubtful.
+        n_seen: How many prompts the search saw; None: not known.
+    """
+
+    metric: str
+    errors: str
+    intervals: dict[str, dict[str, Interval]]
+    damages: tuple[Damage, ...]
+    predictions: tuple[Prediction, ...]
+    warnings: tuple[str, ...]
+    n_nodes: int
+    n_prompts: int
+    n_seen: int | None
+    forward_passes: int
+
+    @property
+    def faithfulness(self) -> Interval:
+        """By the problem's own metric."""
+        return self.intervals["faithfulness"][self.metric]
+
+    @property
+    def of_complement(self) -> Interval:
+        """The faithfulness of all nodes but the circuit's: Marks et al.'s completeness, near 0 if it is complete."""
+        return self.intervals["faithfulness of the complement"][self.metric]
+
+    def frame(self) -> "pd.DataFrame":
+        """One row a number: `what`, `who`, `value`, `low`, `high`, `no_meaning`."""
+        import pandas as pd
+
+        rows = [
+            {"what": what, "who": who, "value": x.value, "low": x.low, "high": x.high, "no_meaning": x.no_meaning}
+            for what, group in self.intervals.items()
+            for who, x in group.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON holds it."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """The main numbers in a few lines."""
+        own = self.intervals[self.metric]
+        means = ", ".join(f"{who} {number(each.value)}" for who, each in own.items())
+        worst = self.damages[0]
+        gap = f"largest gap {number(worst.gap)} {self.metric}, without {len(worst.removed):,} of its nodes"
+        return "\n".join(
+            [
+                f"on {prompts_text(self.n_prompts, self.n_seen)}:",
+                f"faithfulness {_shown(self.faithfulness)} by {self.metric}",
+                f"of the complement {_shown(self.of_complement)}",
+                f"{self.metric}: {means}",
+                f"under damage: {gap}",
+                *(f"caution: {each}" for each in self.warnings),
+            ]
+        )
+
+
+def evaluate(
+    circuit: FeatureCircuit,
+    problem: Problem,
+    dictionaries: Sequence[Dictionary],
+    *,
+    errors: Errors | None = None,
+    seen: PromptBatch | None = None,
+    n_sets: int = N_SETS,
+    memory: int | None = None,
+    progress: Tell | None = None,
+) -> FeatureEvidence:
+    """Measure a circuit on a problem's prompts, held-out ones for example.
+
+    Args:
+        problem: Its prompts are split by the spans that the circuit's nodes are of.
+        dictionaries: Those that the circuit is of.
+        errors: What becomes of errors; as in the search if None.
+        seen: The search's prompts, to tell how many of these it saw.
+        n_sets: How many sets of the circuit's nodes, each with half of them, are drawn and taken out.
+
+    Raises:
+        CircuitError: The circuit is of other dictionaries or spans.
+        ModelError: A dictionary isn't of this model.
+    """
+    runs = runs_of(circuit, problem, dictionaries, errors=errors, memory=memory)
+    passes = 3 + 2 * (1 + n_sets)
+    measured = _Measured(runs, len(runs.pieces) * passes, progress)
+    kept, spans = Kept.of(runs.placed, circuit.spans, circuit.names), problem.batch.spans
+    logits = {
+        "model": problem.clean.logits,
+        "circuit": measured.logits(kept),
+        "corrupted": measured.logits(Kept.all(runs.placed, spans, False)),
+        "complement": measured.logits(~kept),
+    }
+    each = {who: prompt_values(problem, found) for who, found in logits.items()}
+    outcomes = Outcomes(
+        values={name: {who: found[name] for who, found in each.items()} for name in each["model"]},
+        predictions=top_predictions(problem, {who: logits[who] for who in ("model", "circuit", "corrupted")}),
+        metric=problem.objective.metric.name,
+        performance=performance_metric(problem),
+        rounding=ROUNDING[problem.model.dtype],
+        n_prompts=problem.batch.n_pairs,
+        forward_passes=passes,
+    )
+    return FeatureEvidence(
+        metric=outcomes.metric,
+        errors=runs.errors,
+        intervals=headline(outcomes),
+        damages=_damages(measured, circuit, kept, n_sets),
+        predictions=outcomes.predictions,
+        warnings=cautions(outcomes),
+        n_nodes=len(circuit.nodes),
+        n_prompts=outcomes.n_prompts,
+        n_seen=_n_seen(circuit, problem, seen),
+        forward_passes=passes,
+    )
+
+
+def runs_of(
+    circuit: FeatureCircuit,
+    problem: Problem,
+    dictionaries: Sequence[Dictionary],
+    *,
+    errors: Errors | None = None,
+    memory: int | None = None,
+) -> FeatureRuns:
+    """Runs of a circuit's dictionaries on a problem's prompts.
+
+    Raises:
+        CircuitError: The circuit is of other dictionaries or spans.
+        ModelError: A dictionary isn't of this model.
+    """
+    placed = Placed.on(problem.model, dictionaries)
+    given = {each.writes: each for each in map(record_of, placed.dictionaries)}
+    for record in circuit.dictionaries:
+        there = given.pop(record.writes, None)
+        if there is None or there.sha256 != record.sha256:
+            came = "none is given there" if there is None else f"{there.name!r} has other weights"
+            raise CircuitError(f"the circuit is of dictionary {record.name!r} at {record.writes}, but {came}")
+    if given:
+        raise CircuitError(f"the circuit has no dictionary at {next(iter(given))}, where one is given: leave it out")
+    if problem.batch.spans != circuit.spans:
+        names = ", ".join(circuit.spans) or "none"
+        raise CircuitError(f"the circuit's nodes are of the spans {names}: split the prompts by the same (split_as)")
+    chosen: Any = circuit.errors if errors is None else checked("errors", Errors, errors)
+    ablation: Any = checked("ablation", FeatureAblation, circuit.ablation)
+    return FeatureRuns(problem, placed, ablation, chosen, memory)
+
+
+class _Measured:
+    """Circuits' logits, with progress."""
+
+    def __init__(self, runs: FeatureRuns, total: int, progress: Tell | None) -> None:
+        self.runs, self.total, self.progress, self.done = runs, total, progress, 0
+
+    def logits(self, kept: Kept) -> Any:
+        return self.runs.logits(kept, note=self._note)
+
+    def mean(self, kept: Kept) -> float:
+        """The mean of the problem's metric."""
+        problem = self.runs.problem
+        return float(prompt_values(problem, self.logits(kept))[problem.objective.metric.name].mean())
+
+    def _note(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(Progress(self.done, self.total, stage="evaluation", unit="runs"))
+
+
+def _damages(measured: _Measured, circuit: FeatureCircuit, kept: Kept, n_sets: int) -> tuple[Damage, ...]:
+    """What circuit and model do without each of some sets of the circuit's nodes, and without none."""
+    rng, runs = random.Random(f"damage {measured.runs.problem.seed}"), measured.runs
+    drawn = partial(filter, lambda _: rng.random() < 0.5)
+    sets: list[list[NodeName]] = [[], *(list(drawn(circuit.names)) for _ in range(n_sets))]
+    found = []
+    for removed in sets:
+        without = ~Kept.of(runs.placed, circuit.spans, removed)
+        of_circuit, of_model = measured.mean(kept & without), measured.mean(without)
+        how = "sampled" if removed else "none"
+        found.append(Damage(tuple(map(str, removed)), of_circuit, of_model, abs(of_circuit - of_model), how))
+    return tuple(sorted(found, key=lambda damage: -damage.gap))
+
+
+def _n_seen(circuit: FeatureCircuit, problem: Problem, seen: PromptBatch | None) -> int | None:
+    if seen is not None:
+        return problem.batch.n_shared(seen)
+    return problem.batch.n_pairs if problem.batch.fingerprint == circuit.prompts_sha256 else None
+
+
+def _shown(interval: Interval) -> str:
+    ends = f" [{number(interval.low)}, {number(interval.high)}]" if interval.low is not None else ""
+    return shown_ratio(interval.value, None) + ends + (f" (no meaning: {why})" if (why := interval.no_meaning) else "")

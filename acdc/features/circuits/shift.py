@@ -1,0 +1,218 @@
+"""Taking features out of a model: what happens to the task, and to text that has nothing to do with it.
+
+As in SHIFT (Marks et al. 2024, section 4), features that a person holds to be beside the point are set to zero wherever
+they fire, errors and all other features staying as they are in the run. Beside it, as a control: as many other
+features, drawn from those that fire on the prompts at the same sites.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from acdc.errors import RunError, counted
+from acdc.evaluation.confidence import Interval, mean_interval, share_interval
+from acdc.evaluation.numbers import number
+from acdc.evaluation.values import performance_metric, prompt_values
+from acdc.features.circuits.masks import Kept, checked_node
+from acdc.features.circuits.nodes import NodeName
+from acdc.features.circuits.placed import Placed
+from acdc.features.circuits.runs import FeatureRuns
+from acdc.features.dictionary import Dictionary
+from acdc.features.sites import through_sites
+from acdc.interpret.neutral import neutral_batch
+from acdc.metrics.kl import kl
+from acdc.models import PatchableModel
+from acdc.patching.activations import run
+from acdc.patching.problem import Problem
+from acdc.prompts.batch import PromptBatch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Shift", "ShiftRow", "checked_features", "shift"]
+
+
+@dataclass(frozen=True)
+class ShiftRow:
+    """What the model does.
+
+    Attributes:
+        who: `model`, `without the features`, or `without others` (the control).
+        metric, accuracy: Means over prompts.
+        change: Of the metric, against the model.
+        neutral_kl: The mean KL divergence of the model's own predictions from these over the tokens of neutral text, in
+            nats; None where the tokenizer can spell none of it.
+    """
+
+    who: str
+    metric: Interval
+    accuracy: Interval | None
+    change: Interval
+    neutral_kl: float | None
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What taking features out does.
+
+    Attributes:
+        features: Their names.
+        others: The control's.
+        metric: What the rows' `metric` is.
+    """
+
+    features: tuple[str, ...]
+    others: tuple[str, ...]
+    metric: str
+    rows: tuple[ShiftRow, ...]
+    n_prompts: int
+    n_neutral: int
+
+    def frame(self) -> "pd.DataFrame":
+        """One row a model: `who`, the metric, `low`, `high`, `change`, `accuracy`, `neutral_kl`."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "who": row.who,
+                    self.metric: row.metric.value,
+                    "low": row.metric.low,
+                    "high": row.metric.high,
+                    "change": row.change.value,
+                    "change_low": row.change.low,
+                    "change_high": row.change.high,
+                    "accuracy": None if row.accuracy is None else row.accuracy.value,
+                    "neutral_kl": row.neutral_kl,
+                }
+                for row in self.rows
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON holds it."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """What the features do, and what as many others do."""
+        lines = [f"{counted(len(self.features), 'feature')} set to zero, on {counted(self.n_prompts, 'prompt')}:"]
+        for row in self.rows:
+            change = "" if row.who == "model" else f" ({_signed(row.change)})"
+            neutral = "" if row.neutral_kl is None else f"; neutral text moves by {number(row.neutral_kl)} nats a token"
+            lines.append(f"{row.who}: {self.metric} {number(row.metric.value)}{change}{neutral}")
+        return "\n".join(lines)
+
+
+def shift(
+    problem: Problem,
+    dictionaries: Sequence[Dictionary],
+    features: Sequence[str | NodeName],
+    *,
+    bos: bool | None = None,
+    memory: int | None = None,
+) -> Shift:
+    """Set features to zero, on a problem's prompts and on neutral text.
+
+    Args:
+        features: Names like `mlp_out.5/123`; `mlp_out.5/123@S2` at one span alone, which neutral text doesn't have, so
+            that there it is taken out at every token.
+        bos: Whether neutral text starts with a BOS token: as the prompts do.
+
+    Raises:
+        CircuitError: There is no such feature.
+        RunError: None is named, or an error is.
+        ModelError: A dictionary isn't of this model.
+    """
+    placed, spans = Placed.on(problem.model, dictionaries), problem.batch.spans
+    names = checked_features(placed, spans, features)
+    runs = FeatureRuns(problem, placed, "zero", "kept", memory)
+    taken, others = Kept.of(placed, spans, names), _others(runs, names)
+    neutral = neutral_batch(problem.model.tokenizer, bos)
+    text = None if neutral is None else _Neutral(problem.model, neutral.to(problem.model.device), placed)
+    measured = {"model": (Kept.all(placed, spans, False), []), "without the features": (taken, names)}
+    if others:
+        measured["without others"] = (Kept.of(placed, spans, others), others)
+    own, rows = prompt_values(problem, runs.logits(~measured["model"][0])), list[ShiftRow]()
+    metric = performance_metric(problem).name
+    for who, (without, gone) in measured.items():
+        values = prompt_values(problem, runs.logits(~without))
+        accuracy = share_interval(values["accuracy"]) if "accuracy" in values else None
+        change = mean_interval(values[metric] - own[metric])
+        rows.append(
+            ShiftRow(who, mean_interval(values[metric]), accuracy, change, None if text is None else text.kl(gone))
+        )
+    n_neutral = 0 if neutral is None else neutral.n
+    return Shift(tuple(map(str, names)), tuple(map(str, others)), metric, tuple(rows), problem.batch.n_pairs, n_neutral)
+
+
+def checked_features(placed: Placed, spans: tuple[str, ...], features: Sequence[str | NodeName]) -> list[NodeName]:
+    """Features that can be taken out, by name.
+
+    Raises:
+        CircuitError: There is no such feature.
+        RunError: None is named, or an error is.
+    """
+    names = [NodeName.parse(each) if isinstance(each, str) else each for each in features]
+    if not names:
+        raise RunError("no feature is named: name those that are to be taken out, like mlp_out.5/123")
+    for name in names:
+        if name.index is None:
+            raise RunError(f"{name} is an error, not a feature: what a dictionary can't say is not taken out")
+        checked_node(placed, spans, name)
+    return names
+
+
+def _others(runs: FeatureRuns, names: Sequence[NodeName]) -> list[NodeName]:
+    """As many other features at each site, or all there are, of those that fire on the clean prompts."""
+    counts, taken = Counter(name.site for name in names), {(name.site, name.index) for name in names}
+    fires = [torch.zeros(each.n_features, dtype=torch.bool) for each in runs.placed.dictionaries]
+    for piece in runs.pieces:
+        for i, each in enumerate(runs.clean(piece)):
+            fires[i] |= (each.features[piece.batch.attention] > 0).any(0).cpu()
+    found, rng = list[NodeName](), random.Random(f"others {runs.problem.seed}")
+    for site, active in zip(runs.placed.sites, fires, strict=True):
+        left = [i for i in active.nonzero()[:, 0].tolist() if (site, i) not in taken]
+        found += [NodeName(site, i) for i in sorted(rng.sample(left, min(counts[site], len(left))))]
+    return found
+
+
+class _Neutral:
+    """Neutral text, and the model's own run on it."""
+
+    def __init__(self, model: PatchableModel, batch: PromptBatch, placed: Placed) -> None:
+        self.model, self.batch, self.placed = model, batch, placed
+        self.own = run(model, batch, batch.clean).final
+
+    @torch.no_grad()
+    def kl(self, names: Sequence[NodeName]) -> float:
+        """The mean KL divergence, over tokens, of the model's own predictions from those without some features."""
+        final = through_sites(self.model, self.batch, self.batch.clean, self.placed.visit(self._without(names)))
+        total, n = 0.0, 0
+        for i in range(self.batch.n):  # one text's logits at a time
+            seen = self.batch.attention[i]
+            logits, own = (self.model.unembed(each[i][seen]) for each in (final, self.own))
+            none = self.batch.correct[i].expand(len(own), -1)
+            total, n = total + float(kl(logits, none, none, own).sum()), n + len(own)
+        return total / n
+
+    def _without(self, names: Sequence[NodeName]) -> Callable[[int, Tensor, Tensor], Float[Tensor, "batch pos d"]]:
+        gone = Kept.of(self.placed, (), (NodeName(name.site, name.index) for name in names)).features
+
+        def put(i: int, read: Tensor, written: Tensor) -> Tensor:
+            each = self.placed.dictionaries[i]
+            features = each.encode(read)
+            left = features.masked_fill(gone[i][0], 0.0)
+            return written + each.decode(left, read) - each.decode(features, read)
+
+        return put
+
+
+def _signed(change: Interval) -> str:
+    ends = "" if change.low is None or change.high is None else f" [{change.low:+.3g}, {change.high:+.3g}]"
+    return "undefined" if change.value is None else f"{change.value:+.3g}{ends}"

@@ -1,0 +1,69 @@
+"""`acdc feature-circuit`: tables, files, and what is said of dictionaries that can't be used."""
+
+import functools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from acdc.cli import main
+from acdc.features import Dictionary, Site, save
+from acdc.features.activations import ReLU
+from acdc.features.circuits import load_feature_circuit
+
+WORDS = ["feature-circuit", "capitals", "--model", "acdc-tasks", "-n", "3", "--n-held-out", "3", "--steps", "2"]
+
+
+def rotation(site: str, width: int) -> Dictionary:
+    """Random orthogonal directions and their opposites, but for one."""
+    q = torch.linalg.qr(torch.randn(width, width, generator=torch.Generator().manual_seed(0)))[0]
+    rows = torch.cat([q, -q])[:-1]
+    at = Site.parse(site)
+    return Dictionary(site, at, (at,), rows, torch.zeros(len(rows)), rows[:, None], torch.zeros(1, width), ReLU())
+
+
+@functools.cache
+def width() -> int:
+    from acdc.runs.model_spec import ModelSpec
+
+    return ModelSpec.of("acdc-tasks").load().graph.d_model
+
+
+def test_a_circuit_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save(rotation("resid_post.1", width()), tmp_path / "saes" / "one").parent
+    save(rotation("mlp_out.2", width()), folder / "two")
+    asked = ["--dictionary", str(folder), "--nodes", "8", "--without", "mlp_out.2/3", "--out", str(tmp_path / "out")]
+    assert main([*WORDS, *asked, "--top", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "8 nodes of" in printed
+    assert "on 3 held-out prompts:\nfaithfulness" in printed
+    assert "1 feature set to zero, on 3 prompts:" in printed
+    (path,) = (tmp_path / "out").rglob("feature_circuit.json")
+    circuit = load_feature_circuit(path)
+    assert len(circuit.nodes) == 8
+    assert printed.count("mlp_out.2/") + printed.count("resid_post.1/") >= 3
+    assert {each.name for each in path.parent.iterdir()} >= {"nodes.csv", "edges.csv", "evidence.json"}
+    assert (path.parent / "feature_circuit.svg").read_text().startswith("<")
+    evidence = json.loads((path.parent / "evidence.json").read_text())
+    assert evidence["record"]["arguments"]["without"] == ["mlp_out.2/3"]
+    assert evidence["evidence"]["n_seen"] == 0
+
+
+def test_a_mistake_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    narrow = str(save(rotation("resid_post.1", 8), tmp_path / "narrow"))
+    behind = str(save(rotation("resid_post.99", width()), tmp_path / "behind"))
+    good = str(save(rotation("resid_post.1", width()), tmp_path / "good"))
+    told = {
+        "name the dictionaries": [],
+        "reads 8 dimensions at resid_post.1": ["--dictionary", narrow],
+        "has no site resid_post.99": ["--dictionary", behind],
+        "two dictionaries stand at one site": ["--dictionary", good, "--dictionary", good],
+        "did you mean 'frozen'?": ["--dictionary", good, "--errors", "freeze"],
+        "is called like mlp_out.5/123": ["--dictionary", good, "--without", "12"],
+        "features, 0 to": ["--dictionary", good, "--nodes", "1", "--without", "resid_post.1/99999"],
+    }
+    for message, words in told.items():
+        assert main([*WORDS, *words, "--out", str(tmp_path / "out"), "--quiet"]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

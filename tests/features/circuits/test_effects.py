@@ -1,0 +1,146 @@
+"""Effects are integrated gradients: exact in a linear model, complete at each site, and those of the neurons where a
+dictionary is the identity. Edges of a linear model add up to effects."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from acdc.features.circuits.edges import LOGITS, feature_edges
+from acdc.features.circuits.effects import node_effects
+from acdc.features.circuits.masks import Kept
+from acdc.features.circuits.nodes import NodeName
+from acdc.features.sites import Site, through_sites
+from acdc.patching.frozen import frozen
+from tests.discovery.attribution.test_gradient_scorers import linear_problem
+from tests.features.circuits.tiny import SITES, loss_with, runs_on, sae, split_identity, tiny_problem, transcoder
+
+
+def exact_effects(runs, names):
+    """One forward pass a node: its ablated value is put where the model reads it, and all else is the model's own."""
+    (piece,) = runs.pieces
+    clean, ablated, found = runs.clean(piece), runs.ablated(piece), {}
+    for name in names:
+        i = runs.placed.sites.index(name.site)
+        if name.index is None:
+            change = ablated[i][1] - clean[i].error
+        else:
+            by = ablated[i][0] - clean[i].features
+            change = by[..., name.index, None] * runs.placed.dictionaries[i].decoder[name.index, 0]
+        if name.span:
+            here = runs.problem.batch.span_ids == runs.problem.batch.spans.index(name.span)
+            change = change * here[..., None]
+        found[name] = loss_with(runs.problem, {name.site: change}) - runs.problem.model_loss
+    return found
+
+
+@pytest.mark.parametrize("ablation", ["corrupt", "mean", "zero"])
+def test_a_circuit_without_one_node_is_the_model_with_that_node_ablated(ablation: str) -> None:
+    runs = runs_on(tiny_problem(), ablation=ablation, errors="running")
+    names = [NodeName(site, index) for site in SITES for index in (0, 5, 17, None)]
+    for name, effect in exact_effects(runs, names).items():
+        without = ~Kept.of(runs.placed, (), [name])
+        assert runs.loss(without) - runs.problem.model_loss == pytest.approx(effect, abs=1e-10)
+
+
+@pytest.mark.parametrize("quadrature", ["midpoint", "right"])
+@pytest.mark.parametrize("ablation", ["corrupt", "mean"])
+def test_in_a_linear_model_effects_are_exact(quadrature: str, ablation: str) -> None:
+    runs = runs_on(linear_problem(), ablation=ablation)
+    found = node_effects(runs, steps=1, quadrature=quadrature).ranked()
+    assert len(found) > 20
+    expected = exact_effects(runs, [name for name, _ in found[::3]])
+    assert {name: effect for name, effect in found if name in expected} == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("spans", [False, True])
+def test_a_site_s_effects_add_up_to_what_ablating_it_does(spans: bool) -> None:
+    runs = runs_on(tiny_problem(spans=spans), [sae(SITES[0]), transcoder(1)])
+    found = node_effects(runs, steps=16, quadrature="gauss-legendre")
+    assert found.features[0].shape[0] == (3 if spans else 1)
+    for i, site in enumerate(runs.placed.sites):
+        names = [NodeName(site, index) for index in (None, *range(24))]
+        without = replace(runs, errors="running").loss(~Kept.of(runs.placed, runs.problem.batch.spans, names))
+        total = float(found.features[i].sum() + found.errors[i].sum())
+        assert total == pytest.approx(without - runs.problem.model_loss, rel=1e-3)
+
+
+def test_an_identity_gives_the_neurons_own_effects_and_no_errors() -> None:
+    problem, site = tiny_problem(), Site(0, "resid_post")
+    runs = runs_on(problem, [split_identity(site)])
+    found = node_effects(runs, steps=4)
+    assert float(found.errors[0].abs().max()) == 0
+    values, gradient = [], 0.0
+    for ids in (problem.batch.clean, problem.batch.corrupt):
+        with torch.no_grad():
+            values.append(through_sites(problem.model, problem.batch, ids, lambda _, x: x, stop=site))
+    change = values[1] - values[0]
+    with frozen(problem.model), torch.enable_grad():
+        for share in (1 / 8, 3 / 8, 5 / 8, 7 / 8):
+            x = (values[0] + share * change).requires_grad_()
+            final = through_sites(
+                problem.model, problem.batch, problem.batch.clean, lambda at, y, x=x: x if at == site else y
+            )
+            logits = problem.model.unembed(final[:, -1], problem.objective.tokens)
+            gradient = gradient + torch.autograd.grad(problem.objective.loss(logits).sum(), x)[0] / 4
+    neurons = ((gradient * change) * problem.batch.attention[..., None]).sum((0, 1))
+    features = found.features[0][0]
+    torch.testing.assert_close(features[:16] + features[16:], neurons, atol=1e-12, rtol=0)
+
+
+def test_pieces_of_prompts_change_nothing() -> None:
+    problem = tiny_problem(spans=True)
+    whole, parts = runs_on(problem, ablation="mean"), runs_on(problem, ablation="mean", memory=1)
+    assert (len(whole.pieces), len(parts.pieces)) == (1, problem.batch.n)
+    one, other = (node_effects(runs, steps=3) for runs in (whole, parts))
+    torch.testing.assert_close(one.features, other.features, atol=1e-12, rtol=0)
+    names = [name for name, _ in one.ranked()[:10]]
+    kept = Kept.of(whole.placed, problem.batch.spans, names)
+    torch.testing.assert_close(whole.logits(kept), parts.logits(kept), atol=1e-12, rtol=0)
+    edges = [feature_edges(runs, found, names, steps=2) for runs, found in ((whole, one), (parts, other))]
+    weights = [{(edge.src, edge.dst): edge.weight for edge in each} for each in edges]
+    assert weights[0] == pytest.approx(weights[1], abs=1e-12)
+
+
+def test_permuting_features_permutes_everything() -> None:
+    problem, site = tiny_problem(), SITES[1]
+    plain, order = sae(site), torch.randperm(24, generator=torch.Generator().manual_seed(0))
+    mixed = replace(plain, encoder=plain.encoder[order], b_enc=plain.b_enc[order], decoder=plain.decoder[order])
+    first, second = (node_effects(runs_on(problem, [each]), steps=2) for each in (plain, mixed))
+    torch.testing.assert_close(first.features[0][:, order], second.features[0], atol=1e-12, rtol=0)
+    torch.testing.assert_close(first.errors[0], second.errors[0], atol=1e-12, rtol=0)
+
+
+def test_in_a_linear_model_a_node_s_edges_add_up_to_its_effect() -> None:
+    """What features and error of a site downstream do is what the site does, so every way to the logits is counted."""
+    runs = runs_on(linear_problem(), [sae(SITES[0]), sae(SITES[1]), transcoder(1)])
+    found = node_effects(runs, steps=1)
+    names = [name for name, _ in found.ranked()]
+    out = dict.fromkeys(map(str, names), 0.0)
+    for edge in feature_edges(runs, found, names, steps=1):
+        out[edge.src] += edge.weight
+    for name, effect in found.ranked():
+        assert out[str(name)] == pytest.approx(effect, abs=1e-9), name
+
+
+def test_a_site_between_stops_an_edge() -> None:
+    """The residual stream behind block 0 is all that block 1 reads of it."""
+    runs = runs_on(tiny_problem(), [sae(Site(0, "mlp_out")), sae(Site(0, "resid_post")), sae(Site(1, "mlp_out"))])
+    found = node_effects(runs, steps=2)
+    names = [name for name, _ in found.ranked()]
+    ends = {(edge.src.split("/")[0], edge.dst.split("/")[0]) for edge in feature_edges(runs, found, names, steps=2)}
+    assert ends == {
+        ("mlp_out.0", "resid_post.0"),
+        ("resid_post.0", "mlp_out.1"),
+        ("resid_post.0", LOGITS),
+        ("mlp_out.1", LOGITS),
+    }
+
+
+def test_edges_to_the_logits_add_up_to_what_the_loss_rises_by_without_any_node() -> None:
+    runs = runs_on(tiny_problem(), [sae(SITES[0]), transcoder(1), sae(Site(1, "resid_post"))])
+    found = node_effects(runs, steps=1)
+    names = [NodeName(site, index) for site in runs.placed.sites for index in (None, *range(24))]
+    edges = feature_edges(runs, found, names, steps=16, quadrature="gauss-legendre")
+    total = sum(edge.weight for edge in edges if edge.dst == LOGITS)
+    assert total == pytest.approx(runs.loss(Kept.all(runs.placed, (), False)) - runs.problem.model_loss, rel=1e-3)
