@@ -1,7 +1,8 @@
 """Influence: how much of what the logits read comes through each node and edge, along all paths (Ameisen et al. 2025).
 
-Made for attribution graphs, the algebra holds for any weighted graph: row t of A is what t reads, as shares of the
-sizes of its incoming weights, and the influence of all nodes on the roots, whose weights are w, is
+Made for attribution graphs, the algebra (`acdc.circuits.flow`) holds for any weighted graph: row t of A is what t
+reads, as shares of the sizes of its incoming weights, and the influence of all nodes on the roots, whose weights are w,
+is
 
     w (A + A^2 + ...) = w ((I - A)^-1 - I)
 
@@ -18,11 +19,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from acdc.circuits.flow import EDGE_SHARE, NODE_SHARE, fewest, sum_of_paths
 from acdc.circuits.weighted import WeightedGraph
 
-__all__ = ["CROSSING", "EDGE_SHARE", "NODE_SHARE", "Influence", "influence", "prune_by_influence", "readers"]
+__all__ = ["CROSSING", "Influence", "influence", "prune_by_influence", "readers"]
 
-NODE_SHARE, EDGE_SHARE = 0.8, 0.98  # of all influence, as circuit-tracer keeps by default
 ALWAYS = ("input", "logits")
 CROSSING = ("k", "v")  # inputs by which a head reads other spans
 
@@ -70,7 +71,7 @@ def influence(graph: WeightedGraph) -> Influence:
     np.add.at(read, (rows, columns), shares)
     is_root = np.array([node.kind == "logits" for node in graph.nodes], dtype=float)
     roots = is_root / max(1.0, is_root.sum())
-    reached = _sum_of_paths(read, roots)
+    reached = sum_of_paths(read, roots)
     by_edge = np.zeros(len(graph.edges))
     np.add.at(by_edge, edges, shares * (reached + roots)[rows])
     return Influence(dict(zip(place, reached.tolist(), strict=True)), tuple(by_edge.tolist()))
@@ -111,11 +112,11 @@ def prune_by_influence(
     """
     found = influence(graph)
     ids = [node.id for node in graph.nodes]
-    strong = _fewest(np.array([found.nodes[name] for name in ids]), nodes)
+    strong = fewest(np.array([found.nodes[name] for name in ids]), nodes)
     kept = {node.id for node, stays in zip(graph.nodes, strong, strict=True) if stays or node.kind in ALWAYS}
     kept |= {name for name, others in readers(graph).items() if kept.intersection(others)}
     inner = _between(graph, kept)
-    carried = _fewest(np.array(influence(inner).edges), edges)
+    carried = fewest(np.array(influence(inner).edges), edges)
     inner = replace(inner, edges=tuple(edge for edge, stays in zip(inner.edges, carried, strict=True) if stays))
     pruned = _without_loose_ends(inner)
     return pruned, influence(pruned)
@@ -125,26 +126,6 @@ def _sizes(graph: WeightedGraph) -> Float[np.ndarray, " edge"]:
     sizes = np.array([abs(edge.weight or 0.0) for edge in graph.edges])
     sizes[~np.isfinite(sizes)] = 0.0
     return sizes if sizes.any() else np.ones(len(sizes))
-
-
-def _sum_of_paths(read: Matrix, roots: Float[np.ndarray, " node"]) -> Float[np.ndarray, " node"]:
-    """w(A + A^2 + ...): no path is longer than there are nodes, since edges lead forward only."""
-    total, step = np.zeros(len(roots)), roots
-    for _ in range(len(roots)):
-        step = step @ read
-        if not step.any():
-            break
-        total += step
-    return total
-
-
-def _fewest(values: Float[np.ndarray, " n"], share: float) -> np.ndarray:
-    """True for the fewest values, the largest, that sum to a share of the whole; those equal to the last stay too."""
-    if not values.any():
-        return np.ones(len(values), dtype=bool)
-    ordered = np.sort(values)[::-1]
-    last = int(np.searchsorted(np.cumsum(ordered), share * ordered.sum() * (1 - 1e-12)))
-    return values >= ordered[min(last, len(ordered) - 1)]
 
 
 def _between(graph: WeightedGraph, kept: set[str]) -> WeightedGraph:

@@ -11,7 +11,7 @@
 attention reads, there is no `resid_mid`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from acdc.errors import ModelError, unknown_name
 from acdc.models import PatchableModel
+from acdc.models.components import Block
 from acdc.patching.attention import attend_layer, layer_out, project_layer
 from acdc.patching.layout import Layout
 from acdc.prompts.batch import PromptBatch
@@ -91,6 +92,7 @@ def through_sites(
     *,
     embeddings: Float[Tensor, "batch pos d_model"] | None = None,
     start: int = 0,
+    blocks: Sequence[Block] | None = None,
     stop: Site | None = None,
 ) -> Float[Tensor, "batch pos d_model"]:
     """Run the model, and let `visit` see what each site holds and say what goes on from there.
@@ -102,6 +104,7 @@ def through_sites(
         visit: Called with every site in order; gives back what it was given where nothing is to be changed.
         embeddings: Read instead of the embedded ids, by the first block that runs.
         start: That block: the sites before it aren't visited.
+        blocks: Run instead of the model's own, like some with frozen patterns.
         stop: The last site that is wanted: the run ends behind it.
 
     Returns:
@@ -110,7 +113,7 @@ def through_sites(
     """
     components, layout = model.components, Layout(batch, model.dtype)
     x = model.embed(ids, batch.position_ids) if embeddings is None else embeddings
-    for layer, block in enumerate(components.blocks[start:], start):
+    for layer, block in enumerate((components.blocks if blocks is None else blocks)[start:], start):
         at = _AtLayer(layer, visit, stop)
         read_by_heads = x = at("resid_pre", x)
         if at.stopped:
