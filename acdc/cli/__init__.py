@@ -32,6 +32,7 @@ from acdc.cli import (  # noqa: F401
     show,
     steering,
     sweep,
+    train_dictionary,
 )
 from acdc.cli.app import RANKS, app
 from acdc.cli.terminal import plain
@@ -40,7 +41,7 @@ from acdc.ranks import ProcessEnded, joined, leave, rank_given
 
 __all__ = ["app", "main", "run_main"]
 
-RESUMABLE = ("discover", "evaluate", "explain", "benchmark", "sweep")
+RESUMABLE = ("discover", "evaluate", "explain", "benchmark", "sweep", "train-dictionary")
 SHARED = ("discover", "evaluate")  # by several processes
 STOPPED, UNREAD = 130, 141
 LONGEST = 1500  # letters of a message

@@ -124,6 +124,7 @@ class Bar:
         left = self.pace.left(now)
         times = duration(self.pace.elapsed(now)) + ("" if left is None else f", about {roughly(left)} left")
         what, rest = printable(progress.label), f"{progress.count}; {times}" if progress.total else times
+        rest = f"{rest}; {printable(progress.now)}" if progress.now else rest
         room = min(WIDTH, self._columns() - len(what) - len(rest) - 4) if self.live and progress.total else 0
         text = f"{what}  {_bar(progress, room)}  {rest}" if room >= LEAST else f"{what}: {rest}"
         encoding = getattr(self.stream, "encoding", None) or "utf-8"

@@ -20,6 +20,7 @@ class Progress:
         unit: What is counted, like "edges", "prompts", "steps".
         part: Which part of `n_parts` this is, from 1; 0 where the work has no parts.
         note: What is to be said once and stay said, like what a part will cost.
+        now: How the work stands, like a loss; it is shown until the next one comes.
     """
 
     done: int
@@ -31,6 +32,7 @@ class Progress:
     part: int = 0
     n_parts: int = 0
     note: str = ""
+    now: str = ""
 
     @property
     def label(self) -> str:

@@ -5,8 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from acdc.errors import FileError, RunError
-from acdc.files import read_bytes
+from acdc.errors import RunError
 from acdc.interpret.lenses.training import STEPS, TOKENS, LensTraining, train_tuned_lens
 from acdc.interpret.lenses.tuned_file import save_tuned_lens
 from acdc.interpret.lenses.windows import HELD_OUT, LENGTH, random_windows, split, text_windows
@@ -15,16 +14,15 @@ from acdc.options.defaults import SEED
 from acdc.options.ranges import Seed, checked
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import PromptBatch
+from acdc.runs.text_sources import is_text, read_text
 from acdc.task import load_task
-from acdc.task.table_file import SUFFIXES
 
 __all__ = ["RANDOM", "train_lens"]
 
 logger = logging.getLogger(__name__)
 
-RANDOM, TEXTS = "random", (".txt", ".md")
+RANDOM = "random"
 LEAST_TOKENS = 100_000  # of a text, below which a lens may learn it by heart
-MAX_BYTES = 2**30  # of a text
 FEW_PROMPTS = 200  # of a task
 
 
@@ -80,8 +78,8 @@ def _texts(
         logger.warning("random tokens are no text: the lens learns little of what the model says of text")
         n = max(2, n_tokens // length)
         return split(random_windows(model, n + n // (HELD_OUT - 1) + 1, length=length, seed=seed))
-    if _is_text(source):
-        windows = text_windows(model, _text(source), length=length, bos=bos)
+    if is_text(source):
+        windows = text_windows(model, read_text(source), length=length, bos=bos)
         if (size := int(windows.attention.sum())) < LEAST_TOKENS:
             logger.warning("the text has %s tokens; a lens should see at least %s", f"{size:,}", f"{LEAST_TOKENS:,}")
         return split(windows)
@@ -89,17 +87,3 @@ def _texts(
     logger.warning("prompts of one task are alike: the lens says little of other text")
     chosen: dict[str, Any] = {"n": FEW_PROMPTS, "seed": seed, "bos": bos}
     return task.batch(model.tokenizer, **chosen), task.batch(model.tokenizer, held_out=True, **chosen)
-
-
-def _is_text(source: str) -> bool:
-    """Whether a file is meant that is no task: it is there, or is named like a text."""
-    ending = Path(source).suffix.lower()
-    return ending in TEXTS or (Path(source).is_file() and ending not in SUFFIXES)
-
-
-def _text(source: str) -> str:
-    content = read_bytes(source, max_bytes=MAX_BYTES)
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise FileError(f"{source} is no UTF-8 text") from None

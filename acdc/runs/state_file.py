@@ -40,12 +40,21 @@ class StateFile:
             with safe_open(self.path, "pt") as file:
                 state, told = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            logger.warning("%s is damaged (%s); the search begins again", self.path, error)
+            logger.warning("%s is damaged (%s); the work begins again", self.path, error)
             return None
         if told != self._vouch(state):
-            logger.warning("%s is damaged or another run's; the search begins again", self.path)
+            logger.warning("%s is damaged or another run's; the work begins again", self.path)
             return None
         return state
+
+    def is_anothers(self) -> bool:
+        """Whether a state that can be read lies here, but of another run."""
+        try:
+            with safe_open(self.path, "pt") as file:
+                told = file.metadata() or {}
+        except (SafetensorError, OSError):
+            return False
+        return told.get("fingerprint", self.fingerprint) != self.fingerprint
 
     def write(self, state: Mapping[str, Tensor]) -> None:
         """Replace the state.

@@ -1,4 +1,6 @@
-"""What a lens is trained on: windows of a text, or random tokens, and a part of them held out."""
+"""What lenses and dictionaries are trained on: windows of a text, or random tokens, and a part of them held out."""
+
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Int
@@ -15,17 +17,37 @@ LENGTH = 128  # tokens of a window
 HELD_OUT = 10  # every tenth window
 
 
-def text_windows(model: PatchableModel, text: str, *, length: int = LENGTH, bos: bool | None = None) -> PromptBatch:
+def text_windows(
+    model: PatchableModel,
+    text: str | Iterable[str],
+    *,
+    length: int = LENGTH,
+    bos: bool | None = None,
+    most: int | None = None,
+) -> PromptBatch:
     """The text in windows of so many tokens, one after the other; each begins with what the tokenizer puts first.
 
+    Args:
+        text: One, or several, which follow each other with the tokenizer's end of text between them, if it has one.
+        most: How many tokens of the texts are read.
+
     Raises:
-        TaskError: The text has fewer than two windows.
+        TaskError: The text is empty, or has fewer than two windows.
     """
-    whole = text_ids(text, model.tokenizer, bos=bos)
-    before = whole[: len(whole) - len(text_ids(text, model.tokenizer, bos=False))]
-    length = min(length, model.n_context or length)
+    own, before = list[int](), list[int]()
+    for each in (text,) if isinstance(text, str) else text:
+        if not each:
+            continue
+        whole, n = text_ids(each, model.tokenizer, bos=bos), len(text_ids(each, model.tokenizer, bos=False))
+        end = getattr(model.tokenizer, "eos_token_id", None) if own else None
+        before = whole[: len(whole) - n]
+        own += ([] if end is None else [end]) + whole[len(before) :]
+        if most is not None and len(own) >= most:
+            break
+    if not own:
+        raise TaskError("the text is empty; give one of at least two windows")
+    own, length = own[:most], min(length, model.n_context or length)
     step = length - len(before)
-    own = whole[len(before) :]
     windows = [before + own[i : i + step] for i in range(0, len(own) - step + 1, step)]
     if len(windows) < 2:
         raise TaskError(

@@ -1,0 +1,91 @@
+"""What stands beside a trained dictionary: report.json for programs, README.md, its card, for people."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from acdc.features.fidelity import Fidelity
+from acdc.features.training.training import DictionaryTraining
+from acdc.features.training.variants import VARIANTS
+from acdc.files import write_atomically, write_json
+from acdc.models import PatchableModel
+from acdc.version import __version__
+
+__all__ = ["CARD", "REPORT", "write_report"]
+
+REPORT, CARD = "report.json", "README.md"
+DEFINITIONS = {
+    "l0": "mean number of features above zero, a token",
+    "fvu": "sum |y - y'|^2 / sum |y - mean y|^2 (as sparsify has it)",
+    "cosine": "mean cosine of y and its reconstruction",
+    "norm": "mean |y'| / |y|; below 1: shrinkage",
+    "alive": "share of features that are on at some of n_tokens tokens",
+    "ce_recovered": "(ce_zero - ce_dictionary) / (ce_zero - ce_model), nats a token; ce_zero: the site set to zero",
+}
+
+
+def write_report(
+    folder: Path, training: DictionaryTraining, fidelity: Fidelity, asked: dict[str, Any], model: PatchableModel
+) -> None:
+    """Write both files."""
+    dictionary, measured = training.dictionary, fidelity.as_dict()
+    sites = {"reads": str(dictionary.reads), "writes": [str(site) for site in dictionary.writes]}
+    versions = {"acdc": __version__, "torch": torch.__version__, "transformers": transformers.__version__}
+    told = {
+        "model": {"name": model.name, "revision": model.revision},
+        **sites,
+        "recipe": asdict(training.recipe),
+        "training": asked | {"n_tokens": training.n_tokens, "n_text": training.n_text},
+        "fidelity": measured,
+        "histogram": fidelity.histogram().to_dict("records"),
+        "definitions": DEFINITIONS,
+        "versions": versions,
+    }
+    write_json(folder / REPORT, told)
+    write_atomically(folder / CARD, _card(training, measured, asked, model).encode())
+
+
+CROSS_ENTROPIES = {
+    "ce_model": "of the model",
+    "ce_dictionary": "with the reconstruction in the site's place",
+    "ce_zero": "with zero there",
+}
+
+
+def _card(training: DictionaryTraining, measured: dict[str, Any], asked: dict[str, Any], model: PatchableModel) -> str:
+    """The dictionary's card."""
+    recipe, dictionary = training.recipe, training.dictionary
+    variant = VARIANTS.find(recipe.variant)
+    site = f"`{dictionary.reads}`" + ("" if dictionary.is_sae else f", writing `{dictionary.writes[0]}`")
+    kind = "A sparse autoencoder" if dictionary.is_sae else f"A transcoder{' with a skip connection' * recipe.skip}"
+    texts = ", ".join(f"`{Path(source).name}`" for source in asked["sources"])
+    often = f"{training.n_text:,} that were trained on, {training.n_tokens / training.n_text:.1f} times each"
+    rows = [f"| {name}: {what} | {_number(measured[name])} |" for name, what in DEFINITIONS.items()]
+    nats = ", ".join(f"{_number(measured[name])} {words}" for name, words in CROSS_ENTROPIES.items())
+    lines = [
+        "---",
+        "tags: [sparse-autoencoder, interpretability]",
+        f"summary: {recipe.variant} of {dictionary.name}, {recipe.width:,} features, k {recipe.k}",
+        "---",
+        f"\n# {dictionary.name} of {model.name}\n",
+        f"{kind} of {site} of `{model.name}`: {recipe.width:,} features, k = {recipe.k}.",
+        f"{recipe.variant}: {variant.summary} ({variant.source}).",
+        "\n## Training\n",
+        f"On {training.n_tokens:,} tokens: {asked['steps']:,} steps of {asked['batch']:,}, seed {asked['seed']}.",
+        f"The text, {texts}, has {often}. Each text's first token is left out.",
+        "Activations were scaled to a mean squared norm of 1; the scale is part of the weights.",
+        "\n## On text held out\n",
+        f"{measured['n_tokens']:,} tokens; {measured['n_predicted']:,} were predicted.",
+        "\n| measure | |\n|---|---|",
+        *rows,
+        f"\nCross-entropy, nats a token: {nats}.",
+        "\n![training](training.svg)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "not given: zero ablation costs nothing" if value is None else f"{value:.4g}"

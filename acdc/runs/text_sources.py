@@ -1,0 +1,137 @@
+"""Texts by what a user names: a file, JSON lines, a data set of Hugging Face, or the prompts of a task."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+
+from acdc.errors import FileError, RunError, printable
+from acdc.files import read_bytes
+from acdc.interpret.lenses.windows import split, text_windows
+from acdc.models import PatchableModel
+from acdc.prompts.batch import PromptBatch
+from acdc.task import load_task
+from acdc.task.table_file import MAX_FILE_BYTES, SUFFIXES, rows_of
+
+__all__ = ["DATASET", "PROMPTS", "TEXT_KEY", "is_text", "read_text", "texts_of"]
+
+logger = logging.getLogger(__name__)
+
+TEXTS, LINES = (".txt", ".md"), (".jsonl", ".ndjson")
+DATASET, TEXT_KEY = "hf:", "text"
+MAX_BYTES = 2**30  # of a text
+PROMPTS, HELD_OUT = 2000, 200  # of a task
+
+
+def is_text(source: str) -> bool:
+    """Whether a file of text is meant, and no task: it is there, or is named like one."""
+    ending = Path(source).suffix.lower()
+    return ending in TEXTS or (Path(source).is_file() and ending not in SUFFIXES)
+
+
+def read_text(source: str) -> str:
+    """A file's text.
+
+    Raises:
+        FileError: It can't be read, or isn't UTF-8.
+    """
+    content = read_bytes(source, max_bytes=MAX_BYTES)
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise FileError(f"{source} is no UTF-8 text") from None
+
+
+def texts_of(
+    model: PatchableModel,
+    sources: Sequence[str],
+    *,
+    tokens: int,
+    length: int,
+    seed: int,
+    bos: bool | None = None,
+    prompts: int = PROMPTS,
+    part: str = "train",
+    key: str = TEXT_KEY,
+    **task_options: Any,
+) -> tuple[PromptBatch, PromptBatch]:
+    """What is trained on, and what is held out.
+
+    Args:
+        sources: Each a text's file; JSON lines with a text each; `hf:NAME`, a data set of the hub or a local folder;
+            or the name of a task, whose clean prompts are taken.
+        tokens: Of a file or a data set not many more than these are read.
+        length: Tokens of a window of text.
+        prompts: Of each task; a tenth as many are held out.
+        part: Which part (split) of a data set.
+        key: Under which a line, or a row of a data set, has its text.
+
+    Raises:
+        FileError: A file isn't what its name says.
+        RunError: The windows are too short, or `datasets` isn't installed or can't read the data set.
+        TaskError, UnknownNameError: There is no such file or task, or the text is too short.
+    """
+    if length < 2:
+        raise RunError(f"a window must have at least 2 tokens, not {length}")
+    most = tokens + tokens // 9 + 2 * length  # a tenth is held out
+    found = []
+    for source in sources:
+        texts = _documents(source, part, key)
+        if texts is not None:
+            found.append(split(text_windows(model, texts, length=length, bos=bos, most=most)))
+            continue
+        task = load_task(source, **task_options)
+        chosen: dict[str, Any] = {"seed": seed, "bos": bos}
+        held_out = task.batch(model.tokenizer, n=max(1, min(HELD_OUT, prompts // 10)), held_out=True, **chosen)
+        found.append((task.batch(model.tokenizer, n=prompts, **chosen), held_out))
+    return _joined([one for one, _ in found]), _joined([other for _, other in found])
+
+
+def _documents(source: str, part: str, key: str) -> Iterable[str] | None:
+    """The texts of a source; None of a task."""
+    if source.startswith(DATASET):
+        return _of_dataset(source.removeprefix(DATASET), part, key)
+    if is_text(source):
+        return [read_text(source)]
+    if Path(source).suffix.lower() in LINES:
+        path = Path(source)
+        rows = rows_of(read_bytes(path, max_bytes=MAX_FILE_BYTES), path)
+        if key in rows[0].values:
+            return [_text(row.values, key, f"{path}, {row.where}") for row in rows]
+    return None
+
+
+def _of_dataset(name: str, part: str, key: str) -> Iterator[str]:
+    """The texts of a data set, read as they are asked for."""
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise RunError(
+            f"{DATASET}{name} needs the package datasets: pip install 'acdc-engine[datasets]', or give a file of text"
+        ) from None
+    try:
+        rows = iter(load_dataset(name, split=part, streaming=True))
+    except Exception as error:  # whatever it, or a hub, says
+        raise RunError(f"datasets can't read {name!r} ({part}): {printable(str(error), 300)}") from None
+    for i, row in enumerate(rows):
+        yield _text(row, key, f"{DATASET}{name}, row {i}")
+
+
+def _text(row: dict[str, Any], key: str, where: str) -> str:
+    if not isinstance(row.get(key), str):
+        raise FileError(
+            f"{where} has no text under {key!r}; it has {printable(', '.join(map(str, row)), 100) or 'nothing'}"
+        )
+    return str(row[key])
+
+
+def _joined(batches: Sequence[PromptBatch]) -> PromptBatch:
+    """The clean sides of all as one batch of texts."""
+    width = max(batch.n_pos for batch in batches)
+    clean = torch.cat([pad(batch.clean, (width - batch.n_pos, 0)) for batch in batches])
+    attention = torch.cat([pad(batch.attention, (width - batch.n_pos, 0)) for batch in batches])
+    none = torch.empty(len(clean), 0, dtype=torch.long)
+    return PromptBatch(clean, clean, attention, none, none, task=", ".join(dict.fromkeys(b.task for b in batches)))
