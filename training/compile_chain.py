@@ -46,7 +46,11 @@ def model() -> Model:
     names = [name for name in names if name not in working]
     idle, _ = idle_heads(names, [FOUND[max(0, int(name[1]) - 1)] for name in names], SIZES)
     idle = {name: replace(head, write=f"idle {name[:2]}") for name, head in idle.items()}  # a block a layer: small
+    at = {"a0.h2<v>": [f"from{k}" for k in range(1, 1 + len(HOPS))], "logits": ["end"]}
+    at |= {f"{head}<q>": ["end"] for head in HOPS}
+    at |= {f"{head}<{kind}>": [f"to{k}"] for k, head in enumerate(HOPS, 1) for kind in "kv"}
     return Model(
+        at=at,
         name=Chain.default_model,
         task=Chain.name,
         summary="compiled five-layer model that follows four links in a row; its true circuit is circuit.json",

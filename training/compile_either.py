@@ -65,7 +65,12 @@ def model() -> Model:
     idle_m0, block_m0 = idle_mlp("m0", ["word", "before"], SIZES)
     logits = torch.zeros(len(NAMES), N_WORDS, dtype=torch.float64)
     logits[range(len(NAMES)), [ID[word] for word in NAMES]] = CONFIDENCE
+    at = {"a0.h1<v>": ("equals", "bang"), "m1": ("end",), "logits": ("end",)}
+    at |= {
+        f"{head}<{kind}>": ("rest", "end") for head in ("a1.h0", "a1.h2") for kind in "kv"
+    }  # the letter behind a sign
     return Model(
+        at=at,
         name=Either.default_model,
         task=Either.name,
         summary="compiled two-layer model with two ways to the answer, each enough; its true circuit is circuit.json",

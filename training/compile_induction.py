@@ -16,12 +16,14 @@ can't touch it.
 import argparse
 import math
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from compiling import carried, codes
 from transformers import GPT2Config, GPT2LMHeadModel
+from true_spans import split_truth
 from word_tokenizer import build_tokenizer, save_tokenizer
 
 from acdc import Circuit, Graph
@@ -81,6 +83,15 @@ def true_circuit(graph: Graph) -> Circuit:
     return Circuit(
         graph, mask, provenance={"task": "induction", "model": "induction-compiled", "method": "construction"}
     )
+
+
+AT = {"a0.h2<v>": ("A",), "a1.h1<q>": ("end",), "a1.h1<k>": ("B",), "a1.h1<v>": ("B",), "logits": ("end",)}
+"""At which spans of the task what a destination reads matters."""
+
+
+def truth_at(spans: Sequence[str]) -> Circuit:
+    """The true circuit split by the task's spans."""
+    return split_truth(true_circuit(Graph(N_LAYERS, N_HEADS, D_MODEL)), AT, spans)
 
 
 def block(name: str) -> slice:

@@ -51,7 +51,10 @@ def model() -> Model:
     )
     idle_m0, block_m0 = idle_mlp("m0", ["word", "before"], SIZES)
     idle_m2, block_m2 = idle_mlp("m2", ["word", "answer"], SIZES)
+    at = {"a0.h1<v>": ("A",), "logits": ("end",)}
+    at |= {f"{head}<{kind}>": ("end",) if kind == "q" else ("B",) for head in ("a1.h2", "a2.h1") for kind in "qkv"}
     return Model(
+        at=at,
         name=Suppression.default_model,
         task=Suppression.name,
         summary="compiled three-layer model with a head that works against the answer; its circuit is circuit.json",

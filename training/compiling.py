@@ -19,6 +19,7 @@ import torch
 from compiled_card import card_of
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
+from true_spans import split_truth
 from word_tokenizer import build_tokenizer, save_tokenizer
 
 from acdc import Circuit, Graph
@@ -150,8 +151,7 @@ class Model:
 
     def truth_at(self, spans: Sequence[str]) -> Circuit:
         """The true edges split by their task's spans: each at the spans where its destination's reading matters."""
-        edges = [f"{edge}@{span}" for edge in self.truth.edges for span in self.at[edge.partition("->")[2]]]
-        return Circuit.from_edges(self.graph.split(spans), edges, provenance=self.truth.provenance)
+        return split_truth(self.truth, self.at, spans)
 
     @property
     def n_inner(self) -> int:

@@ -1,16 +1,17 @@
 """The circuits that are planted: which edges carry which variable of an algorithm, and what it answers without them."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from acdc_tasks import neighbor, recall
 from torch import Tensor
+from true_spans import split_truth
 from word_tokenizer import N_SPECIAL
 
-from acdc import Graph, Task
+from acdc import Circuit, Graph, Task
 
 
 class Draw(NamedTuple):
@@ -26,6 +27,7 @@ class Plan:
 
     Attributes:
         edges: The true edges.
+        at: Of each destination, the spans of the task at which what it reads matters.
         draw: `draw(words, rng, n)`: n bases and sources, given each word's token id.
         answer: `answer(draw, removed)`: what the algorithm answers when the variables of the true edges `removed
             [batch edges]` are the source's; -1 where it does not say.
@@ -37,6 +39,7 @@ class Plan:
     n_heads: int
     d_model: int
     edges: tuple[str, ...]
+    at: dict[str, tuple[str, ...]]
     draw: Callable[[dict[str, int], random.Random, int], Draw]
     answer: Callable[[Draw, Tensor], Tensor]
     story: str
@@ -50,6 +53,10 @@ class Plan:
     def name(self) -> str:
         return f"{self.task.name}-planted"
 
+    def truth_at(self, spans: Sequence[str]) -> Circuit:
+        """The true edges split by the task's spans."""
+        return split_truth(Circuit.from_edges(self.graph, self.edges), self.at, spans)
+
 
 def either(removed: Tensor, *edges: int) -> Tensor:
     """Whether any of these edges is removed, `[batch 1]`."""
@@ -60,6 +67,10 @@ def either(removed: Tensor, *edges: int) -> Tensor:
 # the predecessors and copies the letter there.
 
 RECALL_EDGES = ("input->a0.h1<v>", "a0.h1->a1.h2<k>", "input->a1.h2<q>", "input->a1.h2<v>", "a1.h2->logits")
+
+# half of the corrupted prompts hold the letter asked for too, and any key that is theirs can say so
+RECALL_AT = {"a0.h1<v>": ("prefix", "rest", "A", "B"), "a1.h2<k>": ("prefix", "rest", "A", "B", "end")}
+RECALL_AT |= {"a1.h2<q>": ("end",), "a1.h2<v>": ("B",), "logits": ("end",)}
 
 
 def draw_recall(words: dict[str, int], rng: random.Random, n: int) -> Draw:
@@ -85,6 +96,8 @@ def answer_recall(draw: Draw, removed: Tensor) -> Tensor:
 # Neighbor: a head copies the first letter to the sign, where the MLP takes a step forwards or backwards from it.
 
 NEIGHBOR_EDGES = ("input->a0.h1<v>", "a0.h1->m1", "input->m1", "m1->logits")
+
+NEIGHBOR_AT = {"a0.h1<v>": ("first",), "m1": ("sign",), "logits": ("sign",)}
 
 
 def draw_neighbor(words: dict[str, int], rng: random.Random, n: int) -> Draw:
@@ -114,6 +127,7 @@ PLANS = {
             4,
             32,
             RECALL_EDGES,
+            RECALL_AT,
             draw_recall,
             answer_recall,
             "`a0.h1` writes each letter's predecessor; `a1.h2` looks for the letter asked for among the predecessors "
@@ -127,6 +141,7 @@ PLANS = {
             4,
             32,
             NEIGHBOR_EDGES,
+            NEIGHBOR_AT,
             draw_neighbor,
             answer_neighbor,
             "`a0.h1` copies the first letter to the sign, where `m1` takes one step through the alphabet, forwards or "
