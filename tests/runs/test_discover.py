@@ -17,6 +17,7 @@ from torch import Tensor
 
 from acdc import PatchableModel, PromptPair, Task, discover, load_run
 from acdc.circuits.circuit import Circuit
+from acdc.cli import main
 from acdc.discovery import METHODS
 from acdc.errors import ACDCError, RunError
 from acdc.patching.exact.state import CircuitState
@@ -232,19 +233,15 @@ main(sys.argv[1:])
 """
 
 
-def test_a_killed_process_s_run_ends_with_the_same_circuit(tmp_path: Path) -> None:
+def test_a_killed_process_s_run_ends_with_the_same_circuit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["discover", "ioi", "--n", "10", "--tau", "0.01", "--option", "speculation=1", "--json", "--out"]
     killed = subprocess.run([sys.executable, "-c", KILLED, *arguments, str(tmp_path / "killed")], capture_output=True)
     assert killed.returncode == -signal.SIGKILL
     assert not list(tmp_path.glob("killed/*/*/*/run.json")), "it was killed in the middle"
-    runs = [
-        json.loads(
-            subprocess.run(
-                [sys.executable, "-m", "acdc", *arguments, str(tmp_path / name)], capture_output=True, check=True
-            ).stdout
-        )
-        for name in ("killed", "whole")
-    ]
+    runs = []
+    for name in ("killed", "whole"):
+        assert main([*arguments, str(tmp_path / name)]) == 0
+        runs.append(json.loads(capsys.readouterr().out))
     assert [run["resumed"] for run in runs] == [True, False]
     assert runs[0]["edges"] == runs[1]["edges"]
     circuits = [Circuit.load(Path(run["path"]) / "circuit.json") for run in runs]
