@@ -75,5 +75,6 @@ def _checked_at_first(function: Callable, typechecker: Callable) -> Callable:
         checked = checked or _check(function, typechecker=typechecker)
         return checked(*args, **kwargs)
 
+    call.__code__ = call.__code__.replace(co_filename="<signatures>")  # no file of a user, who would be blamed
     call.is_checked_at_first = True
     return call
