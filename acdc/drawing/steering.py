@@ -24,36 +24,40 @@ def draw_steering(tables: Sequence[Steering], path: str | os.PathLike[str], titl
     Raises:
         RunError: The path's ending is not `.svg`, `.png` or `.pdf`.
     """
-    figure = new_figure(path, (9.6, 4.0))
-    left, right = figure.subplots(1, 2)
+    has_neutral = any(kl is not None for table in tables for kl in table.neutral_kl)
+    figure = new_figure(path, (9.6, 4.4) if has_neutral else (5.2, 4.4))
+    panels = list(figure.subplots(1, 1 + has_neutral, squeeze=False)[0])
     for colour, table in zip(COLOURS, tables, strict=False):
-        _drawn(left, right, table, colour)
-    left.set_ylabel(f"{tables[0].metric_name or 'metric'} on held-out prompts", parse_math=False)
-    right.set_ylabel("KL on neutral text, nats")
-    right.set_ylim(bottom=0)
-    left.axhline(0, color=GREY, lw=0.8, zorder=0)
-    for axes in (left, right):
+        _drawn(panels, table, colour)
+    panels[0].set_ylabel(f"{tables[0].metric_name or 'metric'} on held-out prompts", parse_math=False)
+    panels[0].axhline(0, color=GREY, lw=0.8, zorder=0)
+    if has_neutral:
+        panels[1].set_ylabel("KL on neutral text, nats")
+        panels[1].set_ylim(bottom=0)
+    for axes in panels:
         axes.set_xlabel("strength (broken line: taken out everywhere)")
         axes.spines[["top", "right"]].set_visible(False)
-    left.legend(frameon=False, fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=8)
     figure.suptitle(title or tables[0].site, fontsize=10, parse_math=False)
     return save_figure(figure, path)
 
 
-def _drawn(left: Any, right: Any, table: Steering, colour: str) -> None:
+def _drawn(panels: Sequence[Any], table: Steering, colour: str) -> None:
     """One direction's lines."""
     rows = sorted(
-        (dose, found, kl)
-        for dose, found, kl in zip(table.strengths, map(_bounds, table.metric), table.neutral_kl, strict=True)
+        (dose, _bounds(found), kl)
+        for dose, found, kl in zip(table.strengths, table.metric, table.neutral_kl, strict=True)
         if dose is not None
     )
     doses, found = [row[0] for row in rows], np.array([row[1] for row in rows], dtype=float)
     errors = np.abs(found[:, 1:] - found[:, :1]).T
-    left.errorbar(doses, found[:, 0], errors, fmt="o-", ms=4, capsize=3, color=colour, label=table.direction)
-    right.plot(doses, np.array([row[2] for row in rows], dtype=float), "o-", ms=4, color=colour)
-    for dose, estimate, kl in zip(table.strengths, table.metric, table.neutral_kl, strict=True):
-        for axes, value in ((left, estimate.value), (right, kl)):
-            if dose is None and value is not None:
+    panels[0].errorbar(doses, found[:, 0], errors, fmt="o-", ms=4, capsize=3, color=colour, label=table.direction)
+    for axes in panels[1:]:
+        axes.plot(doses, np.array([row[2] for row in rows], dtype=float), "o-", ms=4, color=colour)
+    out = [i for i, dose in enumerate(table.strengths) if dose is None]
+    for axes, values in zip(panels, ([each.value for each in table.metric], table.neutral_kl), strict=False):
+        for value in (values[i] for i in out):
+            if value is not None:
                 axes.axhline(value, color=colour, lw=1, ls="--")
 
 
