@@ -102,7 +102,7 @@ class FeatureCircuit:
         return pd.DataFrame([asdict(edge) for edge in self.edges], columns=["src", "dst", "weight"])
 
     def graph(self, *, labels: dict[str, str] | None = None, most: int | None = None) -> WeightedGraph:
-        """The circuit as a weighted graph, which `acdc.draw` draws.
+        """The nodes that edges join, as a weighted graph, which `acdc.draw` draws.
 
         Args:
             labels: What a node is called in a picture, by its name, where it isn't its name.

@@ -23,13 +23,14 @@ WORDS = ScoreWords(
 
 
 def graph_of(circuit: "FeatureCircuit", labels: Mapping[str, str]) -> WeightedGraph:
-    """Its nodes site by site, and the logits; an edge's weight is its own.
+    """Its nodes that edges join, site by site, and the logits; without any edge, all nodes.
 
     Args:
         labels: What a picture calls a node, by its name.
     """
+    joined = {end for edge in circuit.edges for end in (edge.src, edge.dst)}
     by_site = sorted(
-        zip(circuit.nodes, circuit.names, strict=True),
+        (pair for pair in zip(circuit.nodes, circuit.names, strict=True) if not joined or pair[0].name in joined),
         key=lambda pair: (pair[1].site.layer, KINDS.index(pair[1].site.kind), pair[1].index is None),
     )
     nodes = [_node(name, node.effect, labels) for node, name in by_site]
@@ -38,7 +39,7 @@ def graph_of(circuit: "FeatureCircuit", labels: Mapping[str, str]) -> WeightedGr
         tuple(nodes),
         tuple(WeightedEdge(edge.src, edge.dst, weight=edge.weight) for edge in circuit.edges),
         title=f"{circuit.task} in {circuit.model}",
-        caption=f"{counted(len(circuit.nodes), 'node')}, {counted(len(circuit.edges), 'edge')}",
+        caption=f"{counted(len(circuit.edges), 'edge')}, {len(by_site):,} of {counted(len(circuit.nodes), 'node')}",
         words=WORDS,
     )
 
