@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["ConstantNorm", "LayerNorm"]
+__all__ = ["Centred", "ConstantNorm", "LayerNorm"]
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Each token's mean is taken off, as TransformerLens's `center_writing_weights` does in models with layer norms,
+    which never see it."""
+
+    def __call__(self, x: Float[Tensor, "*tokens d"]) -> Float[Tensor, "*tokens d"]:
+        return x - x.mean(-1, keepdim=True)
+
+    def undone(self, y: Float[Tensor, "*tokens d"], x: Float[Tensor, "*tokens d"]) -> Float[Tensor, "*tokens d"]:
+        return y + x.mean(-1, keepdim=True)
 
 
 @dataclass(frozen=True)

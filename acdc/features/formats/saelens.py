@@ -20,13 +20,15 @@ from acdc.features.formats.format import Format, Reading, one_of_all
 from acdc.features.formats.hooks import hook_of, is_ungained, settled, site_of
 from acdc.features.formats.saelens_config import SAELensConfig, read_config
 from acdc.features.formats.tensors import DTYPES, Tensors, read_safetensors, write_safetensors
-from acdc.features.normalizations import ConstantNorm, LayerNorm
+from acdc.features.normalizations import Centred, ConstantNorm, LayerNorm
 from acdc.features.sites import Site
 from acdc.files import write_json
 
 __all__ = ["FORMAT"]
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+OPTIONS, CENTRED = "model_from_pretrained_kwargs", "center_writing_weights"  # how the model was processed
+WRITTEN = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")  # the sites that this changes
 VERSION = "6.0.0"  # of SAELens, whose layout is written: it reads a file that doesn't say one as older
 NORMALIZATIONS: dict[str, type[ConstantNorm] | type[LayerNorm]] = {
     "constant_norm_rescale": ConstantNorm,
@@ -55,7 +57,7 @@ def _read(folder: Path, reading: Reading) -> tuple[Dictionary]:
         activation=activation,
         takes_off_b_dec=config.apply_b_dec_to_input,
         skip=tensors.get("W_skip", (config.width_out, config.d_in)) if config.has_skip else None,
-        normalization=_normalization(config),
+        normalization=_normalization(config, reads),
         model=str(config.metadata.get("model_name") or ""),
         details=config.metadata,
     )
@@ -79,9 +81,12 @@ def _activation(config: SAELensConfig, tensors: Tensors) -> tuple[Activation, Te
     return (JumpReLU(tensors.get("threshold", n)) if "jumprelu" in config.architecture else ReLU()), b_enc
 
 
-def _normalization(config: SAELensConfig) -> Normalization | None:
-    made = NORMALIZATIONS.get(config.normalize_activations)
-    return None if made is None else made()
+def _normalization(config: SAELensConfig, site: Site) -> Normalization | None:
+    if (made := NORMALIZATIONS.get(config.normalize_activations)) is not None:
+        return made()
+    options = config.metadata.get(OPTIONS)
+    is_centred = isinstance(options, dict) and options.get(CENTRED) is True
+    return Centred() if is_centred and site.kind in WRITTEN and not config.is_transcoder else None
 
 
 def _sites(config: SAELensConfig, reading: Reading) -> tuple[Site, Site]:
@@ -162,6 +167,8 @@ def _topk(activation: Activation) -> dict[str, Any]:
 def _metadata(dictionary: Dictionary) -> dict[str, Any]:
     """The details, with the names of the model and of the sites, unless they say the same by other names."""
     found = {"sae_lens_version": VERSION} | (dictionary.details or {})
+    if isinstance(dictionary.normalization, Centred):
+        found[OPTIONS] = (found.get(OPTIONS) or {}) | {CENTRED: True}
     if str(found.get("model_name") or "") != dictionary.model:
         found["model_name"] = dictionary.model
     sites = {"hook_name": dictionary.reads} | ({} if dictionary.is_sae else {"hook_name_out": dictionary.writes[0]})
@@ -174,7 +181,7 @@ def _metadata(dictionary: Dictionary) -> dict[str, Any]:
 
 
 def _normalization_name(dictionary: Dictionary) -> str:
-    if dictionary.normalization is None:
+    if dictionary.normalization is None or (isinstance(dictionary.normalization, Centred) and dictionary.is_sae):
         return "none"
     found = [name for name, kind in NORMALIZATIONS.items() if type(dictionary.normalization) is kind]
     if not found or not dictionary.is_sae:

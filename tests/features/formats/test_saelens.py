@@ -70,6 +70,19 @@ def test_tokens_are_normalised_and_that_is_undone(tmp_path: Path, normalize: str
     assert json.loads((save(read, tmp_path / "again") / "cfg.json").read_text())["normalize_activations"] == normalize
 
 
+def test_a_model_that_was_centred_has_tokens_without_their_mean(tmp_path: Path) -> None:
+    metadata = {
+        "hook_name": "blocks.1.hook_resid_pre",
+        "model_from_pretrained_kwargs": {"center_writing_weights": True},
+    }
+    w = write_saelens(tmp_path / "sae", "standard", metadata=metadata)
+    read, mean = load(tmp_path / "sae"), X.mean(-1, keepdim=True)
+    features = encoded(w, "standard", X - mean - w["b_dec"])
+    torch.testing.assert_close(read.encode(X), features)
+    torch.testing.assert_close(read.decode(features, X), features @ w["W_dec"] + w["b_dec"] + mean)
+    assert torch.equal(load(save(read, tmp_path / "again")).encode(X), read.encode(X))
+
+
 def test_a_scale_that_the_weights_dont_hold_is_asked_for_and_folded(tmp_path: Path) -> None:
     w = write_saelens(tmp_path, "standard", normalize_activations="expected_average_only_in")
     with pytest.raises(FileError, match=r"average norm of sqrt\(16\).*give it as input_scale"):
