@@ -1,6 +1,6 @@
 """What the sections of one explanation work on, and share: whatever several need is made once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated
@@ -13,6 +13,7 @@ from acdc.circuits.circuit import Circuit
 from acdc.circuits.names import base_of
 from acdc.circuits.ranking import strongest_nodes
 from acdc.evaluation.held_out import prompts_text
+from acdc.evaluation.whole_answers import sums
 from acdc.interpret.node_effects import node_effects
 from acdc.options.defaults import N_EXPLAINED, N_PROBED, N_SHOWN, SEED
 from acdc.options.ranges import Range, Seed
@@ -100,12 +101,24 @@ class Subject:
         circuit, corrupted = (problem.logits(each) for each in (mask, torch.zeros_like(mask)))
         return {"model": problem.clean.logits, "circuit": circuit, "corrupted": corrupted}
 
+    @property
+    def of_whole_answers(self) -> bool:
+        """Whether answers have several tokens, each asked for in a row of its own."""
+        return self.problem.batch.pair_ids is not None
+
     @cached_property
-    def effects(self) -> dict[str, Float64[Tensor, " batch"]]:
-        """Of each important node: by how much each held-out prompt's loss rises when its output alone is ablated."""
-        return node_effects(self.problem, self.important, step=self.step)
+    def effects(self) -> dict[str, Float64[Tensor, " pair"]]:
+        """Of each important node: by how much each held-out pair's loss rises when its output alone is ablated."""
+        return self.effects_of(self.important)
+
+    def effects_of(self, nodes: Sequence[str]) -> dict[str, Float64[Tensor, " pair"]]:
+        """The same of these nodes, perhaps at spans; a whole answer's is that of its rows together."""
+        found, batch = node_effects(self.problem, nodes, step=self.step), self.problem.batch
+        if batch.pair_ids is None:
+            return found
+        return {name: sums(rows, batch.pair_ids) / batch.rows_per_pair for name, rows in found.items()}
 
     @property
     def prompts(self) -> str:
         """The held-out prompts in words."""
-        return prompts_text(self.problem.batch.n, self.n_seen)
+        return prompts_text(self.problem.batch.n_pairs, self.n_seen)

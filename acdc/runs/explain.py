@@ -195,11 +195,6 @@ def _subject(reloaded: ReloadedRun, given: Mapping[str, Any], tell: Tell | None)
     n = own.pop("n", None) or (max(2, min(N_HELD_OUT, reloaded.arguments.n)) if is_large else N_HELD_OUT)
     settings = ExplainSettings(**own)
     discovery, warning = reloaded.discovery_problem(tell)
-    if discovery.batch.pair_ids is not None:
-        raise RunError(
-            "circuits of whole answers of several tokens are not explained: find one with the answers' first tokens "
-            "(answers='first', --first-token)"
-        )
     problem = reloaded.problem(n=n, seed=settings.seed, held_out=True)
     known = reloaded.prompts_sha256 == discovery.batch.fingerprint
     task, bos, tokenizer = reloaded.arguments.task, reloaded.arguments.bos, reloaded.model.tokenizer

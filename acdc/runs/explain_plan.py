@@ -11,6 +11,8 @@ from acdc.progress import Progress, Tell, roughly
 
 __all__ = ["SectionForecast", "planned", "tell_total"]
 
+ONE_TOKEN = "it reads one position of a prompt, and these answers have several tokens, each asked for at its own"
+
 
 @dataclass(frozen=True)
 class SectionForecast:
@@ -36,6 +38,9 @@ def planned(
     speed, left = _seconds_of_pass(subject), seconds
     found = []
     for section in chosen:
+        if subject.of_whole_answers and not section.whole_answers:
+            found.append(SectionForecast(section.name, section.summary, 0.0, 0.0, ONE_TOKEN))
+            continue
         passes = 0.0 if section.name in measured else section.cost(subject)
         takes = passes * speed
         reason = None

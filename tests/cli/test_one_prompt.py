@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from acdc import OnePrompt, discover, explain
 from acdc.cli import main
+from acdc.interpret.sections import SECTIONS
 from acdc.runs.discover import load_run
 from acdc.runs.reload import reload
 
@@ -76,8 +78,26 @@ def test_answers_of_several_tokens_are_taken_whole_or_by_their_first_and_kept_in
     assert main(["evaluate", found["path"], "--only", "faithfulness", "--json"]) == 0
     part = json.loads(capsys.readouterr().out)["parts"]["faithfulness"]
     assert part["n_prompts"] == 1 and "left_out" not in part
-    assert main(["explain", found["path"], "--quiet"]) == 2
-    assert "whole answers of several tokens are not explained" in capsys.readouterr().err
+    assert main(["explain", found["path"], "--nodes", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "direct was left out: it reads one position of a prompt" in said and "Most depends on" in said
+
+
+def test_a_node_s_effect_on_a_whole_answer_is_that_of_its_tokens_together(tmp_path: Path) -> None:
+    task = OnePrompt(PAIR[1], PAIR[3], [" Paris is the"], [" Madrid is"], answers="whole")
+    run = discover("acdc-tasks", task, method="eap", n=1, out=tmp_path)
+    found = explain(run, nodes=2, n=2, save=False).explanation
+    problem, _ = reload(run).discovery_problem()
+    assert problem.batch.pair_ids is not None and problem.batch.n > problem.batch.n_pairs == 1
+    for card in [card for card in found.nodes if card.effect is not None]:
+        mask = problem.graph.edges_mask.clone()
+        mask[problem.graph.src_index[card.name]] = False
+        rise = problem.loss(problem.logits(mask)) - problem.model_loss
+        assert card.effect.value == pytest.approx(rise, rel=1e-4, abs=1e-5) and card.effect.low is None
+    assert len(found.prompts) == 1 and not found.lenses and found.agreement is None
+    assert {note.partition(" ")[0] for note in found.notes if "one position of a prompt" in note} == {
+        name for name, section in SECTIONS.items() if not section.whole_answers
+    }
 
 
 def test_a_data_file_is_a_task_with_its_columns_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

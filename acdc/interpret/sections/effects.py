@@ -20,4 +20,12 @@ def cost(subject: Subject) -> float:
     return sum(1 - graph.layer_of(name) / graph.n_layers for name in subject.important)
 
 
-SECTION = Section("effects", "how much the task suffers when a node's output is ablated", 10, measure, cost, brief=True)
+SECTION = Section(
+    "effects",
+    "how much the task suffers when a node's output is ablated",
+    10,
+    measure,
+    cost,
+    brief=True,
+    whole_answers=True,
+)

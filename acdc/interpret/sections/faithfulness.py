@@ -41,4 +41,12 @@ def _plain(found: Interval) -> dict[str, float | str | bool | None]:
     }
 
 
-SECTION = Section("faithfulness", "how much of the task the circuit does", 0, measure, lambda subject: 2.0, brief=True)
+SECTION = Section(
+    "faithfulness",
+    "how much of the task the circuit does",
+    0,
+    measure,
+    lambda subject: 2.0,
+    brief=True,
+    whole_answers=True,
+)

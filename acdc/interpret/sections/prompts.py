@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from acdc.evaluation.whole_answers import first_rows
 from acdc.interpret.draft import empty
 from acdc.interpret.explanation import Explanation, PromptCard, TokenShare
 from acdc.interpret.sections.section import Section
@@ -15,13 +16,16 @@ TOP = 5  # tokens that are shown of each prediction
 
 
 def measure(subject: Subject, so_far: Explanation) -> Explanation:
-    """The first held-out prompts."""
-    problem = subject.problem
-    n = min(subject.settings.examples, problem.batch.n)
-    predicted = {who: each[:n].double().softmax(-1).cpu() for who, each in subject.logits.items()}
-    held_out = subject.n_seen == 0
-    cards = [_card(problem, i, held_out, {who: _best(problem, p[i]) for who, p in predicted.items()}) for i in range(n)]
-    return empty(prompts=cards)
+    """The first held-out prompts; of whole answers, at the first token by which the right one differs."""
+    problem, held_out = subject.problem, subject.n_seen == 0
+    rows = first_rows(problem.batch)[: subject.settings.examples]
+    predicted = {who: each[rows].double().softmax(-1).cpu() for who, each in subject.logits.items()}
+    cards = [
+        _card(problem, row, held_out, {who: _best(problem, p[i]) for who, p in predicted.items()})
+        for i, row in enumerate(rows)
+    ]
+    notes = ["answers have several tokens: the prompts show the first that tells them apart"]
+    return empty(prompts=cards, notes=notes if subject.of_whole_answers else [])
 
 
 def _card(problem: Problem, row: int, held_out: bool, predicted: dict[str, list[TokenShare]]) -> PromptCard:
@@ -49,5 +53,11 @@ def _best(problem: Problem, p: Tensor) -> list[TokenShare]:
 
 
 SECTION = Section(
-    "prompts", "what model, circuit and corrupted run predict", 5, measure, lambda subject: 0.0, brief=True
+    "prompts",
+    "what model, circuit and corrupted run predict",
+    5,
+    measure,
+    lambda subject: 0.0,
+    brief=True,
+    whole_answers=True,
 )

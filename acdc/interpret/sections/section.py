@@ -22,6 +22,8 @@ class Section:
             only the fields that it sets. It raises an `ACDCError` where it can't be measured, which becomes a note.
         cost: About how many forward passes of the held-out prompts it takes.
         brief: Whether it belongs to the few words that a discovery says of its circuit at its end.
+        whole_answers: Whether it has a meaning where answers have several tokens, each asked for in a row of its own:
+            what reads one row's last position says nothing of the whole answer.
     """
 
     name: str
@@ -30,3 +32,4 @@ class Section:
     measure: Callable[[Subject, Explanation], Explanation]
     cost: Callable[[Subject], float]
     brief: bool = False
+    whole_answers: bool = False

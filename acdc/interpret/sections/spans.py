@@ -2,7 +2,6 @@
 
 from acdc.interpret.draft import card, empty, estimate
 from acdc.interpret.explanation import Explanation
-from acdc.interpret.node_effects import node_effects
 from acdc.interpret.node_spans import cards_at_spans
 from acdc.interpret.places import spans_of
 from acdc.interpret.sections.section import Section
@@ -15,7 +14,7 @@ def measure(subject: Subject, so_far: Explanation) -> Explanation:
     """Of the important nodes, on held-out prompts, with intervals; nothing where the task names no spans."""
     graph, places = subject.problem.model.graph, _places(subject)
     sites = [f"{node}@{span}" for node, spans in places.items() for span in spans]
-    effects = node_effects(subject.problem, sites, step=subject.step)
+    effects = subject.effects_of(sites)
     return empty(
         nodes=[
             card(graph, node, spans={span: estimate(effects[f"{node}@{span}"]) for span in spans})
@@ -42,4 +41,4 @@ def cost(subject: Subject) -> float:
     return sum((1 - graph.layer_of(node) / graph.n_layers) * len(spans) for node, spans in _places(subject).items())
 
 
-SECTION = Section("spans", "at which spans nodes matter", 15, measure, cost)
+SECTION = Section("spans", "at which spans nodes matter", 15, measure, cost, whole_answers=True)
