@@ -38,7 +38,8 @@ def _places(subject: Subject) -> dict[str, list[str]]:
 def cost(subject: Subject) -> float:
     """A node costs the layers behind it, at the span and all that comes later."""
     graph = subject.problem.model.graph
-    return sum((1 - graph.layer_of(node) / graph.n_layers) * len(spans) for node, spans in _places(subject).items())
+    shares = ((1 - graph.layer_of(node) / graph.n_layers) * len(spans) for node, spans in _places(subject).items())
+    return sum(shares, start=0.0)
 
 
 SECTION = Section("spans", "at which spans nodes matter", 15, measure, cost, whole_answers=True)
