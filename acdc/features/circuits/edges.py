@@ -108,10 +108,10 @@ class _Piece:
     def _followed(self, d: int, seen: SiteValues) -> Float[Tensor, ""]:
         """What is to be derived for the edges into a node: its values, each times the loss's gradient in it."""
         i, node = self.at[d][0], self.nodes[d]
-        gradient, here = self.gradients[i], self._tokens(node)
-        if node.index is None:
-            return ((gradient * seen.error).sum(-1) * here).sum()
-        each = self.runs.placed.dictionaries[i]
+        each, gradient, here = self.runs.placed.dictionaries[i], self.gradients[i], self._tokens(node)
+        if node.index is None:  # a normalisation that moves is the error's: features and error then move the whole site
+            read = seen.read.detach() if each.skip is None else seen.read
+            return ((gradient * (seen.written - each.decode(seen.features, read))).sum(-1) * here).sum()
         (direction,) = each.directions(torch.tensor([node.index]))
         into = at_features(each, gradient, self.clean[i].read) @ direction
         return (into * seen.features[..., node.index] * here).sum()

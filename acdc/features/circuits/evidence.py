@@ -181,7 +181,7 @@ def runs_of(
         ModelError: A dictionary isn't of this model.
     """
     placed = Placed.on(problem.model, dictionaries)
-    given = {each.writes: each for each in map(record_of, placed.dictionaries)}
+    given = {each.writes: each for each in map(record_of, dictionaries)}
     for record in circuit.dictionaries:
         there = given.pop(record.writes, None)
         if there is None or there.sha256 != record.sha256:

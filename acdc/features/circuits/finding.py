@@ -85,6 +85,7 @@ def find(
     asked: dict[str, Any] = {name: value for name, value in ways.items() if value is not None}
     asked = asked or {"faithfulness": FAITHFULNESS}
     runs = FeatureRuns(problem, Placed.on(problem.model, dictionaries), ablation, errors, memory)
+    records = {each.writes[0]: record_of(each) for each in dictionaries}  # as given, whatever the model's dtype
     n_sites, n_pieces = len(runs.placed.sites), len(runs.pieces)
     found = node_effects(
         runs, steps=steps, quadrature=quadrature, note=_counting(progress, "gradients", n_sites * n_pieces, "sites")
@@ -105,7 +106,7 @@ def find(
         ablation=ablation,
         errors=errors,
         spans=problem.batch.spans,
-        dictionaries=tuple(map(record_of, runs.placed.dictionaries)),
+        dictionaries=tuple(records[site] for site in runs.placed.sites),
         nodes=tuple(FeatureNode(str(name), effect) for name, effect in chosen.nodes),
         edges=tuple(kept),
         n_candidates=len(ranked),

@@ -18,7 +18,7 @@ from acdc.features.sites import Site, through_sites
 from acdc.patching.problem import Problem
 from acdc.prompts.positions import split_as
 from tests.features.circuits.tiny import SITES, loss_with, runs_on, sae, split_identity, tiny_problem, transcoder
-from tests.tiny import tiny_batch
+from tests.tiny import tiny_batch, tiny_model
 
 DICTIONARIES = [sae(SITES[1]), sae(SITES[2]), transcoder(1)]
 
@@ -272,4 +272,8 @@ def test_held_out_prompts_are_told_from_those_that_were_seen() -> None:
     assert evidence.n_seen == 0
     assert "4 held-out prompts" in evidence.summary()
     assert evaluate(small_circuit(), other, DICTIONARIES, n_sets=1).n_seen is None
+    single = Problem.make(tiny_model("gpt2", dtype=torch.float32), tiny_batch(seed=5), metric="logit_diff")
+    rounded = evaluate(small_circuit(), single, DICTIONARIES, seen=problem.batch, n_sets=1)
+    for who, interval in evidence.intervals["logit_diff"].items():
+        assert rounded.intervals["logit_diff"][who].value == pytest.approx(interval.value, abs=1e-4)
     assert set(evidence.frame()["who"]) >= {"model", "circuit", "complement", "corrupted"}

@@ -10,6 +10,7 @@ from acdc.features.circuits.edges import LOGITS, feature_edges
 from acdc.features.circuits.effects import node_effects
 from acdc.features.circuits.masks import Kept
 from acdc.features.circuits.nodes import NodeName
+from acdc.features.normalizations import LayerNorm
 from acdc.features.sites import Site, through_sites
 from acdc.patching.frozen import frozen
 from tests.discovery.attribution.test_gradient_scorers import linear_problem
@@ -55,7 +56,8 @@ def test_in_a_linear_model_effects_are_exact(quadrature: str, ablation: str) -> 
 
 @pytest.mark.parametrize("spans", [False, True])
 def test_a_site_s_effects_add_up_to_what_ablating_it_does(spans: bool) -> None:
-    runs = runs_on(tiny_problem(spans=spans), [sae(SITES[0]), transcoder(1)])
+    normed = replace(sae(SITES[0]), normalization=LayerNorm(1e-5))
+    runs = runs_on(tiny_problem(spans=spans), [normed, transcoder(1)])
     found = node_effects(runs, steps=16, quadrature="gauss-legendre")
     assert found.features[0].shape[0] == (3 if spans else 1)
     for i, site in enumerate(runs.placed.sites):
@@ -113,7 +115,8 @@ def test_permuting_features_permutes_everything() -> None:
 
 def test_in_a_linear_model_a_node_s_edges_add_up_to_its_effect() -> None:
     """What features and error of a site downstream do is what the site does, so every way to the logits is counted."""
-    runs = runs_on(linear_problem(), [sae(SITES[0]), sae(SITES[1]), transcoder(1)])
+    normed = replace(sae(SITES[1]), normalization=LayerNorm(1e-5))
+    runs = runs_on(linear_problem(), [sae(SITES[0]), normed, transcoder(1)])
     found = node_effects(runs, steps=1)
     names = [name for name, _ in found.ranked()]
     out = dict.fromkeys(map(str, names), 0.0)
