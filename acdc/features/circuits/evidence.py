@@ -95,7 +95,8 @@ class FeatureEvidence:
         own = self.intervals[self.metric]
         means = ", ".join(f"{who} {number(each.value)}" for who, each in own.items())
         worst = self.damages[0]
-        gap = f"largest gap {number(worst.gap)} {self.metric}, without {len(worst.removed):,} of its nodes"
+        without = f"without {len(worst.removed):,} of its nodes" if worst.removed else "with nothing taken out"
+        gap = f"largest gap {number(worst.gap)} {self.metric}, {without}"
         return "\n".join(
             [
                 f"on {prompts_text(self.n_prompts, self.n_seen)}:",
