@@ -32,6 +32,7 @@ from acdc.cli import (  # noqa: F401
     show,
     steering,
     sweep,
+    tracing,
     train_dictionary,
 )
 from acdc.cli.app import RANKS, app

@@ -25,6 +25,8 @@ NODE_COLORS = {  # kind: (fill, line); a node of any other kind is drawn as a he
     "input": ("#ECEFF1", "#455A64"),
     "head": ("#FFFFFF", "#37474F"),
     "mlp": ("#FFF3CD", "#8A6D00"),
+    "feature": ("#E3F2E6", "#2E6B3A"),
+    "error": ("#FBE3E0", "#A33A2C"),
     "logits": ("#EADCF4", "#5E3A87"),
 }
 CELL_COLOR = "#78909C"  # of a head's inputs where colours mean something else

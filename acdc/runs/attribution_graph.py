@@ -1,0 +1,159 @@
+"""A prompt's attribution graph from a model's and dictionaries' names, in a folder: the graph, tables and a picture."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from acdc.circuits.flow import EDGE_SHARE, NODE_SHARE
+from acdc.drawing import draw
+from acdc.errors import FileError
+from acdc.features.attribution_graphs import (
+    AttributionGraph,
+    load_graph,
+    save_graph,
+    strongest_paths,
+    trace,
+)
+from acdc.features.attribution_graphs import Path as GraphPath
+from acdc.features.attribution_graphs.graph import check_shares
+from acdc.features.dictionary import Dictionary
+from acdc.features.formats import load_set
+from acdc.files import write_csv
+from acdc.options.defaults import MEMORY, OUT
+from acdc.options.sizes import size_of
+from acdc.progress.bars import Progressing
+from acdc.runs.fingerprint import fingerprint
+from acdc.runs.folders import check_writable, runs_folder
+from acdc.runs.model_spec import ModelSpec
+from acdc.runs.patching_files import slug
+
+__all__ = ["MOST_DRAWN", "TracedPrompt", "open_graph", "trace_prompt"]
+
+logger = logging.getLogger(__name__)
+
+MOST_DRAWN = 150  # edges of the picture
+
+
+@dataclass(frozen=True, eq=False)
+class TracedPrompt:
+    """An attribution graph, and where it was written.
+
+    Attributes:
+        graph: The whole graph; of a file, what it holds.
+        pruned: What carries most of the influence.
+        paths: Its strongest paths.
+        path: The folder; None if nothing was to be written.
+    """
+
+    graph: AttributionGraph
+    pruned: AttributionGraph
+    paths: tuple[GraphPath, ...]
+    path: Path | None = None
+    files: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its figures and paths, as JSON holds them."""
+        graph, pruned = self.graph, self.pruned
+        logits = [node for node in pruned.nodes if node.kind == "logit"]
+        logits.sort(key=lambda node: -(node.probability or 0.0))
+        return {
+            "prompt": graph.prompt,
+            "model": graph.model,
+            "dictionaries": list(graph.dictionaries),
+            "logits": [{"token": node.text, "probability": node.probability, "value": node.value} for node in logits],
+            "n_nodes": len(graph.nodes),
+            "n_edges": graph.n_edges,
+            "n_active": graph.n_active,
+            "left_out": graph.left_out,
+            "replacement": graph.replacement,
+            "completeness": graph.completeness,
+            "pruned": {"n_nodes": len(pruned.nodes), "n_edges": pruned.n_edges, "shares": pruned.pruning},
+            "paths": [
+                {"share": path.share, "sign": path.sign, "nodes": [node.id for node in path.nodes]}
+                for path in self.paths
+            ],
+            "notes": list(graph.notes),
+        }
+
+
+def trace_prompt(
+    model: Any,
+    prompt: str,
+    dictionaries: Sequence[Dictionary | str | Path] = (),
+    *,
+    nodes: float = NODE_SHARE,
+    edges: float = EDGE_SHARE,
+    n_paths: int = 10,
+    memory: int | str | None = None,
+    out: str | Path | None = OUT,
+    progress: Progressing = None,
+    tokenizer: Any = None,
+    options: dict[str, Any] | None = None,
+    **loading: Any,
+) -> TracedPrompt:
+    """Trace a prompt: see `acdc.features.attribution_graphs.trace`.
+
+    Args:
+        model, tokenizer, loading: As for `acdc.discover`.
+        dictionaries: Transcoders, or names of sets of them; none: heads and MLPs are the nodes.
+        nodes, edges: Shares of influence by which it is pruned.
+        options: `max_features`, `max_logits`, `probability`, `mlps` and `bos` of `trace`.
+        out: Where the folder is made; None writes nothing.
+        progress: True for a bar.
+
+    Raises:
+        ACDCError: An argument, the model or a dictionary can't be used, or a file can't be written.
+    """
+    check_shares(nodes, edges)
+    bound = size_of("memory", memory) or MEMORY
+    if out is not None:
+        check_writable(Path(out))
+    spec = ModelSpec.of(model, tokenizer=tokenizer, **loading)
+    patchable = spec.load()
+    sets = [(each,) if isinstance(each, Dictionary) else load_set(each, model=patchable) for each in dictionaries]
+    loaded = [each for found in sets for each in found]
+    told = options or {}
+    graph = trace(patchable, prompt, loaded, memory=bound, progress=progress, **told)
+    pruned = graph.pruned(nodes, edges)
+    found = TracedPrompt(graph, pruned, strongest_paths(pruned, n_paths))
+    if out is None:
+        return found
+    record = {"prompt": prompt, "dictionaries": list(graph.dictionaries), "shares": [nodes, edges], **told}
+    name = f"{slug(prompt)[:40]}-{fingerprint(record)[:10]}"
+    return _written(found, runs_folder(out, "traces", spec.name, name))
+
+
+def open_graph(path: str | Path, *, n_paths: int = 10, out: str | Path | None = None) -> TracedPrompt:
+    """An attribution graph's file, of ours or another tool's, with its strongest paths.
+
+    Args:
+        out: A folder for its tables and picture; None writes nothing.
+
+    Raises:
+        FileError: It can't be read, or a file can't be written.
+    """
+    graph = load_graph(path)
+    found = TracedPrompt(graph, graph, strongest_paths(graph, n_paths))
+    return found if out is None else _written(found, Path(out))
+
+
+def _written(found: TracedPrompt, folder: Path) -> TracedPrompt:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"can't make {folder}: {error.strerror or error}") from None
+    graph = found.pruned
+    files = [
+        save_graph(graph, folder / "graph.json"),
+        write_csv(folder / "nodes.csv", graph.node_frame()),
+        write_csv(folder / "edges.csv", graph.frame()),
+    ]
+    try:
+        files += draw(graph.strongest(MOST_DRAWN).weighted(), folder / "graph.svg")
+    except FileError:
+        raise
+    except Exception as error:  # what was traced is not lost for a picture
+        logger.warning("the graph could not be drawn: %s", error)
+    return replace(found, path=folder, files=tuple(files))
