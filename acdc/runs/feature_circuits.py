@@ -145,7 +145,9 @@ def _record(
         "ablation": circuit.ablation,
         "errors": circuit.errors,
         "settings": circuit.settings,
-        "chosen_by": {key: value for key, value in circuit.told.items() if key not in ("faithfulness", "curve")},
+        "chosen_by": {
+            key: value for key, value in circuit.told.items() if key in ("faithfulness_asked", "threshold", "n_nodes")
+        },
         "prompts_sha256": circuit.prompts_sha256,
         "notes": list(problem.batch.notes),
     }

@@ -50,7 +50,8 @@ class FeatureCircuit:
         n_candidates: How many nodes have any effect.
         n_joined: Between how many of the strongest nodes edges were measured.
         n_prompts: That effects are means over, and `prompts` their names: see `PromptBatch.fingerprint`.
-        told: How nodes were chosen, and what was measured on the way.
+        told: How nodes were chosen, and what was measured on the way; `error_share`, the errors' part of the summed
+            sizes of all effects.
         settings: Of the gradients, and the threshold of edges.
         cost: Forward and backward passes of all prompts.
     """
@@ -130,12 +131,16 @@ class FeatureCircuit:
         lines = [
             f"{counted(len(self.nodes), 'node')} of {self.n_candidates:,} that have any effect on {self.metric}, "
             f"on {counted(self.n_prompts, 'prompt')} of {self.task}",
-            f"features: {sites}" + (f"; {counted(errors, 'error')}" if errors else ""),
+            f"features: {sites}" + (f"; {counted(errors, 'error')}" if errors else "") + self._error_share(),
             f"{counted(len(self.edges), 'edge')}{self._joined()}",
         ]
         if "faithfulness" in self.told:
             lines.append(f"keeps {self.told['faithfulness']:.3f} of {self.metric}, on these prompts")
         return "\n".join(lines)
+
+    def _error_share(self) -> str:
+        share = self.told.get("error_share")
+        return "" if share is None else f" (errors hold {share:.0%} of the summed sizes of all effects)"
 
     def _joined(self) -> str:
         return f" between the {self.n_joined:,} strongest nodes" if self.n_joined < len(self.nodes) else ""

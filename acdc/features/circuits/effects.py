@@ -50,6 +50,12 @@ class Effects:
     gradients: tuple[tuple[Tensor, ...], ...]
     passes: int
 
+    @property
+    def error_share(self) -> float:
+        """The errors' part of the summed sizes of all effects: near 1 where dictionaries say little of the task."""
+        errors, features = (float(sum(x.abs().sum() for x in of)) for of in (self.errors, self.features))
+        return errors / (errors + features) if errors else 0.0
+
     def ranked(self, *, errors: bool = True) -> list[tuple[NodeName, float]]:
         """Nodes with an effect that isn't 0, the largest in size first.
 

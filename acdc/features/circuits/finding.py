@@ -93,12 +93,10 @@ def find(
     ranked = found.ranked(errors=errors in ("frozen", "running"))
     chosen = choose(runs, ranked, **asked, note=_counting(progress, "measuring circuits", MOST_PASSES, "circuits"))
     joined = [name for name, _ in chosen.nodes[:n_joined]]
-    passes = (len(joined) + steps) * n_pieces if joined else 0
-    note = _counting(progress, "edges", passes, "backward passes")
+    passes = steps + len(joined) if joined else 0
+    note = _counting(progress, "edges", passes * n_pieces, "backward passes")
     edges = feature_edges(runs, found, joined, steps=steps, quadrature=quadrature, note=note) if joined else []
     least = _least(chosen, n_joined) if edge_threshold is None else edge_threshold
-    kept = sorted((edge for edge in edges if abs(edge.weight) >= least), key=_size)
-    backward = found.passes + (steps + len(joined) if joined else 0)
     return FeatureCircuit(
         model=problem.model.name,
         task=problem.batch.task,
@@ -108,14 +106,14 @@ def find(
         spans=problem.batch.spans,
         dictionaries=tuple(records[site] for site in runs.placed.sites),
         nodes=tuple(FeatureNode(str(name), effect) for name, effect in chosen.nodes),
-        edges=tuple(kept),
+        edges=tuple(sorted((edge for edge in edges if abs(edge.weight) >= least), key=_size)),
         n_candidates=len(ranked),
         n_joined=len(joined),
         n_prompts=problem.batch.n_pairs,
         prompts_sha256=problem.batch.fingerprint,
-        told=chosen.told,
+        told=chosen.told | {"error_share": found.error_share},
         settings={"steps": steps, "quadrature": quadrature, "edge_threshold": least},
-        cost={"backward_passes": backward, "forward_passes": chosen.passes},
+        cost={"backward_passes": found.passes + passes, "forward_passes": chosen.passes},
     )
 
 

@@ -18,7 +18,7 @@ what was ablated upstream passes this dictionary by. A frozen one carries what i
 Reference: Marks et al. 2024, Sparse feature circuits (arXiv 2403.19647), sections 3.1 and 3.2.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -59,13 +59,13 @@ class Piece:
 
     Attributes:
         share: Of all rows: what their mean loss counts.
-        resid_pre: Of the clean run, by layer.
+        resid_pre: Of the clean run, by layer, at those from which runs begin.
     """
 
     batch: PromptBatch
     objective: Objective
     share: float
-    resid_pre: tuple[Float[Tensor, "batch pos d_model"], ...]
+    resid_pre: Mapping[int, Float[Tensor, "batch pos d_model"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,8 @@ class FeatureRuns:
     def _piece(self, rows: Int[Tensor, " n"]) -> Piece:
         whole, batch = self.problem.batch, self.problem.batch.select(rows)
         start = whole.n_pos - batch.n_pos
-        resid = tuple(x[rows, start:] for x in self.problem.clean.resid_pre)
+        layers = {site.layer for each in self.placed.dictionaries for site in (each.reads, each.writes[0])}
+        resid = {layer: self.problem.clean.resid_pre[layer][rows, start:] for layer in layers}
         return Piece(batch, self.problem.objective.select(rows), len(rows) / whole.n, resid)
 
     # values
@@ -153,7 +154,7 @@ class FeatureRuns:
             n, wide = piece.batch.clean.shape
             return [(a[-wide:].expand(n, -1, -1), b[-wide:].expand(n, -1, -1)) for a, b in self._means]
         if self.ablation == "zero":
-            like, tokens = piece.resid_pre[0], piece.batch.clean.shape
+            like, tokens = self.problem.clean.final, piece.batch.clean.shape
             widths = [(each.n_features, each.d_out) for each in self.placed.dictionaries]
             return [(like.new_zeros(*tokens, n), like.new_zeros(*tokens, d)) for n, d in widths]
         return [(each.features, each.error) for each in self.corrupt(piece)]

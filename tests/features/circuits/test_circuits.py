@@ -145,6 +145,8 @@ def test_it_is_a_table_a_graph_and_a_file(tmp_path) -> None:
     assert nodes[found.nodes[0].name].label == "dogs"
     assert nodes["logits"].kind == "logits"
     assert "12 nodes of" in found.summary()
+    assert f"errors hold {found.told['error_share']:.0%} of the summed sizes" in found.summary()
+    assert 0 < found.told["error_share"] < 1
 
 
 @pytest.mark.parametrize(

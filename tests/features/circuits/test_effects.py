@@ -71,7 +71,7 @@ def test_an_identity_gives_the_neurons_own_effects_and_no_errors() -> None:
     problem, site = tiny_problem(), Site(0, "resid_post")
     runs = runs_on(problem, [split_identity(site)])
     found = node_effects(runs, steps=4)
-    assert float(found.errors[0].abs().max()) == 0
+    assert float(found.errors[0].abs().max()) == found.error_share == 0
     values, gradient = [], 0.0
     for ids in (problem.batch.clean, problem.batch.corrupt):
         with torch.no_grad():
