@@ -34,25 +34,16 @@ class ReLU:
 
 @dataclass(frozen=True)
 class TopK:
-    """The k largest of each token that are above zero (Gao et al. 2024, section 2.3).
-
-    Attributes:
-        norms: Of the decoder's rows, where the k are chosen by what they write and not by what they are; features are
-            as they are then.
-    """
+    """The k largest of each token that are above zero (Gao et al. 2024, section 2.3)."""
 
     k: int
-    norms: Float[Tensor, " n"] | None = None
 
     def __call__(self, pre: Float[Tensor, "*tokens n"]) -> Float[Tensor, "*tokens n"]:
-        chosen = (pre if self.norms is None else pre * self.norms).topk(self.k, -1).indices
+        chosen = pre.topk(self.k, -1).indices
         return torch.zeros_like(pre).scatter(-1, chosen, pre.gather(-1, chosen).relu())
 
     def to(self, *place: torch.device | torch.dtype) -> "TopK":
-        norms = self.norms
-        for where in place if norms is not None else ():
-            norms = norms.to(where)  # type: ignore[union-attr]
-        return TopK(self.k, norms)
+        return self
 
 
 @dataclass(frozen=True)

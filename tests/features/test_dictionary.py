@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from acdc.errors import ModelError, UnknownNameError
-from acdc.features.activations import Gated, JumpReLU, ReLU, TopK
+from acdc.features.activations import Gated, GroupMax, JumpReLU, ReLU, TopK
 from acdc.features.dictionary import Dictionary
 from acdc.features.sites import Site, sites_of, through_sites, width_of
 from acdc.patching.activations import run
@@ -79,7 +79,7 @@ def test_sites_are_read_by_name_or_refused() -> None:
 def test_activations_are_what_they_are_called() -> None:
     pre = torch.tensor([[-1.0, 0.5, 2.0, 3.0], [0.1, -0.2, -0.3, -0.4]])
     assert TopK(2)(pre).tolist() == [[0, 0, 2, 3], [pytest.approx(0.1), 0, 0, 0]]
-    assert TopK(1, norms=torch.tensor([1.0, 1.0, 2.0, 1.0]))(pre)[0].tolist() == [0, 0, 2, 0]
+    assert GroupMax(2)(pre).tolist() == [[0, 0.5, 0, 3], [pytest.approx(0.1), 0, 0, 0]]
     assert torch.equal(JumpReLU(torch.tensor(0.0))(pre), ReLU()(pre))
     assert JumpReLU(torch.tensor([0.0, 1.0, 1.0, 4.0]))(pre)[0].tolist() == [0, 0, 2, 0]
     gated = Gated(torch.full((4,), 0.5), torch.zeros(4), torch.ones(4))

@@ -180,7 +180,7 @@ def _class_of(dictionary: Dictionary) -> tuple[str, Dictionary]:
         return ("AutoEncoder" if takes_off else "AutoEncoderNew"), dictionary
     if isinstance(activation, Gated):
         return "GatedAutoEncoder", taking_off_b_dec(dictionary, True)
-    if isinstance(activation, TopK) and activation.norms is None:
+    if isinstance(activation, TopK):
         return "AutoEncoderTopK", taking_off_b_dec(dictionary, True)
     if not isinstance(activation, JumpReLU):
         raise FileError(f"dictionary_learning has no class for {type(activation).__name__}: save it in another format")

@@ -141,6 +141,7 @@ def _tensors(dictionary: Dictionary) -> dict[str, Tensor]:
 
 def _config(dictionary: Dictionary) -> dict[str, Any]:
     """What cfg.json says, in SAELens's words."""
+    k = dictionary.activation.k if isinstance(dictionary.activation, TopK) else None
     return {
         "d_in": dictionary.d_in,
         "d_sae": dictionary.n_features,
@@ -150,18 +151,10 @@ def _config(dictionary: Dictionary) -> dict[str, Any]:
         "normalize_activations": _normalization_name(dictionary),
         "reshape_activations": "hook_z" if dictionary.reads.kind == "z" else "none",
         "metadata": _metadata(dictionary),
-        **_topk(dictionary.activation),
+        **({"k": k, "rescale_acts_by_decoder_norm": False} if k else {}),
         **({} if dictionary.is_sae else {"d_out": dictionary.d_out}),
         "architecture": _architecture(dictionary),
     }
-
-
-def _topk(activation: Activation) -> dict[str, Any]:
-    if not isinstance(activation, TopK):
-        return {}
-    if activation.norms is not None:
-        raise FileError("SAELens's TopK that chooses by norms scales features by them: fold the norms into the rows")
-    return {"k": activation.k, "rescale_acts_by_decoder_norm": False}
 
 
 def _metadata(dictionary: Dictionary) -> dict[str, Any]:

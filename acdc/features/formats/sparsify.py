@@ -137,7 +137,7 @@ def _config(dictionary: Dictionary) -> dict[str, Any]:
 def _check(dictionary: Dictionary) -> None:
     """Refuse what sparsify can't hold."""
     activation, problems = dictionary.activation, []
-    if not isinstance(activation, TopK | GroupMax) or getattr(activation, "norms", None) is not None:
+    if not isinstance(activation, TopK | GroupMax):
         problems.append(f"features of {type(activation).__name__}, only TopK and GroupMax")
     if dictionary.normalization is not None:
         problems.append("tokens that are normalised")
