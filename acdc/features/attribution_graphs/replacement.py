@@ -119,7 +119,7 @@ def local_replacement(
         site = Site(layer, "mlp_out")
         writing = [i for i, each in enumerate(by_layer) if site in each.writes]
         skip = sum((_skip(by_layer[i], read[by_layer[i].reads], site) for i in writing), torch.zeros_like(out))
-        found = sum((by_layer[i].decode(encoded[i], read[by_layer[i].reads], site=site) for i in writing), 0 * out)
+        found = sum((_decoded(by_layer[i], encoded[i], read[by_layer[i].reads], site) for i in writing), 0 * out)
         errors.append(out - found)
         direct.append(out - skip)
     features = [_active(each, read[each.reads], found) for each, found in zip(by_layer, encoded, strict=True)]
@@ -145,21 +145,26 @@ def _real_run(
 
 @torch.no_grad()
 def _encoded(dictionary: Dictionary, x: Tensor, skipped: int) -> Float[Tensor, "1 pos n_features"]:
-    found = dictionary.encode(x)
+    found = dictionary.encode(x.to(dictionary.encoder))
     found[:, :skipped] = 0
     return found
+
+
+@torch.no_grad()
+def _decoded(dictionary: Dictionary, found: Tensor, x: Tensor, site: Site) -> Float[Tensor, "1 pos d_out"]:
+    return dictionary.decode(found, x.to(dictionary.encoder), site=site).to(x)
 
 
 def _skip(dictionary: Dictionary, x: Tensor, site: Site) -> Tensor:
     """What goes straight from what is read to a site: to the first alone."""
     direct = dictionary.skip is not None and site == dictionary.writes[0]
-    return x @ dictionary.skip.T if direct else x.new_zeros(())  # type: ignore[union-attr]
+    return (x.to(dictionary.encoder) @ dictionary.skip.T).to(x) if direct else x.new_zeros(())  # type: ignore[union-attr]
 
 
 @torch.no_grad()
 def _active(dictionary: Dictionary, x: Tensor, found: Float[Tensor, "1 pos n_features"]) -> ActiveFeatures:
     positions, indices = found[0].nonzero(as_tuple=True)
-    pre = dictionary.pre_activations(x)[0, positions, indices]
+    pre = dictionary.pre_activations(x.to(dictionary.encoder))[0, positions, indices]
     vectors, activation = dictionary.encoder[indices], dictionary.activation
     if isinstance(activation, Gated):  # what is linear is the size, beside the gate
         scale = activation.r_mag[indices].exp()

@@ -151,7 +151,7 @@ def _of_features(
     counts = features.positions.bincount(minlength=at_mlps[0].shape[1]).tolist()
     found = [at_mlps[0].new_zeros(len(at_mlps[0]), len(features.indices))]
     for at, site in enumerate(features.dictionary.writes):
-        writes = (wide(features.writes[:, at]) * wide(features.activations)[:, None]).split(counts)
         g = at_mlps[site.layer]
+        writes = (features.writes[:, at].to(g) * features.activations.to(g)[:, None]).split(counts)
         found.append(torch.cat([g[:, pos] @ rows.T for pos, rows in enumerate(writes)], 1))
     return torch.stack(found).sum(0)

@@ -101,6 +101,15 @@ def test_how_many_passes_are_made_at_once_changes_nothing() -> None:
     np.testing.assert_allclose(found.weights[order[0]], right.weights[order[1]], atol=1e-12)
 
 
+def test_a_dictionary_may_have_another_type_than_the_model() -> None:
+    model = tiny_model("gpt2")
+    exact = transcoders(model, skip=True)
+    found, right = (trace(model, PROMPT, each) for each in ([x.to(torch.float32) for x in exact], exact))
+    assert [node.id for node in found.nodes] == [node.id for node in right.nodes]
+    order = np.argsort(found.rows), np.argsort(right.rows)
+    np.testing.assert_allclose(found.weights[order[0]], right.weights[order[1]], atol=1e-4)
+
+
 def test_what_is_no_transcoder_of_the_model_is_refused() -> None:
     model = tiny_model("gpt2")
     first, *others = transcoders(model)
