@@ -138,9 +138,9 @@ class FeatureReading:
         return float("nan") if not len(shares) else float(-(shares * np.log2(shares)).sum()) + 0.0
 
     def tokens_of(self, ranked: Ranked, index: int) -> Tokens:
-        """Tokens with their logits, as text."""
+        """Tokens with their logits, as text; those that aren't moved are left out."""
         pairs = zip(ranked.which[index].tolist(), ranked.value[index].tolist(), strict=True)
-        return tuple((self.names[token], value) for token, value in pairs)
+        return tuple((self.names[token], value) for token, value in pairs if value)
 
     def on_token(self, text: str, *, before: int = 0) -> list[int]:
         """The features that fire on a token, or after it (`before=1`): the largest share of it first.

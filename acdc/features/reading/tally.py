@@ -44,7 +44,6 @@ class Tally:
     fired: RunningTop
 
 
-@torch.no_grad()
 def features_of(
     model: PatchableModel, dictionary: Dictionary, batch: PromptBatch, *, tell: Tell | None = None, stage: str = ""
 ) -> Iterator[tuple[int, Float[Tensor, "window pos n"]]]:
@@ -56,8 +55,9 @@ def features_of(
             tell(Progress(start, batch.n, stage=stage, unit="windows"))
         some = batch.select(range(start, min(start + rows, batch.n)))
         some = some.to(model.device)
-        held = through_sites(model, some, some.clean, lambda _, x: x, stop=dictionary.reads)
-        found = dictionary.encode(held.to(dictionary.encoder))
+        with torch.no_grad():
+            held = through_sites(model, some, some.clean, lambda _, x: x, stop=dictionary.reads)
+            found = dictionary.encode(held.to(dictionary.encoder))
         padding = batch.n_pos - found.shape[1]  # columns that are padding in all of them are not run
         yield start, torch.nn.functional.pad(found, (0, 0, padding, 0))
 

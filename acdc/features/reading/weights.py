@@ -24,6 +24,7 @@ __all__ = ["N_NEIGHBOURS", "N_TOKENS", "Ranked", "neighbours", "written_logits",
 
 N_TOKENS = 10  # tokens that a feature raises, and that it lowers, most
 N_NEIGHBOURS = 8
+NOISE = 32  # roundings, below which a logit counts as 0: of a feature that writes where the unembedding doesn't read
 RESIDUAL = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")  # sites that add to the residual stream
 
 
@@ -63,6 +64,8 @@ def written_logits(model: PatchableModel, dictionary: Dictionary, top: int = N_T
             return Ranked(none.astype(np.int32), none), Ranked(none.astype(np.int32), none)
         logits = (written.to(read) @ read) / model.components.logit_divisor
         logits = logits - logits[:, ordinary].mean(1, keepdim=True)
+        noise = NOISE * torch.finfo(read.dtype).eps * written.to(read).norm(dim=1, keepdim=True) * read.norm(dim=0)
+        logits = logits * (logits.abs() > noise / model.components.logit_divisor)
         for sign, into in ((1, up), (-1, down)):
             best = (sign * logits).masked_fill(~ordinary, -torch.inf).topk(top)
             into.append((best.indices.int().cpu().numpy(), (sign * best.values).float().cpu().numpy()))

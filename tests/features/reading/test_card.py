@@ -112,7 +112,8 @@ def test_a_card_tells_windows_by_strength() -> None:
     assert [q.low for q in card.quantiles] == sorted((q.low for q in card.quantiles), reverse=True)
     assert sum(n for _, _, n in card.histogram) == card.n_fires
     assert card.on[0] == (planted().reading.names[planted().token], 1.0) and card.entropy == 0
-    assert card.after[0][1] < 0.5 and len(card.raises) == len(card.lowers) == 10
+    assert card.after[0][1] < 0.5
+    assert card.raises == card.lowers == ()  # no word is written where the planted features write
     assert around(planted().reading.ids, np.array([-1])).tolist() == [[-1] * 32] and BEFORE == 20
 
 

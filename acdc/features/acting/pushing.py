@@ -1,0 +1,128 @@
+"""A run of the model in which one feature is pushed; what the dictionary doesn't reconstruct stays as it is.
+
+    add:    x' = x + a W_dec[i]
+    clamp:  x' = x + (c - f_i) W_dec[i]
+    ablate: clamp at 0
+
+The error x - x^ is kept, since only the change is added: clamped at its own value, a feature changes nothing. It is
+pushed at every token, the first one included.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from acdc.errors import RunError
+from acdc.features.dictionary import Dictionary
+from acdc.features.sites import Site, through_sites
+from acdc.models import PatchableModel
+from acdc.prompts.batch import PromptBatch
+from acdc.prompts.texts import text_batch
+
+__all__ = ["Push", "continued_text", "pushed"]
+
+
+@dataclass(frozen=True)
+class Push:
+    """What is done to a feature.
+
+    Attributes:
+        kind: `add` or `clamp`.
+        amount: What is added to it (`add`), or what it is set to (`clamp`), in the feature's own unit; of tokens'
+            own, `[batch pos]`.
+    """
+
+    feature: int
+    kind: str
+    amount: float | Tensor
+
+    @classmethod
+    def ablate(cls, feature: int) -> "Push":
+        """Set it to 0."""
+        return cls(feature, "clamp", 0.0)
+
+    def check(self, dictionary: Dictionary) -> None:
+        """Raise `RunError` unless the dictionary has this feature and the push is of a known kind."""
+        if not 0 <= self.feature < dictionary.n_features:
+            raise RunError(
+                f"feature {self.feature} is out of range: {dictionary.name!r} has {dictionary.n_features:,} features, "
+                f"0 to {dictionary.n_features - 1}"
+            )
+        if self.kind not in ("add", "clamp"):
+            raise RunError(f"a feature is pushed by 'add' or 'clamp', not {self.kind!r}")
+
+
+@torch.no_grad()
+def pushed(
+    model: PatchableModel, dictionary: Dictionary, batch: PromptBatch, push: Push | None
+) -> Float[Tensor, "batch pos d_model"]:
+    """The residual stream that the unembedding reads, of the clean prompts with a feature pushed; by None as they are.
+
+    Raises:
+        ModelError: The dictionary is another model's.
+        RunError: It has no such feature.
+        TaskError: A prompt doesn't fit the model.
+    """
+    dictionary.check_fits(model)
+    model.check_batch(batch)
+    batch = batch.to(model.device)
+    if push is None:
+        return through_sites(model, batch, batch.clean, lambda _, x: x)
+    push.check(dictionary)
+    visit = _Pushing(dictionary.to(model.device), push)
+    return through_sites(model, batch, batch.clean, visit)
+
+
+class _Pushing:
+    """Reads the feature where the dictionary reads, and adds its change where it writes."""
+
+    def __init__(self, dictionary: Dictionary, push: Push) -> None:
+        self.dictionary, self.push = dictionary, push
+        self.change: Float[Tensor, "batch pos"] | None = None
+
+    def __call__(self, site: Site, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        if site == self.dictionary.reads:
+            features = self.dictionary.encode(x.to(self.dictionary.encoder))[..., self.push.feature]
+            amount = torch.as_tensor(self.push.amount).to(features)
+            self.change = amount - features if self.push.kind == "clamp" else amount.expand_as(features)
+        if site not in self.dictionary.writes:
+            return x
+        assert self.change is not None, "a dictionary reads before it writes"
+        row = self.dictionary.directions(torch.tensor([self.push.feature], device=x.device), site=site)[0]
+        return x + (self.change[..., None] * row).to(x)
+
+
+def continued_text(
+    model: PatchableModel,
+    dictionary: Dictionary,
+    prompt: str,
+    push: Push | None,
+    *,
+    n_tokens: int = 20,
+    bos: bool | None = None,
+) -> str:
+    """What the model goes on to say, the most probable token each time, with a feature pushed at every token.
+
+    Each token takes a run of the whole text. It ends before the model's end-of-text token, or where the context ends.
+
+    Raises:
+        RunError: `n_tokens` isn't positive, or the dictionary has no such feature.
+        TaskError: The prompt is empty, or doesn't fit the model.
+        ModelError: The dictionary is another model's.
+    """
+    if n_tokens < 1:
+        raise RunError(f"at least 1 token must be asked for, not {n_tokens}")
+    ids = text_batch([prompt], model.tokenizer, bos=bos, name="prompt").clean
+    start, end = ids.shape[1], getattr(model.tokenizer, "eos_token_id", None)
+    room = n_tokens if model.n_context is None else min(n_tokens, model.n_context - start + 1)
+    for _ in range(room):
+        none = ids.new_empty(1, 0)
+        batch = PromptBatch(ids, ids, torch.ones_like(ids, dtype=torch.bool), none, none, task="prompt")
+        final = pushed(model, dictionary, batch, push)
+        token = model.unembed(final[:, -1]).argmax(-1).cpu()
+        if int(token) == end:
+            break
+        ids = torch.cat([ids, token[:, None]], 1)
+    return str(model.tokenizer.decode(ids[0, start:].tolist()))
