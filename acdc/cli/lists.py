@@ -194,11 +194,15 @@ def _paragraph(text: str, indent: str) -> None:
 
 @app.command()
 def models(as_json: Json = False, debug: Debug = False) -> None:
-    """List the bundled models, real ones that come as packages, and the supported families."""
+    """List the bundled models and dictionaries, real models that come as packages, and the supported families."""
     from acdc.models import FAMILIES
     from acdc.models.packaged import PACKAGED
-    from acdc.zoo import zoo_names, zoo_summary
+    from acdc.zoo import dictionary_names, dictionary_summary, zoo_names, zoo_summary
 
+    features = [
+        {"name": name, "kind": "dictionary", "what": dictionary_summary(name), "checked": ""}
+        for name in dictionary_names()
+    ]
     bundled = [{"name": name, "kind": "bundled", "what": zoo_summary(name), "checked": ""} for name in zoo_names()]
     packaged = [
         {
@@ -214,7 +218,7 @@ def models(as_json: Json = False, debug: Debug = False) -> None:
         for key, family in FAMILIES.items()
     ]
     _list(
-        bundled + packaged + families,
+        bundled + features + packaged + families,
         as_json,
         "A family is named by the model_type of a model's config.json; checked: what is compared with Hugging Face.",
     )

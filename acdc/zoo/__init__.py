@@ -1,12 +1,21 @@
-"""The bundled models: ordinary Hugging Face folders, one each, beside this file."""
+"""The bundled models: ordinary Hugging Face folders, one each, beside this file; and dictionaries of their features."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["zoo_names", "zoo_path", "zoo_scores", "zoo_summary"]
+__all__ = [
+    "dictionary_names",
+    "dictionary_path",
+    "dictionary_summary",
+    "zoo_names",
+    "zoo_path",
+    "zoo_scores",
+    "zoo_summary",
+]
 
 HERE = Path(__file__).parent
+DICTIONARIES = "dictionaries"
 
 
 def zoo_names() -> tuple[str, ...]:
@@ -21,7 +30,26 @@ def zoo_path(name: str) -> Path:
 
 def zoo_summary(name: str) -> str:
     """What a bundled model is, in the words of its card."""
-    lines = (zoo_path(name) / "README.md").read_text(encoding="utf-8").splitlines()
+    return _summary(zoo_path(name))
+
+
+def dictionary_names() -> tuple[str, ...]:
+    """Names of the bundled dictionaries, each its model's and its site's: `acdc-small.resid_post.1`."""
+    return tuple(sorted(path.parent.name for path in (HERE / DICTIONARIES).glob("*/cfg.json")))
+
+
+def dictionary_path(name: str) -> Path:
+    """The folder of a bundled dictionary."""
+    return HERE / DICTIONARIES / name
+
+
+def dictionary_summary(name: str) -> str:
+    """What a bundled dictionary is, in the words of its card."""
+    return _summary(dictionary_path(name))
+
+
+def _summary(folder: Path) -> str:
+    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
     return next((line.removeprefix("summary: ") for line in lines if line.startswith("summary: ")), "")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from acdc.errors import FileError, printable
+from acdc.zoo import dictionary_names, dictionary_path
 
 __all__ = ["file_of", "folder_of"]
 
@@ -12,7 +13,7 @@ ON_HUB = re.compile(r"[\w.-]+/[\w.-]+(?:/[\w./-]+)?")
 
 
 def folder_of(name: str, *, revision: str | None = None, whole: bool = False) -> Path:
-    """The folder of this name: one that is here, or `owner/repository/folder` on the hub, which is downloaded.
+    """The folder of this name: one that is here, a bundled dictionary's, or `owner/repository/folder` on the hub.
 
     Args:
         revision: Branch, tag or commit on the hub.
@@ -24,6 +25,8 @@ def folder_of(name: str, *, revision: str | None = None, whole: bool = False) ->
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
+    if name in dictionary_names():
+        return dictionary_path(name)
     if folder.is_file():
         raise FileError(f"{name!r} is a file; give the folder that holds it")
     if not ON_HUB.fullmatch(name) or name.startswith("."):
