@@ -62,8 +62,11 @@ def _card(training: DictionaryTraining, measured: dict[str, Any], asked: dict[st
     site = f"`{dictionary.reads}`" + ("" if dictionary.is_sae else f", writing `{dictionary.writes[0]}`")
     kind = "A sparse autoencoder" if dictionary.is_sae else f"A transcoder{' with a skip connection' * recipe.skip}"
     texts = ", ".join(f"`{Path(source).name}`" for source in asked["sources"])
-    often = f"{training.n_text:,} that were trained on, {training.n_tokens / training.n_text:.1f} times each"
-    rows = [f"| {name}: {what} | {_number(measured[name])} |" for name, what in DEFINITIONS.items()]
+    often = f"{training.n_text:,} tokens to train on, each taken {training.n_tokens / training.n_text:.1f} times"
+    rows = [
+        f"| {name}: {what.replace('|', chr(92) + '|')} | {_number(measured[name])} |"
+        for name, what in DEFINITIONS.items()
+    ]
     nats = ", ".join(f"{_number(measured[name])} {words}" for name, words in CROSS_ENTROPIES.items())
     lines = [
         "---",

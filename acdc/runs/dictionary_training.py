@@ -159,10 +159,11 @@ def _save(found: TrainedDictionaries, folder: Path, format: str, asked: dict[str
     histograms = {f"k {each.training.recipe.k}": each.fidelity.histogram() for each in found.found}
     title = f"{found.found[0].dictionary.name} of {model.name}"
     for name, each in zip(histories, found.found, strict=True):
-        save(each.dictionary, each.folder, format=format)
+        each.folder.mkdir(exist_ok=True)
         write_csv(each.folder / HISTORY, histories[name])
         draw_training({name: histories[name]}, {name: histograms[name]}, each.folder / FIGURE, title=title)
         write_report(each.folder, each.training, each.fidelity, asked, model)
+        save(each.dictionary, each.folder, format=format)  # last: a folder that has it is finished
     if len(found.found) > 1:
         write_csv(folder / COMPARISON, found.frame())
         draw_training(histories, histograms, folder / FIGURE, title=title)

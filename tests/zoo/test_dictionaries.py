@@ -21,4 +21,4 @@ def test_a_bundled_dictionary_does_what_its_report_says(name: str) -> None:
     task = report["training"]["sources"][0]
     _, held_out = texts_of(model, [task], tokens=1, length=64, seed=0, prompts=200)
     (found,) = measure_fidelity(model, [dictionary], held_out)
-    assert found.l0 <= report["recipe"]["k"] and found.fvu < 0.3
+    assert found.l0 <= report["recipe"]["k"] and found.fvu < 0.5
