@@ -1,4 +1,4 @@
-"""Texts by what a user names: a file, JSON lines, a data set of Hugging Face, or the prompts of a task."""
+"""Texts by what a user names: a file, rows of a data file, a data set of Hugging Face, or the prompts of a task."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,11 +16,11 @@ from acdc.prompts.batch import PromptBatch
 from acdc.task import load_task
 from acdc.task.table_file import MAX_FILE_BYTES, SUFFIXES, rows_of
 
-__all__ = ["DATASET", "PROMPTS", "TEXT_KEY", "is_text", "read_text", "texts_of"]
+__all__ = ["DATASET", "PROMPTS", "TEXT_KEY", "documents", "is_text", "read_text", "texts_of"]
 
 logger = logging.getLogger(__name__)
 
-TEXTS, LINES = (".txt", ".md"), (".jsonl", ".ndjson")
+TEXTS = (".txt", ".md")
 DATASET, TEXT_KEY = "hf:", "text"
 MAX_BYTES = 2**30  # of a text
 PROMPTS, HELD_OUT = 2000, 200  # of a task
@@ -40,7 +40,7 @@ def read_text(source: str) -> str:
     """
     content = read_bytes(source, max_bytes=MAX_BYTES)
     try:
-        return content.decode()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FileError(f"{source} is no UTF-8 text") from None
 
@@ -61,8 +61,8 @@ def texts_of(
     """What is trained on, and what is held out.
 
     Args:
-        sources: Each a text's file; JSON lines with a text each; `hf:NAME`, a data set of the hub or a local folder;
-            or the name of a task, whose clean prompts are taken.
+        sources: Each a text's file; a data file whose rows have a text each; `hf:NAME`, a data set of the hub or a
+            local folder; or the name of a task, whose clean prompts are taken.
         tokens: Of a file or a data set not many more than these are read.
         length: Tokens of a window of text.
         prompts: Of each task; a tenth as many are held out.
@@ -79,7 +79,7 @@ def texts_of(
     most = tokens + tokens // 9 + 2 * length  # a tenth is held out
     found = []
     for source in sources:
-        texts = _documents(source, part, key)
+        texts = documents(source, part=part, key=key)
         if texts is not None:
             found.append(split(text_windows(model, texts, length=length, bos=bos, most=most)))
             continue
@@ -90,14 +90,19 @@ def texts_of(
     return _joined([one for one, _ in found]), _joined([other for _, other in found])
 
 
-def _documents(source: str, part: str, key: str) -> Iterable[str] | None:
-    """The texts of a source; None of a task."""
+def documents(source: str, *, part: str = "train", key: str = TEXT_KEY) -> Iterable[str] | None:
+    """The texts of a source; None where it is no file of text, no rows with text under `key`, and no data set.
+
+    Raises:
+        FileError: It can't be read, isn't UTF-8, or a row of it has no text.
+        RunError: `datasets` isn't installed, or can't read the data set.
+    """
     if source.startswith(DATASET):
         return _of_dataset(source.removeprefix(DATASET), part, key)
     if is_text(source):
         return [read_text(source)]
-    if Path(source).suffix.lower() in LINES:
-        path = Path(source)
+    path = Path(source)
+    if path.suffix.lower() in SUFFIXES:
         rows = rows_of(read_bytes(path, max_bytes=MAX_FILE_BYTES), path)
         if key in rows[0].values:
             return [_text(row.values, key, f"{path}, {row.where}") for row in rows]
