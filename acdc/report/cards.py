@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from acdc.interpret.explanation import Claim, Explanation, NodeCard
 from acdc.report.listing import verdict
 from acdc.report.text import estimate, label, number, share, token_shares
+from acdc.report.words import Word
 
 __all__ = ["Card", "ClaimView", "cards"]
 
@@ -28,6 +29,8 @@ class Card:
         facts: Numbers by name, with what they are.
         lists: Tokens or labels with their numbers, by what they are.
         scores: The score of every role that was looked for, the largest first.
+        title: What stands above it, by default its name, by which the graph finds it.
+        examples: Texts in which a feature fires, its tokens marked.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Card:
     lists: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     scores: tuple[tuple[str, str], ...]
     has_patterns: bool
+    title: str = ""
+    examples: tuple[tuple[Word, ...], ...] = ()
 
 
 def cards(told: Explanation) -> list[Card]:

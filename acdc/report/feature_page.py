@@ -1,31 +1,20 @@
 """Cards of features as one HTML file that needs nothing else: the same style as a run's page, without script."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
 
-from acdc.features.reading import FeatureCard, FeatureReading, Window
+from acdc.features.reading import FeatureCard, FeatureReading
 from acdc.features.reading.judging import Accuracy, LabelTest
 from acdc.files import write_atomically
 from acdc.report.assets import assets
 from acdc.report.page import environment
 from acdc.report.text import number, share, token
+from acdc.report.words import words
 from acdc.version import __version__
 
 __all__ = ["accuracy", "feature_page", "verdict_of", "write_feature_page"]
-
-SHADES = 10  # of intensity
-
-
-@dataclass(frozen=True)
-class Word:
-    """A token of an example: how it reads, its shade, and its activation as text; empty where it has none."""
-
-    text: str
-    shade: int
-    title: str
 
 
 def write_feature_page(path: str | Path, reading: FeatureReading, cards: Sequence[FeatureCard]) -> Path:
@@ -59,18 +48,6 @@ def feature_page(reading: FeatureReading, cards: Sequence[FeatureCard]) -> str:
             verdict_of=verdict_of,
         )
     )
-
-
-def words(window: Window, largest: float) -> list[Word]:
-    """An example's tokens, as dark as they are strong beside the feature's largest activation."""
-    return [
-        Word(token(text), _shade(value, largest), number(value) if value else "")
-        for text, value in zip(window.tokens, window.activations, strict=True)
-    ]
-
-
-def _shade(value: float, largest: float) -> int:
-    return 0 if not value or not largest else max(1, min(SHADES, round(SHADES * value / largest)))
 
 
 def accuracy(found: Accuracy | None) -> str:

@@ -1,5 +1,6 @@
 """The circuit as the page's script reads it: nodes in rows, edges by importance, and the curve beside the slider."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acdc.circuits.influence import Influence, influence, prune_by_influence, readers
@@ -10,7 +11,7 @@ from acdc.report.curve import SizeCurve
 from acdc.report.findings import Findings
 from acdc.report.headline import Headline
 
-__all__ = ["MOST_EDGES", "graph_of", "graph_values", "role_of"]
+__all__ = ["FEW", "MOST_EDGES", "graph_of", "graph_values", "role_of", "values_of"]
 
 MOST_EDGES = MAX_LISTED_EDGES  # that a page holds
 FEW = 150  # so many edges are drawn whole at first
@@ -25,12 +26,24 @@ def graph_of(findings: Findings) -> WeightedGraph:
 def graph_values(
     findings: Findings, graph: WeightedGraph, curve: SizeCurve | None, best: Headline | None
 ) -> dict[str, Any]:
-    """What the script draws from.
-
-    Edges are `[src, dst, input, weight, influence]`, with nodes by their places in `nodes`.
-    """
-    reaching = influence(graph)
+    """What the script draws from: `values_of` the graph, and what is known of the circuit's sizes."""
     cards = {} if findings.explanation is None else {card.name: card for card in findings.explanation.nodes}
+    return values_of(graph, influence(graph), cards=cards, spans=graph.spans) | {
+        "n_edges": findings.circuit.n_edges,
+        "first": _first(graph),
+        "whole": None if best is None else {"text": best.text, "metric": best.metric, "prompts": best.prompts},
+        "curve": None if curve is None else _curve(curve),
+    }
+
+
+def values_of(
+    graph: WeightedGraph, reaching: Influence, *, cards: Mapping[str, NodeCard], spans: Sequence[str]
+) -> dict[str, Any]:
+    """Nodes and edges as the script reads them.
+
+    Edges are `[src, dst, input, weight, influence]`, with nodes by their places in `nodes`. Spans are columns, in this
+    order; a node of none of them stands in the last.
+    """
     places = {node.id: i for i, node in enumerate(graph.nodes)}
     edges = [
         [places[edge.src], places[edge.dst], edge.input, edge.weight, value]
@@ -40,13 +53,9 @@ def graph_values(
         "nodes": [_node(node, reaching, cards.get(node.label or node.id)) for node in graph.nodes],
         "edges": edges,
         "across": [[places[name], places[other]] for name, others in readers(graph).items() for other in others],
-        "spans": graph.spans,
-        "n_edges": findings.circuit.n_edges,
+        "spans": spans,
         "words": {"label": graph.words.label, "meaning": graph.words.meaning, "negative": graph.words.negative},
         "scored": any(edge.weight for edge in graph.edges),
-        "first": _first(graph),
-        "whole": None if best is None else {"text": best.text, "metric": best.metric, "prompts": best.prompts},
-        "curve": None if curve is None else _curve(curve),
     }
 
 

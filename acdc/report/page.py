@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from acdc.circuits.weighted import WeightedGraph
 from acdc.drawing.scene import scene_of
 from acdc.drawing.svg import svg_of
 from acdc.files import write_atomically
@@ -31,9 +32,24 @@ from acdc.report.steering import steering_tables
 from acdc.report.text import token, visible
 from acdc.version import __version__
 
-__all__ = ["environment", "page_of", "write_page"]
+__all__ = ["environment", "page_of", "rendered", "write_page"]
 
 STATIC_EDGES = 100  # in the picture for readers without script
+NOTHING: dict[str, Any] = {  # the sections that a page may lack
+    "maps": [],
+    "lenses": [],
+    "agreement": [],
+    "probes": [],
+    "doses": [],
+    "steering": [],
+    "curve": None,
+    "evidence": [],
+    "prompts": [],
+    "command": "",
+    "record": None,
+    "notes": [],
+    "seconds": {},
+}
 
 
 def write_page(path: str | Path, findings: Findings) -> Path:
@@ -49,35 +65,47 @@ def page_of(findings: Findings) -> str:
     """The page as HTML: it needs no network, no server, and no other file."""
     graph, curve, told = graph_of(findings), size_curve(findings), findings.explanation
     told = Explanation(made_with=__version__, circuit="") if told is None else told
-    data = {"graph": graph_values(findings, graph, curve, headline(findings)), "patterns": _patterns(told)}
+    return rendered(
+        graph,
+        {"graph": graph_values(findings, graph, curve, headline(findings)), "patterns": _patterns(told)},
+        title=findings.name,
+        opening=opening(findings),
+        cards=cards(told),
+        nodes=node_table(findings, graph),
+        edges=edge_table(findings, graph),
+        maps=list(map_heats(told)),
+        lenses=list(lens_heats(told)),
+        agreement=list(agreement_heats(told)),
+        probes=list(probe_heats(told)),
+        doses=dose_panels(told),
+        steering=list(steering_tables(told)),
+        curve=None if curve is None else curve_table(curve),
+        evidence=list(evidence(findings)),
+        prompts=prompt_views(findings),
+        command=told.command or (command_of(findings.record) if findings.record else ""),
+        record=findings.record,
+        notes=told.notes,
+        seconds=told.seconds,
+    )
+
+
+def rendered(graph: WeightedGraph, data: Mapping[str, Any], **parts: Any) -> str:
+    """The page of a graph as HTML.
+
+    Args:
+        data: What the script reads.
+        parts: What the template shows; of `NOTHING`, what there is.
+    """
+    carried = {name: Markup(getattr(assets(), name)) for name in ("style", "library", "script", "licence", "policy")}
     return (
         environment()
         .get_template("page.html")
         .render(
-            title=findings.name,
             version=__version__,
-            assets={
-                name: Markup(getattr(assets(), name)) for name in ("style", "library", "script", "licence", "policy")
-            },
+            assets=carried,
             data=Markup(script_json(data)),
             picture=Markup(svg_of(scene_of(graph, title="", max_edges=STATIC_EDGES))),
-            opening=opening(findings),
-            cards=cards(told),
-            nodes=node_table(findings, graph),
-            edges=edge_table(findings, graph),
-            maps=list(map_heats(told)),
-            lenses=list(lens_heats(told)),
-            agreement=list(agreement_heats(told)),
-            probes=list(probe_heats(told)),
-            doses=dose_panels(told),
-            steering=list(steering_tables(told)),
-            curve=None if curve is None else curve_table(curve),
-            evidence=list(evidence(findings)),
-            prompts=prompt_views(findings),
-            command=told.command or (command_of(findings.record) if findings.record else ""),
-            record=findings.record,
-            notes=told.notes,
-            seconds=told.seconds,
+            **NOTHING | parts,
         )
     )
 

@@ -1,7 +1,8 @@
-"""A prompt's attribution graph from a model's and dictionaries' names, in a folder: the graph, tables and a picture."""
+"""A prompt's attribution graph from a model's and dictionaries' names, in a folder: the graph, tables, a picture and a
+page."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,19 @@ from acdc.features.attribution_graphs import Path as GraphPath
 from acdc.features.attribution_graphs.graph import check_shares
 from acdc.features.dictionary import Dictionary
 from acdc.features.formats import load_set
+from acdc.features.reading import FeatureReading
 from acdc.files import write_csv
 from acdc.options.defaults import MEMORY, OUT
 from acdc.options.sizes import size_of
 from acdc.progress.bars import Progressing
+from acdc.report.graph_page import write_graph_page
+from acdc.report.trace_page import findings_of_trace
 from acdc.runs.fingerprint import fingerprint
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.runs.model_spec import ModelSpec
+from acdc.runs.page import PAGE
 from acdc.runs.patching_files import slug
+from acdc.runs.readings import readings_of
 
 __all__ = ["MOST_DRAWN", "TracedPrompt", "open_graph", "trace_prompt"]
 
@@ -122,7 +128,9 @@ def trace_prompt(
         return found
     record = {"prompt": prompt, "dictionaries": list(graph.dictionaries), "shares": [nodes, edges], **told}
     name = f"{slug(prompt)[:40]}-{fingerprint(record)[:10]}"
-    return _written(found, runs_folder(out, "traces", spec.name, name))
+    known = zip(loaded, readings_of(loaded, out), strict=True)
+    readings = {each.reads.layer: reading for each, reading in known if reading is not None}
+    return _written(found, runs_folder(out, "traces", spec.name, name), readings)
 
 
 def open_graph(path: str | Path, *, n_paths: int = 10, out: str | Path | None = None) -> TracedPrompt:
@@ -139,7 +147,7 @@ def open_graph(path: str | Path, *, n_paths: int = 10, out: str | Path | None = 
     return found if out is None else _written(found, Path(out))
 
 
-def _written(found: TracedPrompt, folder: Path) -> TracedPrompt:
+def _written(found: TracedPrompt, folder: Path, readings: Mapping[int, FeatureReading] | None = None) -> TracedPrompt:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -149,6 +157,7 @@ def _written(found: TracedPrompt, folder: Path) -> TracedPrompt:
         save_graph(graph, folder / "graph.json"),
         write_csv(folder / "nodes.csv", graph.node_frame()),
         write_csv(folder / "edges.csv", graph.frame()),
+        write_graph_page(folder / PAGE, findings_of_trace(graph, readings)),
     ]
     try:
         files += draw(graph.strongest(MOST_DRAWN).weighted(), folder / "graph.svg")

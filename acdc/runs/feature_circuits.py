@@ -2,7 +2,7 @@
 
 `<out>/<task>/<model>/features/circuit-<id>/`, the same for the same arguments, holds `feature_circuit.json` (read by
 `acdc.features.circuits.load_feature_circuit`), `nodes.csv` and `edges.csv`, `evidence.json` (what was asked, the
-numbers on held-out prompts, what taking features out does), and a picture.
+numbers on held-out prompts, what taking features out does), a picture, and the page `report.html`.
 """
 
 import logging
@@ -24,10 +24,14 @@ from acdc.options.defaults import N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
 from acdc.patching.problem import Problem
 from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
+from acdc.report.feature_circuit_page import findings_of_circuit
+from acdc.report.graph_page import write_graph_page
 from acdc.runs.arguments import Arguments, resolve_arguments
 from acdc.runs.fingerprint import fingerprint
 from acdc.runs.folders import check_writable, runs_folder
+from acdc.runs.page import PAGE
 from acdc.runs.parity import check_parity
+from acdc.runs.readings import readings_of
 from acdc.version import __version__
 
 __all__ = ["FoundFeatures", "feature_circuit"]
@@ -118,7 +122,7 @@ def feature_circuit(
             evidence = evaluate(circuit, held_out, read, seen=problem.batch, memory=arguments.memory, progress=tell)
             shifted = _without(held_out, read, without, arguments, tell)
     record = _record(arguments, problem, circuit, without, n_held_out)
-    return _written(FoundFeatures(circuit, evidence, shifted, record), out)
+    return _written(FoundFeatures(circuit, evidence, shifted, record), read, out)
 
 
 def _read(given: str | Path | Dictionary, model: PatchableModel) -> Sequence[Dictionary]:
@@ -161,7 +165,7 @@ def _numbers(record: dict[str, Any], evidence: FeatureEvidence | None, shifted: 
     }
 
 
-def _written(found: FoundFeatures, out: str | Path | None) -> FoundFeatures:
+def _written(found: FoundFeatures, read: Sequence[Dictionary], out: str | Path | None) -> FoundFeatures:
     """The circuit, in its folder below `out`.
 
     Raises:
@@ -181,6 +185,7 @@ def _written(found: FoundFeatures, out: str | Path | None) -> FoundFeatures:
         write_csv(folder / "edges.csv", circuit.edges_frame()),
         write_json(folder / "evidence.json", _numbers(record, found.evidence, found.shift)),
     ]
+    files.append(_page(found, read, Path(out), folder))
     try:
         files += draw(circuit.graph(most=DRAWN), folder / "feature_circuit.svg")
     except FileError:
@@ -188,3 +193,10 @@ def _written(found: FoundFeatures, out: str | Path | None) -> FoundFeatures:
     except Exception as error:  # what was measured is not lost for a picture
         logger.warning("the circuit could not be drawn: %s", error)
     return FoundFeatures(circuit, found.evidence, found.shift, record, folder, tuple(files))
+
+
+def _page(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder: Path) -> Path:
+    """The page, with what was read before of the dictionaries' features."""
+    known = zip(read, readings_of(read, out), strict=True)
+    readings = {str(each.writes[0]): reading for each, reading in known if reading is not None}
+    return write_graph_page(folder / PAGE, findings_of_circuit(found.circuit, found.evidence, readings))

@@ -43,7 +43,7 @@ def test_a_circuit_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFix
     circuit = load_feature_circuit(path)
     assert len(circuit.nodes) == 8
     assert printed.count("mlp_out.2/") + printed.count("resid_post.1/") >= 3
-    assert {each.name for each in path.parent.iterdir()} >= {"nodes.csv", "edges.csv", "evidence.json"}
+    assert {each.name for each in path.parent.iterdir()} >= {"nodes.csv", "edges.csv", "evidence.json", "report.html"}
     assert (path.parent / "feature_circuit.svg").read_text().startswith("<")
     evidence = json.loads((path.parent / "evidence.json").read_text())
     assert evidence["record"]["arguments"]["without"] == ["mlp_out.2/3"]

@@ -45,7 +45,7 @@ def test_heads_and_mlps_are_traced_and_the_file_is_opened_again(
     rows = [line for line in told.splitlines() if " > " in line]
     assert len(rows) == 3 and all(row.split()[2].startswith("'") for row in rows)
     (file,) = tmp_path.rglob("graph.json")
-    assert {path.name for path in file.parent.iterdir()} >= {"nodes.csv", "edges.csv", "graph.svg"}
+    assert {path.name for path in file.parent.iterdir()} >= {"nodes.csv", "edges.csv", "graph.svg", "report.html"}
     assert main(["trace", "--graph", str(file), "--paths", "3"]) == 0
     assert [line for line in capsys.readouterr().out.splitlines() if " > " in line] == rows
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from acdc.features.reading import card_of
-from acdc.report.feature_page import feature_page, words
+from acdc.report.feature_page import feature_page
+from acdc.report.words import words
 from tests.features.reading.planted import AFTER, DEAD, ON, RANDOM, planted
 from tests.report.samples import HOSTILE
 from tests.report.test_page import Reader

@@ -11,8 +11,11 @@ import pytest
 
 from acdc.files import write_csv
 from acdc.report import Findings, write_page
+from acdc.report.graph_page import write_graph_page
+from acdc.report.trace_page import findings_of_trace
 from tests.report.browser import Opened, chromium
 from tests.report.samples import HOSTILE, curve_of, findings, random_circuit, split_circuit
+from tests.report.test_graph_page import traced
 
 pytestmark = pytest.mark.browser
 
@@ -244,3 +247,17 @@ def test_spans_are_columns(browser: Any, tmp_path: Path) -> None:
     assert opened.page.locator("#graph path.across").count() > 0
     rows = set(opened.page.locator("#edge-table tbody th").all_inner_texts())
     assert rows == set(circuit.edges)
+
+
+def test_features_are_nodes_with_cards(browser: Any, tmp_path: Path) -> None:
+    graph = traced()
+    feature = next(node for node in graph.nodes if node.kind == "feature")
+    opened = Opened(
+        browser, write_graph_page(tmp_path / "report.html", findings_of_trace(graph)), f"#node={feature.id}"
+    )
+    assert opened.text("#panel h3").startswith(feature.label) and "adds up to" in opened.text("#panel")
+    assert opened.page.locator("#graph g.node.feature.selected").count() == 1
+    assert opened.page.locator("#legend .node.feature, #legend .node.error").count() == 2
+    places = opened.page.eval_on_selector_all("#graph g.node", "all => all.map(each => each.getAttribute('transform'))")
+    assert len(set(places)) == len(places) and not any("NaN" in place or "undefined" in place for place in places)
+    assert opened.complaints == []

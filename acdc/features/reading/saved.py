@@ -16,7 +16,7 @@ from acdc.features.reading.slices import WIDTH
 from acdc.features.reading.weights import Ranked
 from acdc.files import as_dataclass, parse_json, read_bytes, write_atomically
 
-__all__ = ["load_reading", "save_reading"]
+__all__ = ["about_of", "load_reading", "save_reading"]
 
 MAX_BYTES = 2**34
 VERSION = 1
@@ -86,13 +86,7 @@ def load_reading(path: str | os.PathLike[str]) -> FeatureReading:
             held = {name: file[name] for name in ("words", *SHAPES)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise FileError(f"{path} is no reading of features, or a damaged one; make it anew ({error})") from None
-    try:
-        words = parse_json(held.pop("words").tobytes())
-    except FileError as error:
-        raise FileError(f"{path}: what it says of itself {error}") from None
-    if not isinstance(words, dict) or words.get("version") != VERSION:
-        raise FileError(f"{path} is a reading of another version than {VERSION}; make it anew")
-    about = as_dataclass(About, words.get("about"), what=f"{path} is damaged")
+    words, about = _words(held.pop("words"), path)
     _check(held, path)
     names = _named(words.get("names"), path)
     _check_names(held, names, path)
@@ -111,6 +105,30 @@ def load_reading(path: str | os.PathLike[str]) -> FeatureReading:
         near=Ranked(held["near"], held["near_cosines"]),
         names=names,
     )
+
+
+def about_of(path: str | os.PathLike[str]) -> About:
+    """What was read, and on what; the rest of the file is left alone.
+
+    Raises:
+        FileError: As `load_reading`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _words(file["words"], path)[1]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise FileError(f"{path} is no reading of features, or a damaged one; make it anew ({error})") from None
+
+
+def _words(text: np.ndarray, path: Any) -> tuple[dict[str, Any], About]:
+    """What a file says of itself, of which `About` is a part."""
+    try:
+        words = parse_json(text.tobytes())
+    except FileError as error:
+        raise FileError(f"{path}: what it says of itself {error}") from None
+    if not isinstance(words, dict) or words.get("version") != VERSION:
+        raise FileError(f"{path} is a reading of another version than {VERSION}; make it anew")
+    return words, as_dataclass(About, words.get("about"), what=f"{path} is damaged")
 
 
 def _check(held: dict[str, Any], path: Any) -> None:

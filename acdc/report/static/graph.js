@@ -140,10 +140,12 @@ function drawNodes() {
   ports.join("text").attr("class", (port) => `port ${port.input}`).attr("x", portOf).attr("y", -HEIGHT / 2 - 3).text((port) => port.input);
 }
 
-/** Heads are boxes, MLPs hexagons, input and logits pills: kinds are told apart without colour. */
+/** Heads are boxes, MLPs hexagons, features octagons, errors slanted, input and logits pills: told apart without colour. */
 function shapeOf({ kind, width }) {
   const [w, h] = [width / 2, HEIGHT / 2];
   if (kind === "mlp") return `M${-w},0L${10 - w},${-h}H${w - 10}L${w},0L${w - 10},${h}H${10 - w}Z`;
+  if (kind === "feature") return `M${-w},${-h / 2}L${8 - w},${-h}H${w - 8}L${w},${-h / 2}V${h / 2}L${w - 8},${h}H${8 - w}L${-w},${h / 2}Z`;
+  if (kind === "error") return `M${10 - w},${-h}H${w}L${w - 10},${h}H${-w}Z`;
   const r = kind === "input" || kind === "logits" ? h : 6;
   return `M${r - w},${-h}H${w - r}a${r},${r} 0 0 1 ${r},${r}V${h - r}a${r},${r} 0 0 1 ${-r},${r}H${r - w}a${r},${r} 0 0 1 ${-r},${-r}V${r - h}a${r},${r} 0 0 1 ${r},${-r}Z`;
 }

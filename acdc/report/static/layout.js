@@ -14,6 +14,7 @@ function drawn() {
     edges = EDGES.filter((edge) => pinned.has(edge.src) && pinned.has(edge.dst));
   }
   const used = new Set(edges.flatMap((edge) => [edge.src, edge.dst]));
+  if (!EDGES.length) GRAPH.nodes.forEach((_, i) => used.add(i));
   for (const name of [state.node, ...state.pins]) if (INDEX.has(name)) used.add(INDEX.get(name));
   if (!(state.only && state.pins.size)) GRAPH.nodes.forEach((node, i) => (node.kind === "input" || node.kind === "logits") && used.add(i));
   const nodes = [...used].sort((a, b) => a - b).map((i) => ({ ...GRAPH.nodes[i], i, members: [GRAPH.nodes[i].id] }));
@@ -88,7 +89,7 @@ function withLanes(rows, edges) {
     for (const [to, between] of ends) {
       const lanes = [];
       for (let r = from.r + 1; passed < MOST_LANES && r < to.r; r += 1) {
-        lanes.push({ r, span: from.span, width: LANE * between.length - GAP });
+        lanes.push({ r, span: columnOf(from), width: LANE * between.length - GAP });
       }
       lanes.forEach((lane) => rows[lane.r].push(lane));
       const chain = [from, ...lanes, to];
@@ -107,8 +108,11 @@ GRAPH.nodes.forEach((node, i) => {
 });
 const rowOf = (node) => FIRST_OF_ROW.get(`${node.layer}\n${node.row}`);
 
+/** The column of a node or a lane: what is of no span, as the logits, stands in the last. */
+const columnOf = (node) => node.span ?? GRAPH.spans.at(-1);
+
 function spansIn(nodes) {
-  const here = new Set(nodes.map((node) => node.span));
+  const here = new Set(nodes.map(columnOf));
   return GRAPH.spans.filter((span) => here.has(span));
 }
 
@@ -116,7 +120,7 @@ function spansIn(nodes) {
 function columnsOf(rows, spans) {
   let left = 0;
   return spans.map((span) => {
-    const width = Math.max(80, ...rows.map((row) => d3.sum(row.filter((node) => node.span === span), (node) => node.width + GAP)));
+    const width = Math.max(80, ...rows.map((row) => d3.sum(row.filter((node) => columnOf(node) === span), (node) => node.width + GAP)));
     const column = { span, left, width, middle: left + width / 2 };
     left += width + COLUMN_GAP;
     return column;
@@ -135,7 +139,7 @@ function order(rows, links, columns) {
     return near.length ? d3.sum(near, ([other, strength]) => other.x * strength) / d3.sum(near, ([, strength]) => strength) : node.x;
   };
   const places = columns.length ? columns : [{ middle: 0 }];
-  const cells = rows.flatMap((row) => places.map((column) => ({ column, nodes: columns.length ? row.filter((node) => node.span === column.span) : row })));
+  const cells = rows.flatMap((row) => places.map((column) => ({ column, nodes: columns.length ? row.filter((node) => columnOf(node) === column.span) : row })));
   for (const { column, nodes } of cells) nodes.forEach((node, i) => (node.x = column.middle + (i - (nodes.length - 1) / 2) * 90));
   for (let sweep = 0; sweep < 24; sweep += 1) {
     for (const { column, nodes } of sweep % 2 ? [...cells].reverse() : cells) {

@@ -23,13 +23,16 @@ function showLegend() {
   const present = Object.keys(inputs).filter((input) => EDGES.some((edge) => edge.input === input));
   const negative = EDGES.some((edge) => edge.weight < 0) ? [line("negative", `${GRAPH.words.negative ?? "negative"}`)] : [];
   const across = ACROSS.length ? [legendEntry("M1,6H27", "across", "a head's keys and values, read at later spans")] : [];
+  const shapes = { feature: "a feature", error: "an error: what a dictionary leaves over", input: "a token" };
+  const kinds = Object.keys(shapes).filter((kind) => GRAPH.nodes.some((node) => node.kind === "feature" || node.kind === "error") && GRAPH.nodes.some((node) => node.kind === kind));
+  const shape = (kind) => legendEntry(shapeOf({ kind, width: 26 }), "body", shapes[kind], `node ${kind}`, "-14 -15 28 30");
   const width = GRAPH.scored ? [document.createTextNode(`width: size of ${GRAPH.words.label}, by logarithm; lines lead downwards${ROLES.length ? ", between groups upwards too" : ""}`)] : [document.createTextNode("lines lead downwards; edges have no score")];
-  document.getElementById("legend").replaceChildren(...present.map((input) => line(input, inputs[input])), ...negative, ...across, ...ROLES.map(box), ...width);
+  document.getElementById("legend").replaceChildren(...present.map((input) => line(input, inputs[input])), ...negative, ...across, ...kinds.map(shape), ...ROLES.map(box), ...width);
 }
 
-function legendEntry(path, style, words, around = "") {
+function legendEntry(path, style, words, around = "", box = "0 0 28 12") {
   const entry = element("span", {}, words);
-  const picture = d3.create("svg").attr("width", 28).attr("height", 12).attr("aria-hidden", "true");
+  const picture = d3.create("svg").attr("width", 28).attr("height", 12).attr("viewBox", box).attr("aria-hidden", "true");
   picture.append("g").attr("class", around).append("path").attr("class", style).attr("d", path).attr("stroke-width", 2);
   entry.prepend(picture.node());
   return entry;

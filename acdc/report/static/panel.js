@@ -29,7 +29,8 @@ function toNode(name) {
 }
 
 function ofNode(node) {
-  const card = [...document.querySelectorAll("#cards [data-card]")].find((each) => each.dataset.card === node.label);
+  const cards = new Map([...document.querySelectorAll("#cards [data-card]")].map((each) => [each.dataset.card, each]));
+  const card = cards.get(node.id) ?? cards.get(node.label); // a head's is of all its spans
   const isPinned = state.pins.has(node.id);
   const buttons = element(
     "div",

@@ -1,0 +1,122 @@
+"""The page of a graph of features: the same page as a circuit's, made of what was found of a circuit or a prompt."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acdc.circuits.influence import Influence
+from acdc.circuits.weighted import WeightedGraph
+from acdc.errors import counted
+from acdc.files import write_atomically
+from acdc.report.cards import Card
+from acdc.report.graph import FEW, values_of
+from acdc.report.opening import Opening
+from acdc.report.page import rendered
+from acdc.report.table import Cell, Table
+from acdc.report.text import number
+
+__all__ = ["GraphFindings", "page_of_graph", "write_graph_page"]
+
+MOST_ROWS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class GraphFindings:
+    """What a page of a graph shows.
+
+    Attributes:
+        graph: Nodes and edges; of many, those of the most influence are drawn at first.
+        reaching: How much of what the logits read comes through each node and edge.
+        spans: Columns, in their order; empty: there are none.
+        opening: What stands at the top.
+        cards: By nodes' ids.
+        n_edges: How many edges there are, those that aren't in the graph included.
+        effect: What a node's `effect` is called in the table of nodes; empty: nodes have none.
+    """
+
+    graph: WeightedGraph
+    reaching: Influence
+    spans: tuple[str, ...]
+    opening: Opening
+    cards: Sequence[Card]
+    n_edges: int
+    effect: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def write_graph_page(path: str | Path, findings: GraphFindings) -> Path:
+    """Write the page; an interrupted write leaves the old file whole.
+
+    Raises:
+        FileError: The file can't be written.
+    """
+    return write_atomically(path, page_of_graph(findings).encode())
+
+
+def page_of_graph(findings: GraphFindings) -> str:
+    """The page as HTML; everything that comes from a text or a name is escaped."""
+    graph = findings.graph
+    values = values_of(graph, findings.reaching, cards={}, spans=findings.spans)
+    n = len(graph.edges)
+    first = {"n": min(n, FEW), "by": "score" if n <= FEW else "influence"}
+    values |= {"n_edges": findings.n_edges, "first": first}
+    return rendered(
+        graph,
+        {"graph": values | {"whole": None, "curve": None}, "patterns": {}},
+        title=graph.title,
+        opening=findings.opening,
+        cards=findings.cards,
+        nodes=_node_table(findings),
+        edges=_edge_table(findings),
+        notes=findings.notes,
+    )
+
+
+def _node_table(findings: GraphFindings) -> Table:
+    graph, reaching = findings.graph, findings.reaching.nodes
+    n_in, n_out = (Counter(getattr(edge, end) for edge in graph.edges) for end in ("dst", "src"))
+    ranked = sorted(graph.nodes, key=lambda node: (-abs(node.attributes.get("effect", 0.0)), -reaching[node.id]))
+    rows = tuple(
+        (
+            Cell(node.text, node=node.id),
+            Cell(node.kind),
+            Cell(node.level),
+            *([_number(node.attributes.get("effect"), sign=True)] if findings.effect else []),
+            Cell(f"{n_in[node.id]:,}", n_in[node.id]),
+            Cell(f"{n_out[node.id]:,}", n_out[node.id]),
+            _number(reaching[node.id]),
+        )
+        for node in ranked[:MOST_ROWS]
+    )
+    effect = (findings.effect,) if findings.effect else ()
+    heads = ("node", "kind", "row", *effect, "edges in", "edges out", "influence")
+    return Table("node-table", "Nodes that edges join", heads, rows, _left_out(rows, len(graph.nodes), "node"))
+
+
+def _edge_table(findings: GraphFindings) -> Table:
+    graph, values = findings.graph, findings.reaching.edges
+    order = sorted(range(len(graph.edges)), key=lambda i: (-abs(graph.edges[i].weight or 0.0), -values[i]))
+    rows = tuple(
+        (
+            Cell(graph.edges[i].name),
+            Cell(graph.edges[i].src, node=graph.edges[i].src),
+            Cell(graph.edges[i].dst, node=graph.edges[i].dst),
+            _number(graph.edges[i].weight, sign=True),
+            _number(values[i]),
+        )
+        for i in order[:MOST_ROWS]
+    )
+    words = graph.words
+    heads = ("edge", "from", "to", words.label, "influence")
+    left_out = _left_out(rows, findings.n_edges, "edge")
+    return Table("edge-table", f"Edges; {words.label}: {words.meaning}", heads, rows, left_out)
+
+
+def _number(value: float | None, *, sign: bool = False) -> Cell:
+    return Cell(number(value, sign=sign), value)
+
+
+def _left_out(rows: Sequence[Any], n: int, thing: str) -> str:
+    return f"the {len(rows):,} strongest of {counted(n, thing)}; {thing}s.csv has more" if n > len(rows) else ""
