@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from compiling import carried, codes
 from transformers import GPT2Config, GPT2LMHeadModel
-from true_spans import split_truth
+from true_spans import save_truth, split_truth
 from word_tokenizer import build_tokenizer, save_tokenizer
 
 from acdc import Circuit, Graph
@@ -190,7 +190,7 @@ def main() -> None:
     compile_model().float().save_pretrained(out)
     save_tokenizer(build_tokenizer(WORDS), out, n_positions=N_POSITIONS)
     circuit = true_circuit(Graph(N_LAYERS, N_HEADS, D_MODEL))
-    circuit.save(out / "circuit.json")
+    save_truth(circuit, AT, out)
     (out / "README.md").write_text(CARD.format(edges=", ".join(f"`{edge}`" for edge in circuit.edges)))
     print(f"wrote {out}: {circuit!r}")
 

@@ -19,7 +19,7 @@ import torch
 from compiled_card import card_of
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
-from true_spans import split_truth
+from true_spans import save_truth, split_truth
 from word_tokenizer import build_tokenizer, save_tokenizer
 
 from acdc import Circuit, Graph
@@ -269,5 +269,5 @@ def save(model: Model, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     model.compile().float().save_pretrained(out)
     save_tokenizer(build_tokenizer(model.words), out, n_positions=model.n_positions)
-    model.truth.save(out / "circuit.json")
+    save_truth(model.truth, model.at, out)
     (out / "README.md").write_text(card_of(model, out, EPSILON))

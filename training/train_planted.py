@@ -26,6 +26,7 @@ from interchange import Run
 from plans import PLANS, Plan
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
+from true_spans import save_truth
 from word_tokenizer import build_tokenizer, save_tokenizer
 
 from acdc import Circuit, Graph, PatchableModel
@@ -167,7 +168,7 @@ def save(plan: Plan, model: GPT2LMHeadModel, out: Path, steps: int, seed: int) -
     model.save_pretrained(out)
     save_tokenizer(build_tokenizer(plan.words), out, n_positions=N_POSITIONS)
     circuit, told = measure(PatchableModel.from_pretrained(out), plan)
-    circuit.save(out / "circuit.json")
+    save_truth(circuit, plan.at, out)
     rows = "\n".join(f"| {what} | {value:.3g} |" for what, value in told.items())
     card = CARD.format(
         name=plan.name,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ from acdc.metrics import get_metric
 from acdc.models import PatchableModel
 from acdc.models.hub import check_reachable
 from acdc.models.source import find_model
-from acdc.options.defaults import N_PROMPTS, OUT, SEED
+from acdc.options.defaults import DIRECTION, N_PROMPTS, OUT, POSITIONS, SEED
 from acdc.options.ranges import Count, Seed, checked
+from acdc.patching.direction import DENOISED, DENOISING, check_direction, directed
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import check_count
+from acdc.prompts.positions import SPANS, check_positions, split_as
+from acdc.runs.arguments import check_denoising
 from acdc.runs.fingerprint import fingerprint, model_identity, versions
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.task import load_task
@@ -35,6 +38,8 @@ from acdc.task import load_task
 __all__ = ["benchmark"]
 
 logger = logging.getLogger(__name__)
+
+DEFAULTS = (POSITIONS, DIRECTION)
 
 
 def benchmark(
@@ -45,6 +50,8 @@ def benchmark(
     seed: int = SEED,
     metric: str | None = None,
     signed: bool = False,
+    positions: str = POSITIONS,
+    direction: str = DIRECTION,
     out: str | Path | None = f"{OUT}/benchmark",
     resume: bool = True,
     progress: Progressing = None,
@@ -58,8 +65,11 @@ def benchmark(
         seed: Seed of the prompts and of whatever a method draws.
         metric: Metric of discovery; if None, the one that `discover` takes: see `default_metric`.
         signed: Rank by signed scores, not by their size.
-        out: Where results are kept, as `<out>/<task>/<model>/<method>/result.json`, with `benchmark.json` and
-            `benchmark.csv` of them all; None writes nothing.
+        positions: `all`: whole edges. `spans`: edges split by the spans at which the true ones are known to act; where
+            only whole edges are known, the circuit is left out with a warning.
+        direction: `noising` or `denoising`: see `acdc.patching.direction`.
+        out: Where results are kept, as `<out>/<task>/<model>/<method>/result.json` (`<task>-spans-denoising` where it
+            was asked so), with `benchmark.json` and `benchmark.csv` of them all; None writes nothing.
         resume: Take results of equal arguments, weights, prompts and versions from there.
         progress: True shows a bar; a function is called with a `Progress` as the work proceeds.
 
@@ -71,18 +81,17 @@ def benchmark(
         Nothing but times differs between two runs.
 
     Raises:
-        UnknownNameError: No such model, method, option or metric.
-        RunError: `out` can't be written, or n or seed is out of range.
+        UnknownNameError: No such model, method, option, metric, positions or direction.
+        RunError: `out` can't be written, n or seed is out of range, or positions are `each`: no truth says these.
         ModelError: A model can't be loaded; one that can't be downloaded is left out with a warning.
     """
     for name, given in (("models", models), ("methods", methods)):
         if given is not None and not given:
             raise RunError(f"{name} is empty; give None for all")
     circuits, chosen = known_circuits(models), contestants(methods)
-    n, seed = checked("n", Count, n), checked("seed", Seed, seed)
-    check_count(n)
-    if metric is not None:
-        get_metric(metric)
+    asked = _asked(n, seed, metric, signed, positions, direction)
+    if asked.positions == SPANS:
+        circuits = [known for known in circuits if _has_spans(known)]
     if out is not None:
         check_writable(Path(out))
     rows: list[dict[str, Any]] = []
@@ -94,11 +103,45 @@ def benchmark(
             for j, contestant in enumerate(chosen):
                 here = Progress(0, 0, stage=f"{known.name} by {contestant.name}")
                 here = replace(here, part=i * len(chosen) + j + 1, n_parts=len(circuits) * len(chosen))
-                bench = _Bench(known, model, contestant, n, seed, metric, signed)
+                bench = _Bench(known, model, contestant, asked)
                 rows.append(bench.result(None if out is None else Path(out), resume, _staged(tell, here)))
     if out is not None:
         _write_all(Path(out), rows)
     return rows
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is the same for every circuit and method: see `benchmark`."""
+
+    n: int
+    seed: int
+    metric: str | None
+    signed: bool
+    positions: str
+    direction: str
+
+
+def _asked(n: int, seed: int, metric: str | None, signed: bool, positions: str, direction: str) -> _Asked:
+    """The same, checked."""
+    n, seed = checked("n", Count, n), checked("seed", Seed, seed)
+    check_count(n)
+    if metric is not None:
+        get_metric(metric)
+    check_direction(direction)
+    if check_positions(positions) not in (POSITIONS, SPANS):
+        raise RunError(
+            f"known circuits say at which spans an edge acts, not at which positions: positions must be {POSITIONS!r} "
+            f"or {SPANS!r}, not {positions!r}"
+        )
+    return _Asked(n, seed, metric, signed, positions, direction)
+
+
+def _has_spans(known: Known) -> bool:
+    """Whether a circuit is known by span; a warning says where it isn't."""
+    if not known.spans:
+        logger.warning("%s is left out: its circuit is known by whole edges alone, not by span", known.name)
+    return bool(known.spans)
 
 
 def _load(known: Known, progress: Tell | None) -> PatchableModel | None:
@@ -125,21 +168,13 @@ def _staged(tell: Tell | None, here: Progress) -> Tell | None:
 class _Bench:
     """One known circuit and one method."""
 
-    def __init__(
-        self,
-        known: Known,
-        model: PatchableModel,
-        contestant: Contestant,
-        n: int,
-        seed: int,
-        metric: str | None,
-        signed: bool,
-    ) -> None:
-        self.known, self.model, self.contestant, self.seed, self.signed = known, model, contestant, seed, signed
+    def __init__(self, known: Known, model: PatchableModel, contestant: Contestant, asked: _Asked) -> None:
+        self.known, self.model, self.contestant, self.asked = known, model, contestant, asked
         task = load_task(known.task, **known.task_options)
-        self.batch = task.batch(model.tokenizer, n, seed)
-        self.metric = metric or default_metric(task, contestant.method)
-        self.truth = known.circuit(model.graph)
+        spans = known.spans if asked.positions == SPANS else ()
+        self.batch = split_as(task.batch(model.tokenizer, asked.n, asked.seed), spans)
+        self.metric = asked.metric or default_metric(task, contestant.method, asked.direction)
+        self.truth = known.circuit(model.graph.split(spans))
 
     @property
     def fingerprint(self) -> str:
@@ -153,8 +188,9 @@ class _Bench:
                 "options": self.contestant.options,
                 "taus": THRESHOLDS,
                 "metric": self.metric,
-                "seed": self.seed,
-                "signed": self.signed,
+                "seed": self.asked.seed,
+                "signed": self.asked.signed,
+                "direction": self.asked.direction,
                 "versions": versions(),
             }
         )
@@ -163,7 +199,9 @@ class _Bench:
         """The row, from the folder where it is, else made and kept there."""
         if out is None:
             return self.make(progress)
-        folder = runs_folder(out, self.known.reference or self.known.task, self.known.model, self.contestant.name)
+        asked = "-".join(word for word in (self.asked.positions, self.asked.direction) if word not in DEFAULTS)
+        what = "-".join(filter(None, (self.known.reference or self.known.task, asked)))
+        folder = runs_folder(out, what, self.known.model, self.contestant.name)
         mark, path = self.fingerprint, folder / "result.json"
         if resume and (kept := _kept(path, mark)) is not None:
             return kept
@@ -176,13 +214,13 @@ class _Bench:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            problem = Problem.make(self.model, self.batch, metric=self.metric, seed=self.seed)
-            given = self.contestant.given
-            ranked = rank(self.contestant.method, problem, options=given, signed=self.signed, progress=progress)
+            method, given = self.contestant.method, self.contestant.given
+            ranked = rank(method, self._problem(), options=given, signed=self.asked.signed, progress=progress)
         except ACDCError as error:
             return asdict(Failed(**vars(self.question), error=str(error)))
         provenance = {"task": self.known.task, "model": self.known.model, "method": self.contestant.name}
-        circuit, graph = Circuit(self.model.graph, ranked.mask, ranked.values, provenance), self.model.graph
+        graph = self.truth.graph
+        circuit = Circuit(graph, ranked.mask, ranked.values, provenance)
         if folder is not None:
             circuit.save(folder / "circuit.json")
         best = strongest(circuit, self.truth.n_edges, self.truth.mask)
@@ -198,6 +236,17 @@ class _Bench:
         )
         return asdict(row)
 
+    def _problem(self) -> Problem:
+        """What is searched.
+
+        Raises:
+            RunError: The method can't search in this direction.
+        """
+        if self.asked.direction == DENOISING:
+            check_denoising(self.contestant.method, DENOISED)
+        problem = Problem.make(self.model, self.batch, metric=self.metric, seed=self.asked.seed)
+        return directed(problem, self.asked.direction)
+
     @property
     def question(self) -> Question:
         """What is asked."""
@@ -209,9 +258,11 @@ class _Bench:
             method=self.contestant.name,
             metric=self.metric,
             n_prompts=self.batch.n,
-            seed=self.seed,
-            signed=self.signed,
-            n_edges=self.model.graph.n_edges,
+            seed=self.asked.seed,
+            signed=self.asked.signed,
+            positions=self.asked.positions,
+            direction=self.asked.direction,
+            n_edges=self.truth.graph.n_edges,
             n_true=self.truth.n_edges,
         )
 

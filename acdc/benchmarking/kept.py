@@ -30,6 +30,8 @@ class Question(_Strict):
         method: The method, with the options that aren't its defaults.
         metric: In which it searched.
         signed: Whether edges rank by score, not by its size.
+        positions: By what edges were split: see `acdc.prompts.positions`.
+        direction: In which was searched: see `acdc.patching.direction`.
         n_edges, n_true: Edges of the model, and of the known circuit.
     """
 
@@ -42,6 +44,8 @@ class Question(_Strict):
     n_prompts: NonNegativeInt
     seed: NonNegativeInt
     signed: bool
+    positions: str
+    direction: str
     n_edges: NonNegativeInt
     n_true: NonNegativeInt
 
@@ -87,5 +91,7 @@ def load_result(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """
     what = f"{path} is not the result of a benchmark, or is damaged"
     found = as_dataclass(_Result, read_json(path), what=what)
+    if found.fingerprint != fingerprint:
+        return None
     as_dataclass(Failed if "error" in found.row else Measured, found.row, what=what)
-    return found.row if found.fingerprint == fingerprint else None
+    return found.row

@@ -1,9 +1,11 @@
 """The models whose circuit is known, and those for which a published circuit is at hand.
 
-A bundled model's folder says it by its `circuit.json`, whose provenance names the task and how the circuit is known.
+A bundled model's folder says it by its `circuit.json`, whose provenance names the task and how the circuit is known;
+`circuit-by-span.json` has the same edges, each at the spans of the task where it acts.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
@@ -38,11 +40,23 @@ class Known:
         """The model and, where it has several known circuits, which one."""
         return self.model if self.reference is None else f"{self.model} {self.reference}"
 
+    @property
+    def spans(self) -> tuple[str, ...]:
+        """The spans at which its edges are known to act; none where only whole edges are known."""
+        path = self._by_span
+        return Circuit.load(path).graph.spans if path is not None and path.is_file() else ()
+
     def circuit(self, graph: Graph) -> Circuit:
-        """The known circuit."""
+        """The known circuit, of whole edges or, if the graph's are split by its spans, of those."""
         if self.reference is not None:
             return get_reference(self.reference).circuit(graph)
-        return Circuit.load(zoo_path(self.model) / "circuit.json", graph=graph)
+        path = self._by_span if graph.spans else zoo_path(self.model) / "circuit.json"
+        assert path is not None
+        return Circuit.load(path, graph=graph)
+
+    @property
+    def _by_span(self) -> Path | None:
+        return None if self.reference is not None else zoo_path(self.model) / "circuit-by-span.json"
 
 
 def known_models() -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """How well a circuit agrees with one that is known, as the benchmark counts it.
 
-Only edges of the graph count: a pair that is not an edge is never a hit. Nodes are heads and MLPs; `input` and
-`logits`, which every circuit has, are left out.
+Only edges of the graph count: a pair that is not an edge is never a hit. Nodes are heads and MLPs, each at every span
+where edges are split; `input` and `logits`, which every circuit has, are left out.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.circuits.circuit import Circuit
-from acdc.circuits.graph import Graph
+from acdc.circuits.graph import Graph, base_of
 from acdc.circuits.ranking import top_edges
 from acdc.circuits.recovery import edge_hits, edge_ranks, node_hits
 
@@ -45,7 +46,7 @@ def compare(graph: Graph, found: Mask, truth: Mask) -> Agreement:
     """
     for mask in (found, truth):
         graph.check_mask(mask)
-    nodes, true_nodes = (set(graph.node_names(mask)) - {"input", "logits"} for mask in (found, truth))
+    nodes, true_nodes = (_working(graph.node_names(mask)) for mask in (found, truth))
     edge, node = edge_hits(found, truth), node_hits(nodes, true_nodes)
     return Agreement(
         n_edges=int(found.sum()),
@@ -55,6 +56,10 @@ def compare(graph: Graph, found: Mask, truth: Mask) -> Agreement:
         node_precision=node.precision,
         node_recall=1.0 if node.recall is None else node.recall,
     )
+
+
+def _working(nodes: Iterable[str]) -> set[str]:
+    return {node for node in nodes if base_of(node) not in ("input", "logits")}
 
 
 def strongest(circuit: Circuit, n: int, truth: Mask) -> Mask:

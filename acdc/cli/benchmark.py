@@ -9,7 +9,7 @@ import typer
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, say, table
 from acdc.errors import RunError, printable
-from acdc.options.defaults import N_PROMPTS, OUT, SEED
+from acdc.options.defaults import DIRECTION, N_PROMPTS, OUT, POSITIONS, SEED
 
 __all__ = ["benchmark"]
 
@@ -34,6 +34,19 @@ def benchmark(
         str | None, typer.Option(help="kl, logit_diff, prob_diff or nll. [default: the task's, or one with a gradient]")
     ] = None,
     signed: Annotated[bool, typer.Option("--signed", help="Rank by signed scores, not by their size.")] = False,
+    positions: Annotated[
+        str,
+        typer.Option(
+            help="all: whole edges; spans: edges split by the spans at which the known circuit's act, without the "
+            "circuits that are known by whole edges alone."
+        ),
+    ] = POSITIONS,
+    direction: Annotated[
+        str,
+        typer.Option(
+            help="noising: what the clean run's answer needs; denoising: what brings it back in the corrupted run."
+        ),
+    ] = DIRECTION,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(OUT, "benchmark"),
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Take results that are there, if they were made the same way.")
@@ -58,6 +71,8 @@ def benchmark(
         seed=seed,
         metric=metric,
         signed=signed,
+        positions=positions,
+        direction=direction,
         out=out,
         resume=resume,
         progress=not (quiet or as_json),
@@ -99,7 +114,9 @@ def _print_tables(rows: list[dict[str, Any]]) -> None:
 
 def _title(row: dict[str, Any]) -> str:
     name = f"{row['model']} against {row['reference']}, a reference" if row["reference"] else row["model"]
-    return f"{name}: {row['n_true']:,} of {row['n_edges']:,} edges, known by {row['known_by']}"
+    split = "" if row["positions"] == POSITIONS else " split by span"
+    by = "" if row["direction"] == DIRECTION else f"; by {row['direction']}"
+    return f"{name}: {row['n_true']:,} of {row['n_edges']:,} edges{split}, known by {row['known_by']}{by}"
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

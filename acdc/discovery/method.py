@@ -11,6 +11,7 @@ from acdc.discovery.scored import Scored
 from acdc.errors import RunError, unknown_name
 from acdc.metrics import METRICS
 from acdc.options.ranges import checked
+from acdc.patching.direction import NOISING
 from acdc.patching.footprint import Engine
 from acdc.task import Task
 
@@ -74,8 +75,9 @@ def check_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def default_metric(task: Task | type[Task], method: Method) -> str:
+def default_metric(task: Task | type[Task], method: Method, direction: str = NOISING) -> str:
     """What a method minimises on a task where no metric is named: the task's own; its `gradient_metric` where that is
-    flat at the clean run and the method takes gradients there."""
-    flat = method.at_clean and task.metric in METRICS and METRICS[task.metric].flat_at_clean
+    flat at the clean run and the method takes gradients there. By denoising it takes them at the corrupted run, where
+    no metric is flat."""
+    flat = method.at_clean and direction == NOISING and task.metric in METRICS and METRICS[task.metric].flat_at_clean
     return task.gradient_metric if flat else task.metric

@@ -13,7 +13,7 @@ from acdc.options.defaults import POSITIONS as ALL
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.span_tokens import NamedSpans
 
-__all__ = ["POSITIONS", "check_positions", "positions_of", "split_as", "split_by"]
+__all__ = ["POSITIONS", "SPANS", "check_positions", "positions_of", "split_as", "split_by"]
 
 SPANS, EACH = "spans", "each"
 POSITIONS = (ALL, SPANS, EACH)

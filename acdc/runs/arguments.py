@@ -26,7 +26,7 @@ from acdc.runs.places import task_place
 from acdc.runs.prompt_file import PROMPTS
 from acdc.task import PromptFile, PromptList, Task, load_task
 
-__all__ = ["Arguments", "checked_settings", "given_name", "resolve_arguments"]
+__all__ = ["Arguments", "check_denoising", "checked_settings", "given_name", "resolve_arguments"]
 
 MEASURED_BY_NOISING = (
     "the circuit was found by denoising and is measured by noising, in which it need not be enough alone: of what is "
@@ -210,7 +210,7 @@ def resolve_arguments(
     made = load_task(task, **(task_options or {}))
     settings = checked_settings(ablation, n, seed, bos, direction, positions)
     if chosen is not None and direction == DENOISING:
-        _check_denoising(chosen, settings["ablation"])
+        check_denoising(chosen, settings["ablation"])
     return Arguments(
         task=made,
         task_given=given_name(task, made),
@@ -244,7 +244,7 @@ def checked_settings(
     return {"ablation": kind, "direction": direction, "positions": positions, "n": n, "seed": seed, "bos": bos}
 
 
-def _check_denoising(method: Method, ablation: str) -> None:
+def check_denoising(method: Method, ablation: str) -> None:
     """Raise `RunError` where the method or the ablation doesn't allow denoising."""
     if method.noising_only:
         others = ", ".join(name for name, each in METHODS.items() if not each.noising_only)
@@ -268,7 +268,7 @@ def _with_restored(found: DiscoveryResult, turned: Problem) -> DiscoveryResult:
 def _metric(metric: str | Metric | None, task: Task, method: Method | None, direction: str) -> Metric:
     at_clean = method is not None and method.at_clean and direction == NOISING  # no metric is flat at the corrupted run
     if metric is None:
-        metric = default_metric(task, method) if method is not None and at_clean else task.metric
+        metric = task.metric if method is None else default_metric(task, method, direction)
     used = get_metric(metric)
     if method is not None and at_clean:
         check_gradient(used, method.name)

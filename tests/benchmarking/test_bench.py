@@ -263,3 +263,48 @@ def test_every_variant_that_is_declared_has_other_options_than_the_defaults() ->
     for one in declared:
         assert contestants.contestants([one.name])[0].options == one.options
         assert one.options != contestants.Contestant(one.method, {}).options
+
+
+# -- split by span, and by denoising
+
+
+def by_spans(models: list[str], method: str, **options) -> list[dict[str, object]]:
+    return benchmark(models, [method], n=8, out=None, positions="spans", **options)
+
+
+def test_edges_split_by_span_are_held_against_the_known_circuit_s(caplog) -> None:
+    (row,) = by_spans([MODEL, "gpt2"], "acdc tau=0.05")
+    (known,) = known_circuits([MODEL])
+    whole = known.circuit(PatchableModel.from_pretrained(MODEL).graph)
+    assert (row["n_edges"], row["n_true"]) == (2 * whole.graph.n_edges - 11, 6), (
+        "letters and end; logits at the end alone"
+    )
+    assert (row["auc"], row["own"]["precision"], row["own"]["recall"]) == (1, 1, 1)
+    assert (row["own"]["node_precision"], row["own"]["node_recall"]) == (1, 1)
+    assert "gpt2 ioi-wang is left out: its circuit is known by whole edges alone" in caplog.text
+
+
+def test_by_denoising_both_paths_of_an_or_are_found(tmp_path, capsys) -> None:
+    asked = {"n": 8, "metric": "logit_diff", "out": tmp_path}
+    (noised,) = benchmark(["either-compiled"], ["acdc tau=0.5"], **asked)
+    denoised, unable = benchmark(["either-compiled"], ["acdc tau=0.5", "hisp"], direction="denoising", **asked)
+    assert "'hisp' can't look for a circuit by denoising" in unable["error"]
+    circuits = {path.parts[-4]: Circuit.load(path) for path in tmp_path.rglob("circuit.json")}
+    found = {where: {"a1.h0", "a1.h2"}.intersection(circuit.nodes) for where, circuit in circuits.items()}
+    assert found == {"either": found["either"], "either-denoising": {"a1.h0", "a1.h2"}} and len(found["either"]) == 1
+    assert benchmark(["either-compiled"], ["acdc tau=0.5"], **asked) == [noised]
+    cli._print_tables([denoised])
+    assert "edges, known by construction; by denoising" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"positions": "each"}, RunError, "positions must be 'all' or 'spans', not 'each'"),
+        ({"positions": "span"}, UnknownNameError, "did you mean 'spans'"),
+        ({"direction": "denoise"}, UnknownNameError, "did you mean 'denoising'"),
+    ],
+)
+def test_ways_that_no_truth_is_known_for_are_refused(options, error, message) -> None:
+    with pytest.raises(error, match=message):
+        benchmark([MODEL], out=None, **options)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from plans import PLANS
 
+from acdc.benchmarking import known_circuits
 from acdc.circuits.circuit import Circuit
 from acdc.discovery.acdc import acdc
 from acdc.models import PatchableModel
@@ -21,10 +22,26 @@ from acdc.patching.exact.state import CircuitState
 from acdc.patching.problem import Problem
 from acdc.prompts.positions import split_by
 from acdc.task import load_task
+from acdc.zoo import zoo_path
 
 SCRIPTS = {script.model().name: script for script in (compile_reverse, compile_frac_prevs, compile_brackets)}
 
+TRUTHS: dict[str, Callable[[Sequence[str]], Circuit]] = {
+    **{name: script.model().truth_at for name, script in SCRIPTS.items()},
+    "induction-compiled": compile_induction.truth_at,
+    **{script.model().name: script.model().truth_at for script in (compile_chain, compile_either, compile_suppression)},
+    **{plan.name: plan.truth_at for plan in PLANS.values()},
+}
+
 OF_BOTH_SIGNS = {"metric": "logit_diff", "absolute": True, "tau": 2.0}
+
+
+def test_the_shipped_circuits_by_span_are_what_the_scripts_say() -> None:
+    for known in known_circuits():
+        whole = Circuit.load(zoo_path(known.model) / "circuit.json")
+        shipped = known.circuit(whole.graph.split(known.spans))
+        assert shipped.edges == TRUTHS[known.model](known.spans).edges
+        assert shipped.merge_spans().edges == whole.edges
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
