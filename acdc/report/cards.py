@@ -30,6 +30,7 @@ class Card:
         lists: Tokens or labels with their numbers, by what they are.
         scores: The score of every role that was looked for, the largest first.
         title: What stands above it, by default its name, by which the graph finds it.
+        label: What a feature fires on, where its rule did not fail its test; features of one label are one supernode.
         examples: Texts in which a feature fires, its tokens marked.
     """
 
@@ -42,6 +43,7 @@ class Card:
     scores: tuple[tuple[str, str], ...]
     has_patterns: bool
     title: str = ""
+    label: str = ""
     examples: tuple[tuple[Word, ...], ...] = ()
 
 

@@ -31,6 +31,7 @@ def with_reading(card: Card, reading: FeatureReading, index: int) -> Card:
     return replace(
         card,
         sentence=f"{card.sentence} {_sentence(found)}",
+        label="" if found.rule is None or found.rule.test.holds is False else found.rule.text,
         claims=_rule(found),
         facts=(*card.facts, *_facts(found, reading)),
         lists=tuple(

@@ -37,12 +37,17 @@ def graph_values(
 
 
 def values_of(
-    graph: WeightedGraph, reaching: Influence, *, cards: Mapping[str, NodeCard], spans: Sequence[str]
+    graph: WeightedGraph,
+    reaching: Influence,
+    *,
+    cards: Mapping[str, NodeCard],
+    spans: Sequence[str],
+    groups: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Nodes and edges as the script reads them.
 
     Edges are `[src, dst, input, weight, influence]`, with nodes by their places in `nodes`. Spans are columns, in this
-    order; a node of none of them stands in the last.
+    order; a node of none of them stands in the last. Groups are the names of supernodes, by their nodes' ids.
     """
     places = {node.id: i for i, node in enumerate(graph.nodes)}
     edges = [
@@ -50,7 +55,10 @@ def values_of(
         for edge, value in zip(graph.edges, reaching.edges, strict=True)
     ]
     return {
-        "nodes": [_node(node, reaching, cards.get(node.label or node.id)) for node in graph.nodes],
+        "nodes": [
+            _node(node, reaching, cards.get(node.label or node.id)) | {"group": (groups or {}).get(node.id, "")}
+            for node in graph.nodes
+        ],
         "edges": edges,
         "across": [[places[name], places[other]] for name, others in readers(graph).items() for other in others],
         "spans": spans,

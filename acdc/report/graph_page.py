@@ -1,6 +1,6 @@
 """The page of a graph of features: the same page as a circuit's, made of what was found of a circuit or a prompt."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from acdc.report.page import rendered
 from acdc.report.table import Cell, Table
 from acdc.report.text import number
 
-__all__ = ["GraphFindings", "page_of_graph", "write_graph_page"]
+__all__ = ["GraphFindings", "groups_of", "page_of_graph", "write_graph_page"]
 
 MOST_ROWS = 1000
 
@@ -33,6 +33,7 @@ class GraphFindings:
         opening: What stands at the top.
         cards: By nodes' ids.
         n_edges: How many edges there are, those that aren't in the graph included.
+        supernodes: A name and ids each, chosen by hand; features with one rule, in one row and span, are others.
         effect: What a node's `effect` is called in the table of nodes; empty: nodes have none.
     """
 
@@ -44,6 +45,7 @@ class GraphFindings:
     n_edges: int
     effect: str = ""
     notes: tuple[str, ...] = ()
+    supernodes: tuple[tuple[str, ...], ...] = ()
 
 
 def write_graph_page(path: str | Path, findings: GraphFindings) -> Path:
@@ -58,7 +60,7 @@ def write_graph_page(path: str | Path, findings: GraphFindings) -> Path:
 def page_of_graph(findings: GraphFindings) -> str:
     """The page as HTML; everything that comes from a text or a name is escaped."""
     graph = findings.graph
-    values = values_of(graph, findings.reaching, cards={}, spans=findings.spans)
+    values = values_of(graph, findings.reaching, cards={}, spans=findings.spans, groups=groups_of(findings))
     n = len(graph.edges)
     first = {"n": min(n, FEW), "by": "score" if n <= FEW else "influence"}
     values |= {"n_edges": findings.n_edges, "first": first}
@@ -72,6 +74,21 @@ def page_of_graph(findings: GraphFindings) -> str:
         edges=_edge_table(findings),
         notes=findings.notes,
     )
+
+
+def groups_of(findings: GraphFindings) -> dict[str, str]:
+    """Supernodes' names by their nodes' ids: those chosen by hand, then features of one rule, row and span."""
+    groups = {id: name for name, *ids in reversed(findings.supernodes) for id in ids}
+    labels = {card.name: card.label for card in findings.cards if card.label}
+    alike: dict[tuple[str, int, str, str], list[str]] = defaultdict(list)
+    for node in findings.graph.nodes:
+        if node.id in labels and node.id not in groups:
+            alike[labels[node.id], node.layer, node.level, node.span or ""].append(node.id)
+    for (label, _, level, span), ids in alike.items():
+        if len(ids) > 1:
+            name = f"{label} ({level}" + (f" @ {span})" if span else ")")
+            groups |= dict.fromkeys(ids, name)
+    return groups
 
 
 def _node_table(findings: GraphFindings) -> Table:

@@ -47,6 +47,7 @@ def findings_of_trace(graph: AttributionGraph, readings: Mapping[int, FeatureRea
         tuple(_cards(few, columns, known)),
         graph.n_edges,
         notes=graph.notes,
+        supernodes=graph.supernodes,
     )
 
 

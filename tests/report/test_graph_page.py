@@ -9,7 +9,7 @@ from acdc.features.circuits import FeatureCircuit, FeatureEdge, FeatureNode
 from acdc.features.circuits.circuit import DictionaryRecord
 from acdc.report.assets import assets
 from acdc.report.feature_circuit_page import findings_of_circuit
-from acdc.report.graph_page import page_of_graph
+from acdc.report.graph_page import groups_of, page_of_graph
 from acdc.report.page import page_of
 from acdc.report.trace_page import findings_of_trace
 from tests.features.attribution_graphs.transcoders import PROMPT, transcoders
@@ -104,3 +104,19 @@ def test_tokens_and_names_are_escaped_and_the_policy_is_a_run_s() -> None:
         read = Reader(page)
         assert read.tags["script"] == scripts and read.tags["img"] == 0 and read.tags["h1"] == 1
         assert assets().policy in page
+
+
+def test_supernodes_are_those_of_the_file_and_features_of_one_rule() -> None:
+    features = [node.id for node in traced().nodes if node.kind == "feature"][:3]
+    graph = replace(traced(), supernodes=((TEXT, *features[:2], "no such node"), ("second", *features[1:])))
+    found = findings_of_trace(graph)
+    groups = {node["id"]: node["group"] for node in data_of(page_of_graph(found))["nodes"]}
+    assert groups[features[0]] == groups[features[1]] != "" and groups[features[2]] == "second"
+    assert sum(map(bool, groups.values())) == 3
+    alike = [node for node in found.graph.nodes if node.kind == "feature"]
+    by_row = {
+        (node.level, node.span): [x.id for x in alike if (x.level, x.span) == (node.level, node.span)] for node in alike
+    }
+    ids = max(by_row.values(), key=len)[:2]
+    labelled = tuple(replace(card, label="fires on 'x'" if card.name in ids else "") for card in found.cards)
+    assert set(groups_of(replace(found, cards=labelled, supernodes=()))) == set(ids)

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,20 @@ def test_features_are_nodes_with_cards(browser: Any, tmp_path: Path) -> None:
     places = opened.page.eval_on_selector_all("#graph g.node", "all => all.map(each => each.getAttribute('transform'))")
     assert len(set(places)) == len(places) and not any("NaN" in place or "undefined" in place for place in places)
     assert opened.complaints == []
+
+
+def test_a_supernode_is_one_node_and_can_be_opened(browser: Any, tmp_path: Path) -> None:
+    ids = tuple(node.id for node in traced().nodes if node.kind == "feature")[:3]
+    graph = replace(traced(), supernodes=(("<b>both</b>", *ids),))
+    opened = Opened(
+        browser, write_graph_page(tmp_path / "report.html", findings_of_trace(graph)), f"#n={graph.n_edges}"
+    )
+    before = sorted(opened.nodes())
+    script = "all => all.reduce((sum, each) => sum + each.__data__.weight, 0)"
+    total = opened.page.eval_on_selector_all("#graph path.edge", script)
+    opened.page.check("#group")
+    assert len(opened.nodes()) == len(before) - 2 and "<b>both</b>" in opened.nodes()
+    inner = sum(weight for src, dst, weight, _ in graph.edges() if {src.id, dst.id} <= set(ids))
+    assert opened.page.eval_on_selector_all("#graph path.edge", script) == pytest.approx(total - inner)
+    opened.page.uncheck("#group")
+    assert sorted(opened.nodes()) == before and opened.complaints == []

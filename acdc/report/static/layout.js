@@ -23,16 +23,20 @@ function drawn() {
   return found;
 }
 
-/** Heads of one role, in one span, as one node; edges between the same nodes and inputs are summed. */
+const shortened = (text) => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
+const groupOf = (node) => node.group || (node.kind === "head" && node.role ? `${node.role}\n${node.span ?? ""}` : "");
+
+/** Heads of one role, in one span, and supernodes as one node each; edges between the same nodes and inputs are summed. */
 function grouped(nodes, edges) {
-  const groups = d3.group(nodes.filter((node) => node.kind === "head" && node.role), (node) => `${node.role}\n${node.span ?? ""}`);
+  const groups = d3.group(nodes.filter(groupOf), groupOf);
   const place = new Map(nodes.map((node) => [node.i, node]));
   const merged = [];
   for (const members of groups.values()) {
     if (members.length < 2) continue;
     const middle = members[Math.floor((members.length - 1) / 2)];
-    const label = `${members.length} heads`;
-    const one = { ...middle, id: `${middle.role}${middle.span ? ` @ ${middle.span}` : ""}`, label, isGroup: true, holds: null };
+    const label = middle.group ? shortened(middle.group) : `${members.length} heads`;
+    const id = middle.group ? `${middle.group} (${members.length} nodes)` : `${middle.role}${middle.span ? ` @ ${middle.span}` : ""}`;
+    const one = { ...middle, id, label, isGroup: true, holds: null };
     one.members = members.map((member) => member.id);
     merged.push(one);
     members.forEach((member) => place.set(member.i, one));

@@ -7,7 +7,7 @@ function showTools() {
   tools.n.value = state.n;
   tools.by.value = state.by;
   tools.group.checked = state.group;
-  tools.group.disabled = !ROLES.length;
+  tools.group.disabled = !HAS_GROUPS;
   tools.only.checked = state.only;
   tools.only.disabled = !state.pins.size && !state.only;
   const part = state.only && state.pins.size ? EDGES.filter((edge) => [edge.src, edge.dst].every((i) => state.pins.has(GRAPH.nodes[i].id))).length : state.n;
@@ -26,7 +26,7 @@ function showLegend() {
   const shapes = { feature: "a feature", error: "an error: what a dictionary leaves over", input: "a token" };
   const kinds = Object.keys(shapes).filter((kind) => GRAPH.nodes.some((node) => node.kind === "feature" || node.kind === "error") && GRAPH.nodes.some((node) => node.kind === kind));
   const shape = (kind) => legendEntry(shapeOf({ kind, width: 26 }), "body", shapes[kind], `node ${kind}`, "-14 -15 28 30");
-  const width = GRAPH.scored ? [document.createTextNode(`width: size of ${GRAPH.words.label}, by logarithm; lines lead downwards${ROLES.length ? ", between groups upwards too" : ""}`)] : [document.createTextNode("lines lead downwards; edges have no score")];
+  const width = GRAPH.scored ? [document.createTextNode(`width: size of ${GRAPH.words.label}, by logarithm; lines lead downwards${HAS_GROUPS ? ", between groups upwards too" : ""}`)] : [document.createTextNode("lines lead downwards; edges have no score")];
   document.getElementById("legend").replaceChildren(...present.map((input) => line(input, inputs[input])), ...negative, ...across, ...kinds.map(shape), ...ROLES.map(box), ...width);
 }
 

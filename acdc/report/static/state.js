@@ -8,6 +8,7 @@ const INDEX = new Map(GRAPH.nodes.map((node, i) => [node.id, i]));
 const EDGES = GRAPH.edges.map(([src, dst, input, weight, influence], i) => ({ i, src, dst, input, weight, influence }));
 const ACROSS = GRAPH.across.map(([from, to]) => ({ from, to })); // a head's keys and values, and where they are read
 const ROLES = [...new Set(GRAPH.nodes.map((node) => node.role).filter((role) => role))];
+const HAS_GROUPS = ROLES.length > 0 || GRAPH.nodes.some((node) => node.group);
 
 const size = (weight) => (weight === null ? 0 : Math.abs(weight));
 const ORDERS = {
@@ -52,7 +53,7 @@ function stateOf(hash) {
     by: words.get("by") in ORDERS ? words.get("by") : GRAPH.first.by,
     node: INDEX.has(words.get("node")) ? words.get("node") : "",
     pins: new Set(namesIn(words.get("pin")).filter((name) => INDEX.has(name))),
-    group: words.get("group") === "1" && ROLES.length > 0,
+    group: words.get("group") === "1" && HAS_GROUPS,
     only: words.get("only") === "1",
   };
 }
