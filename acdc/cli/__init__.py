@@ -37,7 +37,8 @@ from acdc.cli import (  # noqa: F401
 )
 from acdc.cli.app import RANKS, app
 from acdc.cli.terminal import plain
-from acdc.errors import ACDCError, AlignmentError, EndRequested, RunError, printable
+from acdc.errors import ACDCError, AlignmentError, RunError, printable
+from acdc.progress.ending import ask_to_end
 from acdc.ranks import ProcessEnded, joined, leave, rank_given
 
 __all__ = ["app", "main", "run_main"]
@@ -138,14 +139,9 @@ def _fail(message: str, error: BaseException, code: int, debug: bool, rows: tupl
     return code
 
 
-def _end(number: int, frame: object) -> None:
-    """A request to end takes the way of Ctrl-C: what was computed is kept."""
-    raise EndRequested(128 + number)
-
-
 def run_main() -> None:
     """The entry point."""
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, ask_to_end)  # it takes the way of Ctrl-C: what was computed is kept
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a summary is not lost to a narrow encoding
             stream.reconfigure(errors="backslashreplace")

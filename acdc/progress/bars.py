@@ -16,6 +16,7 @@ from typing import Any
 
 from acdc.errors import RunError, printable
 from acdc.progress import Pace, Progress, Tell, duration, roughly
+from acdc.progress.ending import obey
 
 __all__ = ["Bar", "Progressing", "shown"]
 
@@ -79,7 +80,12 @@ class Bar:
         self.clear()
 
     def note(self, progress: Progress) -> None:
-        """Take in how far the work is; it is drawn later, so this costs next to nothing. What it notes stays."""
+        """Take in how far the work is; it is drawn later, so this costs next to nothing. What it notes stays.
+
+        Raises:
+            EndRequested: A signal has asked the process to end.
+        """
+        obey()
         with self._lock:
             self.pace.note(progress, self.clock())
             if progress.note:
