@@ -18,8 +18,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from acdc.models import PatchableModel
 from acdc.patching.problem import Problem
 from acdc.progress import Progress
+from acdc.prompts.batch import PromptBatch
 
 __all__ = [
     "CLOCKS",
@@ -29,6 +31,7 @@ __all__ = [
     "backward_call",
     "beside",
     "forward_call",
+    "forward_on",
     "resident",
     "settle",
     "timed",
@@ -49,7 +52,12 @@ class Seconds(NamedTuple):
 
 def forward_call(problem: Problem) -> Call:
     """A forward pass of the unmodified model on the clean prompts, with logits at the last position."""
-    hf, inputs = problem.model.hf, _inputs(problem)
+    return forward_on(problem.model, problem.batch)
+
+
+def forward_on(model: PatchableModel, batch: PromptBatch) -> Call:
+    """The same on any texts: a batch's clean side."""
+    hf, inputs = model.hf, _inputs(batch)
 
     @torch.no_grad()
     def plain() -> None:
@@ -60,7 +68,7 @@ def forward_call(problem: Problem) -> Call:
 
 def backward_call(problem: Problem) -> Call:
     """The same, and the gradients of all weights."""
-    hf, inputs, answers = problem.model.hf, _inputs(problem), problem.batch.correct[:, :1]
+    hf, inputs, answers = problem.model.hf, _inputs(problem.batch), problem.batch.correct[:, :1]
 
     def plain() -> None:
         hf(**inputs, logits_to_keep=1).logits[:, -1].gather(1, answers).mean().backward()
@@ -69,8 +77,7 @@ def backward_call(problem: Problem) -> Call:
     return plain
 
 
-def _inputs(problem: Problem) -> dict[str, object]:
-    batch = problem.batch
+def _inputs(batch: PromptBatch) -> dict[str, object]:
     return {"input_ids": batch.clean, "attention_mask": batch.attention.long(), "use_cache": False}
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from acdc.circuits.circuit import Circuit
 
-__all__ = ["Hits", "Recovery", "edge_hits", "edge_ranks", "node_hits", "recovery_of", "roc_auc"]
+__all__ = ["Hits", "Recovery", "auc_of_ranks", "edge_hits", "edge_ranks", "node_hits", "recovery_of", "roc_auc"]
 
 
 class Hits(NamedTuple):
@@ -130,7 +130,11 @@ def roc_auc(circuit: Circuit, reference: Bool[Tensor, "src dst"], *, absolute: b
         CircuitError: The reference keeps pairs that are not edges of the graph.
     """
     circuit.graph.check_mask(reference)
-    ranks, positives = edge_ranks(circuit, absolute=absolute), reference[circuit.graph.edges_mask].numpy()
+    return auc_of_ranks(edge_ranks(circuit, absolute=absolute), reference[circuit.graph.edges_mask].numpy())
+
+
+def auc_of_ranks(ranks: Float64[np.ndarray, " things"], positives: Bool[np.ndarray, " things"]) -> float | None:
+    """The area under the ROC curve of a ranking of any things, ties sharing their mean rank; see `roc_auc`."""
     n, m = int(positives.sum()), int((~positives).sum())
     if not n or not m:
         return None

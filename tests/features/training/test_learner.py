@@ -13,31 +13,9 @@ from acdc.features.training.recipe import learning_rate
 from acdc.features.training.revival import auxk
 from acdc.features.training.variants import batchtopk, jumprelu, matryoshka
 from acdc.features.training.weights import Weights, geometric_median
+from benchmarks.toy_features import Toy, learned
 
 SITE = Site(0, "resid_post")
-
-
-class Toy:
-    """A toy model of superposition: sparse features, each with a direction of its own, in fewer dimensions."""
-
-    def __init__(self, n: int, d: int, p: float) -> None:
-        self.draw, self.p = torch.Generator().manual_seed(0), p
-        self.directions = torch.nn.functional.normalize(torch.randn(n, d, generator=self.draw), dim=1)
-
-    def batch(self, n: int) -> Tensor:
-        on = torch.rand(n, len(self.directions), generator=self.draw) < self.p
-        return (on * torch.rand(on.shape, generator=self.draw)) @ self.directions
-
-    def recovered(self, learner: Learner) -> float:
-        """The mean over its directions of the cosine with the nearest row of the decoder."""
-        return (self.directions @ learner.weights.decoder.detach().T).max(1).values.mean().item()
-
-
-def learned(toy: Toy, recipe: Recipe, steps: int, batch: int) -> Learner:
-    learner = Learner(recipe, toy.batch(4096), None, steps=steps, seed=1)
-    for step in range(steps):
-        learner.step(toy.batch(batch), None, step)
-    return learner
 
 
 def tokens(n: int = 40, d: int = 6, seed: int = 0) -> Tensor:
