@@ -4,6 +4,7 @@
     python benchmarks/real_model.py --quick                   # 4 prompts, everything cut short: minutes
     python benchmarks/real_model.py --only masked --only acdc # some groups of rows
     python benchmarks/real_model.py --model acdc-small --n 50 --only masked
+    python benchmarks/real_model.py --only masked --positions spans        # edges split by the spans of IOI
     python benchmarks/real_model.py --device cuda             # on a GPU: by the wall clock, added GB is the GPU's
     python benchmarks/real_model.py --device cuda --dtype bfloat16 --shape llama-3-8b --only masked --only methods
 
@@ -36,6 +37,7 @@ from acdc.evaluation.work import Settings
 from acdc.patching.problem import Problem
 from acdc.patching.weighted import weighted_logits
 from acdc.progress import Progress
+from acdc.prompts.positions import POSITIONS, split_by
 from acdc.runs.evaluation_forecast import forecasts, measured_speed
 from acdc.runs.evaluation_setup import shared_work
 from acdc.runs.reload import reload
@@ -72,7 +74,7 @@ class Bench:
     def problem_of(self, method: str) -> Problem:
         """In the metric that the method takes where none is named."""
         task = load_task(self.task)
-        batch = task.batch(self.model.tokenizer, self.options.n, 0)
+        batch = split_by(task.batch(self.model.tokenizer, self.options.n, 0), self.options.positions)
         return Problem.make(self.model, batch, metric=default_metric(task, METHODS[method]))
 
     def row(self, name: str, call: Callable[[], object], repeats: int | None = None) -> "Row":
@@ -132,7 +134,7 @@ def plain(bench: Bench) -> Iterator[Row]:
 
 def masked(bench: Bench) -> Iterator[Row]:
     """Random circuits, the best edges by EAP, and a step of a learned mask."""
-    problem, graph = bench.problem, bench.model.graph
+    problem, graph = bench.problem, bench.problem.graph
     draw = torch.rand(graph.n_src, graph.n_dst, generator=torch.Generator().manual_seed(0))
     for name, share in {"2%": 0.02, "10%": 0.1, "half": 0.5, "all": 1.0}.items():
         mask = graph.edges_mask & (draw <= share)
@@ -205,8 +207,9 @@ def rates(bench: Bench, name: str, call: Callable[[Tell], object]) -> Iterator[R
 def evaluation(bench: Bench) -> Iterator[Row]:
     """Every part of an evaluation of EAP's circuit in the order of a report, each with what those before it left
     to do; by default those that `acdc evaluate` affords."""
-    size = min(SIZE, bench.model.graph.n_edges // 4)
-    found = discover(bench.model, bench.task, method="eap", n=bench.options.n, n_edges=size, out=None)
+    size = min(SIZE, bench.problem.graph.n_edges // 4)
+    prompts = {"n": bench.options.n, "positions": bench.options.positions}
+    found = discover(bench.model, bench.task, method="eap", n_edges=size, out=None, **prompts)
     work, _ = shared_work(reload(found, model=bench.model), Settings.check({"thorough": bench.options.thorough}), 0)
     names = [name for name, part in PARTS.items() if part.by_default]
     plan = forecasts(names, work, speed=measured_speed(work), all_of_them=bench.options.thorough)
@@ -248,6 +251,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--task", default="ioi")
+    parser.add_argument("--positions", choices=POSITIONS, default="all", help="what edges are split by [all: nothing]")
     parser.add_argument("--n", type=int, help="prompts [20; 4 with --quick]")
     parser.add_argument("--repeats", type=int, help="of calls that take no longer than a few plain passes [3; 1]")
     parser.add_argument("--seconds", type=float, help="for a search before it is stopped [120; 10]")
@@ -276,7 +280,7 @@ def main(words: list[str] | None = None) -> None:
     weights = torch.cuda.memory_allocated() / 1e9 if on_gpu else resident("VmRSS")
     bench = Bench(model, options.task, options)
     batch = f"{options.n} prompts of {options.task}, at most {bench.problem.batch.n_pos} tokens"
-    print(f"{model.name}, {model.graph.n_edges:,} edges, {batch}")
+    print(f"{model.name}, {bench.problem.graph.n_edges:,} edges, {batch}")
     card = "" if options.device == "cpu" else f"{torch.cuda.get_device_name()}, "
     print(f"{options.dtype}, {card}{torch.get_num_threads()} threads, torch {torch.__version__}\n")
     print(f"| | {options.clock} s | a plain forward, s | ratio | added GB |\n|---|---|---|---|---|")

@@ -176,6 +176,7 @@ what nobody reads; the MLPs write nothing.
 
 `circuit.json` holds the true circuit for the task `induction` with corruption `random`, derived by the same script from
 what each head reads and writes: {edges}.
+`circuit-by-span.json` holds the same edges, each at the spans of the task where it acts.
 
 Made by `python training/compile_induction.py --out acdc/zoo/induction-compiled`.
 

@@ -23,6 +23,7 @@ Other heads and MLPs read and write too, but nobody {needs} what they write.
 
 `circuit.json` holds the true circuit for the task `{task}`, derived by the same script from what each node reads
 and writes: {edges}.
+`circuit-by-span.json` holds the same edges, each at the spans of the task where it acts.
 
 An edge is true if its source writes something that its destination reads, that differs between clean and corrupted
 prompts, and that reaches the logits. Positions are the same in both prompts, so no true edge carries them: this holds

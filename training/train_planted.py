@@ -141,6 +141,7 @@ A GPT-2-architecture model of {n_layers} layers with {n_heads} heads and width {
 which was chosen beforehand does the task `{task}`: {story}.
 
 `circuit.json` holds the planted circuit: {edges}.
+`circuit-by-span.json` holds the same edges, each at the spans of the task where it acts.
 
 ## How it was made
 

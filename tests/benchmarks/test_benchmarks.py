@@ -65,6 +65,13 @@ def test_rows_are_printed_of_any_model(capsys: pytest.CaptureFixture[str]) -> No
     assert all(float(row[1].removeprefix("more than ").replace(",", "")) > 0 for row in rows)
 
 
+def test_rows_are_printed_of_edges_split_by_span(capsys: pytest.CaptureFixture[str]) -> None:
+    split = ["--positions", "spans", "--only", "masked"]
+    real_model.main(["--model", "induction-compiled", "--task", "induction", "--quick", *split])
+    told = capsys.readouterr().out
+    assert told.startswith("induction-compiled, 506 edges") and "masked forward, all of the edges" in told
+
+
 @pytest.mark.parametrize("family", growth.FAMILIES)
 def test_growth_measures_every_family(family: str, capsys: pytest.CaptureFixture[str]) -> None:
     problem = growth.problem_of(growth.Shape(prompts=2, layers=2, heads=2, width=16), family)
