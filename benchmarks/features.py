@@ -45,7 +45,7 @@ class Size:
     repeats: int
 
 
-USUAL = Size((2, 3), 4000, tuple(known_features.READ_AT), 10, n=10, n_tokens=1024, repeats=3)
+USUAL = Size((2, 3), 1500, tuple(known_features.READ_AT), 10, n=10, n_tokens=1024, repeats=3)
 QUICK = Size((2,), 200, ("reverse-compiled",), 3, n=2, n_tokens=256, repeats=1)
 
 

@@ -1,9 +1,10 @@
 """Feature circuits where the truth is known: compiled models, and dictionaries made by hand of what their nodes write.
 
 In a compiled model every head and MLP writes one of some values into a block of dimensions. A feature is "this block
-holds this value"; nothing is left over. A node is a feature at a span of the task's prompts. True nodes are the values
-that a block holds in the clean run at a span where something reads it that the answer needs; others are all that are
-changed by ablation in blocks that nobody needs. What is of neither kind isn't counted: a needed block elsewhere.
+holds this value"; nothing of what is needed is left over. A node is a feature at a span of the task's prompts. True
+nodes are the values that a block holds in the clean run at a span where something reads it that the answer needs;
+others are all that are changed by ablation in blocks that nobody needs. What is of neither kind isn't counted: a needed
+block elsewhere.
 """
 
 from collections.abc import Iterator, Mapping
