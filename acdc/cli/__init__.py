@@ -27,6 +27,7 @@ from acdc.cli import (  # noqa: F401
     lens,
     lists,
     patching,
+    pushing,
     report,
     runs,
     show,

@@ -14,12 +14,18 @@ __all__ = ["draw_steering"]
 
 COLOURS = ("#1B5E9E", "#9aa3ad", "#A34700", "#0B7A53")
 GREY = "#9aa3ad"
+STRENGTH = "strength (broken line: taken out everywhere)"
 
 
-def draw_steering(tables: Sequence[Steering], path: str | os.PathLike[str], title: str = "") -> Path:
+def draw_steering(
+    tables: Sequence[Steering], path: str | os.PathLike[str], title: str = "", *, axis: str = STRENGTH
+) -> Path:
     """Draw directions' strengths against the metric with its 95% interval, and against the divergence on neutral text.
 
-    A broken line stands at what is measured where the direction is taken out.
+    A broken line stands at what is measured in the row whose strength is None.
+
+    Args:
+        axis: What strengths are, and what the row without one is.
 
     Raises:
         RunError: The path's ending is not `.svg`, `.png` or `.pdf`.
@@ -35,7 +41,7 @@ def draw_steering(tables: Sequence[Steering], path: str | os.PathLike[str], titl
         panels[1].set_ylabel("KL on neutral text, nats")
         panels[1].set_ylim(bottom=0)
     for axes in panels:
-        axes.set_xlabel("strength (broken line: taken out everywhere)")
+        axes.set_xlabel(axis)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=8)
     figure.suptitle(title or tables[0].site, fontsize=10, parse_math=False)

@@ -6,11 +6,11 @@ import numpy as np
 
 from acdc.circuits.graph import Graph
 from acdc.circuits.names import kind_of
-from acdc.evaluation.confidence import mean_interval
+from acdc.evaluation.confidence import Interval, mean_interval
 from acdc.interpret.explanation import Estimate, Explanation, NodeCard
 from acdc.version import __version__
 
-__all__ = ["card", "empty", "estimate", "number", "together"]
+__all__ = ["card", "empty", "estimate", "estimated", "number", "together"]
 
 
 def empty(circuit: str = "", **fields: Any) -> Explanation:
@@ -44,7 +44,11 @@ def _joined(before: list[NodeCard], found: list[NodeCard]) -> list[NodeCard]:
 
 def estimate(values: Any) -> Estimate:
     """The mean of prompts' values with its interval."""
-    found = mean_interval(np.asarray(values, float))
+    return estimated(mean_interval(np.asarray(values, float)))
+
+
+def estimated(found: Interval) -> Estimate:
+    """An interval as `explanation.json` holds it."""
     return Estimate(value=number(found.value), low=number(found.low), high=number(found.high))
 
 

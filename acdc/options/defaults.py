@@ -15,6 +15,8 @@ __all__ = [
     "MASKED_MEMORY",
     "MEMORY",
     "METHOD",
+    "N_CONTINUED",
+    "N_CONTRASTED",
     "N_EXAMPLES",
     "N_EXPLAINED",
     "N_FOR_DIRECTIONS",
@@ -31,6 +33,7 @@ __all__ = [
     "POSITIONS",
     "QUANTILE",
     "SEED",
+    "TOP_CONTRASTED",
 ]
 
 METHOD = "acdc"
@@ -51,6 +54,9 @@ PATCHED = ("resid_pre", "attn_out", "mlp_out", "z")  # what is mapped of them
 N_EXAMPLES = 3  # prompt pairs of a task that are shown
 N_FOR_DIRECTIONS = 80  # prompts whose means directions are differences of
 N_STEERED = 40  # held-out prompt pairs that are steered
+N_CONTINUED = 20  # tokens that a pushed model goes on to say
+N_CONTRASTED = 500  # prompts of each set that features are to tell apart, or of the task that both are of
+TOP_CONTRASTED = 10  # features that are tested for it
 N_FOR_ROLES = 20  # prompt pairs of a task on which roles of heads are measured
 
 N_HELD_OUT = 100  # prompt pairs of an evaluation

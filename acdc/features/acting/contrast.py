@@ -17,7 +17,7 @@ from acdc.errors import TaskError
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading.tally import features_of
 from acdc.models import PatchableModel
-from acdc.options.defaults import ALPHA, SEED
+from acdc.options.defaults import ALPHA, SEED, TOP_CONTRASTED
 from acdc.prompts.batch import PromptBatch
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Contrast", "ContrastRow", "contrast"]
 
 FEWEST = 10  # prompts of a set: half of them are tested
-TOP = 10  # features that are tested
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def contrast(
     second: PromptBatch,
     *,
     where: Literal["last", "max"] = "max",
-    top: int = TOP,
+    top: int = TOP_CONTRASTED,
     seed: int = SEED,
 ) -> Contrast:
     """Find the features whose activations differ most between two sets of prompts, and test them on held-out prompts.

@@ -18,6 +18,7 @@ from acdc.errors import RunError
 from acdc.features.dictionary import Dictionary
 from acdc.features.sites import Site, through_sites
 from acdc.models import PatchableModel
+from acdc.options.defaults import N_CONTINUED
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.texts import text_batch
 
@@ -100,7 +101,7 @@ def continued_text(
     prompt: str,
     push: Push | None,
     *,
-    n_tokens: int = 20,
+    n_tokens: int = N_CONTINUED,
     bos: bool | None = None,
 ) -> str:
     """What the model goes on to say, the most probable token each time, with a feature pushed at every token.

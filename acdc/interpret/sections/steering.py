@@ -1,7 +1,7 @@
 """What a direction does when it is added or taken out: to the task, and to neutral text."""
 
-from acdc.interpret.draft import empty, number
-from acdc.interpret.explanation import Estimate, Explanation, Steering
+from acdc.interpret.draft import empty, estimated, number
+from acdc.interpret.explanation import Explanation, Steering
 from acdc.interpret.sections.section import Section
 from acdc.interpret.steering import Steered, find_direction, random_like, steer_all
 from acdc.interpret.subject import Subject
@@ -31,10 +31,7 @@ def table_of(found: Steered) -> Steering:
         site=found.site,
         metric_name=found.metric,
         strengths=[row.strength for row in found.rows],
-        metric=[
-            Estimate(value=number(row.metric.value), low=number(row.metric.low), high=number(row.metric.high))
-            for row in found.rows
-        ],
+        metric=[estimated(row.metric) for row in found.rows],
         neutral_kl=[number(row.neutral_kl) for row in found.rows],
     )
 
