@@ -101,7 +101,12 @@ def test_show_reads_every_format(run: Path, suffix: str, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("command", "expected"),
-    [("tasks", "greater-than"), ("models", "acdc-small"), ("methods", "acdc"), ("methods acdc", "late-first")],
+    [
+        ("tasks", "greater-than"),
+        ("models", "acdc-small.resid_post.1"),
+        ("methods", "acdc"),
+        ("methods acdc", "late-first"),
+    ],
 )
 def test_lists_name_what_there_is(command: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command.split()) == 0

@@ -64,13 +64,18 @@ Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")]
 
 
+LONGEST_NAME = 40  # letters, in a table
+
+
 def table(headers: list[str], rows: list[list[str]]) -> None:
-    """A plain table; what users named is printed as it is, never read as markup."""
+    """A plain table; what users named is printed as it is, never read as markup. Names, in the first column, are not
+    cut, so that they can be given again."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*headers, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.columns[0].min_width = min(LONGEST_NAME, max((len(row[0]) for row in rows), default=0))
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
