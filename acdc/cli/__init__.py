@@ -16,6 +16,7 @@ import typer
 from acdc.cli import (  # noqa: F401
     benchmark,
     compare,
+    contrasting,
     convert,
     debugging,
     discover,

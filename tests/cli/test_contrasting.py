@@ -1,0 +1,100 @@
+"""`acdc contrast`: features that tell two files, or wrong answers from right ones, with their rules and their test."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acdc.cli import main
+from acdc.features.formats import save
+from acdc.features.reading import save_reading
+from tests.features.reading.planted import ON, planted
+
+SAE = "acdc-small.resid_post.1"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The planted dictionary, and two files of prompts: with its token, a prompt a line, and without, in rows."""
+    model, dictionary, corpus, token, _ = planted()
+    folder = tmp_path_factory.mktemp("contrast")
+    save(dictionary, folder / "planted")
+    has = ((corpus.clean == token) & corpus.attention & (corpus.position_ids > 0)).any(1).tolist()
+    rows = [ids[-n:] for ids, n in zip(corpus.clean.tolist(), corpus.lengths.tolist(), strict=True)]
+    texts = [model.tokenizer.decode(row) for row in rows]
+    yes, no = ([text for text, there in zip(texts, has, strict=True) if there is side] for side in (True, False))
+    (folder / "with.txt").write_text("\n\n".join([*yes, yes[0], "\r"]))
+    (folder / "without.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in [*no, yes[1]]))
+    (folder / "few.txt").write_text("\n".join(no[:4]))
+    return folder
+
+
+def words_of(place: Path, *files: str) -> list[str]:
+    paths = [str(place / file) for file in files]
+    return ["contrast", str(place / "planted"), *paths, "--model", "induction-compiled", "--dtype", "float64"]
+
+
+def test_the_planted_feature_tells_the_files_apart(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*words_of(place, "with.txt", "without.jsonl"), "--out", str(tmp_path)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "1 prompts that come again" in said and "1 prompts that both files hold were left out" in said
+    assert "rules: none, for the features were not read" in said
+    (record,) = tmp_path.rglob("contrast.json")
+    found = json.loads(record.read_text())
+    own = next(row for row in found["features"] if row["feature"] == ON)
+    assert own["holds"] and own["second"] == 0 and own["low"] > 0 and own["rule"] is None
+    assert len(pd.read_csv(record.parent / "contrast.csv")) == len(found["features"])
+    (tmp_path / "features").mkdir()
+    save_reading(planted().reading, tmp_path / "features" / "planted.features.npz")
+    assert main(words) == 0
+    assert f"fires on {planted().reading.names[planted().token]!r}" in capsys.readouterr().out
+
+
+def test_wrong_answers_stand_against_right_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sae = "acdc-tasks.resid_post.1"
+    words = ["contrast", sae, "--model", "acdc-tasks", "--task", "arithmetic", "--wrong-against-right", "-n", "500"]
+    assert main([*words, "--out", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sets"] == ["arithmetic, answered wrong", "arithmetic, answered right"]
+    assert sum(found["n_prompts"]) <= 500 and "fewer than 30 held-out prompts" in found["notes"][-1]
+    assert found["held_out"]["n_first"] == int(np.ceil(found["n_prompts"][0] / 2))
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([], "name two files of prompts, or a task"),
+        (["a.txt", "b.txt", "--task", "ioi"], "name either two files of prompts or a task"),
+        (["a.txt", "b.txt", "--wrong-against-right"], "--task and --wrong-against-right go together"),
+        (["--task", "ioi"], "--task and --wrong-against-right go together"),
+        (["a.txt", "b.txt", "--task-option", "a=1"], "--task-option is about a task's prompts"),
+        (["a.txt", "a.txt"], "both sets are 'a.txt'"),
+        (["few.txt", "with.txt"], "the first set has 4 prompts; 10 at least are needed"),
+        (["empty.txt", "with.txt"], "empty.txt has no prompts"),
+        (["bad.jsonl", "with.txt"], "expected prompts in the column 'text'"),
+        (["nowhere.txt", "with.txt"], "nowhere.txt"),
+        (["few.txt", "with.txt", "--where", "first"], "unknown value of where"),
+        (["few.txt", "with.txt", "--top", "0"], "top must be"),
+    ],
+)
+def test_mistakes_are_told(
+    place: Path, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    (place / "empty.txt").write_text("\n")
+    (place / "bad.jsonl").write_text('{"words": "a b"}\n')
+    (place / "a.txt").write_text("a b\n")
+    assert main([*words_of(place), *words, "--quiet"]) == 2
+    assert said in capsys.readouterr().err
+    assert not (place / "outputs").exists()
+
+
+def test_too_few_wrong_answers_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["contrast", SAE, "--model", "acdc-small", "--task", "ioi", "--wrong-against-right", "-n", "30"]
+    assert main([*words, "--out", str(tmp_path)]) == 2
+    assert "of 30 prompts of task 'ioi' wrong; 10 at least are needed" in capsys.readouterr().err
