@@ -2,12 +2,18 @@
 
 from typing import Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from acdc.errors import TaskError
+from acdc.metrics.kl import kl
+from acdc.models import PatchableModel
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.texts import text_batch
 from acdc.task.words import spellable
 
-__all__ = ["neutral_batch"]
+__all__ = ["mean_kl", "neutral_batch"]
 
 SENTENCES = (
     "The river rises in the hills north of the town and flows slowly towards the sea.",
@@ -31,3 +37,24 @@ def neutral_batch(tokenizer: Any, bos: bool | None = None) -> PromptBatch | None
         return text_batch(spellable(tokenizer, SENTENCES), tokenizer, bos=bos, name="neutral text")
     except TaskError:
         return None
+
+
+@torch.no_grad()
+def mean_kl(
+    model: PatchableModel,
+    batch: PromptBatch,
+    final: Float[Tensor, "batch pos d_model"],
+    own: Float[Tensor, "batch pos d_model"],
+) -> float:
+    """The mean KL divergence, over tokens, of the model's own predictions from those of a changed run, in nats.
+
+    Args:
+        final, own: The last residual streams of the two runs on these texts.
+    """
+    total, n = 0.0, 0
+    for i in range(batch.n):  # one text's logits at a time
+        seen = batch.attention[i].to(final.device)
+        logits, before = (model.unembed(each[i][seen]) for each in (final, own))
+        none = torch.empty(len(before), 0, dtype=torch.long, device=before.device)  # no answers are compared
+        total, n = total + float(kl(logits, none, none, before).sum()), n + len(before)
+    return total / n

@@ -21,12 +21,11 @@ from acdc.evaluation.confidence import Interval, mean_interval
 from acdc.evaluation.values import performance_metric
 from acdc.interpret.continued import continued, resid_at
 from acdc.interpret.labels import labelled
-from acdc.interpret.neutral import neutral_batch
+from acdc.interpret.neutral import mean_kl, neutral_batch
 from acdc.interpret.places import Places, places_of
 from acdc.interpret.probe_split import split_of
 from acdc.interpret.probes import default_label
 from acdc.interpret.residuals import residuals, rows_of, stream_names
-from acdc.metrics.kl import kl
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.patching.activations import ActivationCache, run
@@ -258,9 +257,4 @@ class _Neutral:
         else:
             x = resid_at(self.clean, direction.layer) + strength * direction.vector
             final = continued(self.model, self.batch, self.clean, x, layer=direction.layer)
-        total, n = 0.0, 0
-        for i in range(self.batch.n):  # one text's logits at a time
-            seen, none = self.batch.attention[i], self.batch.correct[i]
-            logits, own = (self.model.unembed(each[i][seen]) for each in (final, self.clean.final))
-            total, n = total + float(kl(logits, none, none, own).sum()), n + len(own)
-        return total / n
+        return mean_kl(self.model, self.batch, final, self.clean.final)

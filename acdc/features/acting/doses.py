@@ -4,18 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
 from acdc.evaluation.confidence import Interval, mean_interval
 from acdc.evaluation.values import performance_metric
 from acdc.features.acting.pushing import Push, pushed
 from acdc.features.dictionary import Dictionary
-from acdc.interpret.neutral import neutral_batch
-from acdc.metrics.kl import kl
-from acdc.models import PatchableModel
+from acdc.interpret.neutral import mean_kl, neutral_batch
 from acdc.patching.problem import Problem
 from acdc.progress.progress import Progress, Tell
-from acdc.prompts.batch import PromptBatch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,20 +95,8 @@ def dose_effects(
         side = (
             None
             if neutral is None or own is None
-            else _kl(model, neutral, pushed(model, dictionary, neutral, push), own)
+            else mean_kl(model, neutral, pushed(model, dictionary, neutral, push), own)
         )
         rows.append(Row(dose, mean_interval(values.detach().cpu().numpy()), side))
     n_neutral = 0 if neutral is None else neutral.n
     return Doses(feature, kind, metric.name, tuple(rows), problem.batch.n, n_neutral)
-
-
-@torch.no_grad()
-def _kl(model: PatchableModel, batch: PromptBatch, final: torch.Tensor, own: torch.Tensor) -> float:
-    """The mean KL divergence over tokens of the model's own predictions from those with the push."""
-    total, n = 0.0, 0
-    for i in range(batch.n):  # one text's logits at a time
-        seen = batch.attention[i].to(final.device)
-        logits, before = (model.unembed(each[i][seen]) for each in (final, own))
-        none = torch.empty(len(logits), 0, dtype=torch.long, device=logits.device)  # no answers are compared
-        total, n = total + float(kl(logits, none, none, before).sum()), n + len(before)
-    return total / n

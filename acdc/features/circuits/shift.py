@@ -25,8 +25,7 @@ from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.runs import FeatureRuns
 from acdc.features.dictionary import Dictionary
 from acdc.features.sites import through_sites
-from acdc.interpret.neutral import neutral_batch
-from acdc.metrics.kl import kl
+from acdc.interpret.neutral import mean_kl, neutral_batch
 from acdc.models import PatchableModel
 from acdc.patching.activations import run
 from acdc.patching.problem import Problem
@@ -193,13 +192,7 @@ class _Neutral:
     def kl(self, names: Sequence[NodeName]) -> float:
         """The mean KL divergence, over tokens, of the model's own predictions from those without some features."""
         final = through_sites(self.model, self.batch, self.batch.clean, self.placed.visit(self._without(names)))
-        total, n = 0.0, 0
-        for i in range(self.batch.n):  # one text's logits at a time
-            seen = self.batch.attention[i]
-            logits, own = (self.model.unembed(each[i][seen]) for each in (final, self.own))
-            none = self.batch.correct[i].expand(len(own), -1)
-            total, n = total + float(kl(logits, none, none, own).sum()), n + len(own)
-        return total / n
+        return mean_kl(self.model, self.batch, final, self.own)
 
     def _without(self, names: Sequence[NodeName]) -> Callable[[int, Tensor, Tensor], Float[Tensor, "batch pos d"]]:
         gone = Kept.of(self.placed, (), (NodeName(name.site, name.index) for name in names)).features
