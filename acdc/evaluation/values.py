@@ -27,6 +27,7 @@ __all__ = [
     "is_defined",
     "loss_of",
     "normalised",
+    "outcomes_from",
     "performance_metric",
     "prompt_values",
     "recorded_values",
@@ -83,6 +84,23 @@ def outcomes_of(
     each = {"model": prompt_values(problem, problem.clean.logits)}
     for who, kept in masks.items():
         each[who] = recorded_values(problem, mask_bytes(kept), partial(logits.__getitem__, who), recorder)
+    return outcomes_from(problem, logits, each, forward_passes=len(masks), seconds=seconds)
+
+
+def outcomes_from(
+    problem: Problem,
+    logits: Mapping[str, Float[Tensor, "batch vocab"]],
+    each: Mapping[str, Mapping[str, Values]],
+    *,
+    forward_passes: int,
+    seconds: Mapping[str, float] | None = None,
+) -> Outcomes:
+    """What was measured of runs: `model`, `circuit`, `corrupted` and perhaps `complement`.
+
+    Args:
+        logits: Of each run.
+        each: The values of each run by metric, prompt by prompt.
+    """
     return Outcomes(
         values={name: {who: found[name] for who, found in each.items()} for name in each["model"]},
         predictions=top_predictions(problem, {who: logits[who] for who in ("model", "circuit", "corrupted")}),
@@ -90,8 +108,8 @@ def outcomes_of(
         performance=performance_metric(problem),
         rounding=ROUNDING[problem.model.dtype],
         n_prompts=problem.batch.n_pairs,
-        forward_passes=len(masks),
-        seconds=seconds,
+        forward_passes=forward_passes,
+        seconds=seconds or {},
     )
 
 

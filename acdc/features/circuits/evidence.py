@@ -18,8 +18,8 @@ from acdc.evaluation.held_out import prompts_text
 from acdc.evaluation.meaning import cautions, shown_ratio
 from acdc.evaluation.numbers import number
 from acdc.evaluation.parts.completeness import Damage
-from acdc.evaluation.predictions import Prediction, top_predictions
-from acdc.evaluation.values import ROUNDING, Outcomes, performance_metric, prompt_values
+from acdc.evaluation.predictions import Prediction
+from acdc.evaluation.values import outcomes_from, prompt_values
 from acdc.features.circuits.circuit import FeatureCircuit
 from acdc.features.circuits.finding import record_of
 from acdc.features.circuits.masks import Kept
@@ -144,15 +144,7 @@ def evaluate(
         "complement": measured.logits(~kept),
     }
     each = {who: prompt_values(problem, found) for who, found in logits.items()}
-    outcomes = Outcomes(
-        values={name: {who: found[name] for who, found in each.items()} for name in each["model"]},
-        predictions=top_predictions(problem, {who: logits[who] for who in ("model", "circuit", "corrupted")}),
-        metric=problem.objective.metric.name,
-        performance=performance_metric(problem),
-        rounding=ROUNDING[problem.model.dtype],
-        n_prompts=problem.batch.n_pairs,
-        forward_passes=passes,
-    )
+    outcomes = outcomes_from(problem, logits, each, forward_passes=passes)
     return FeatureEvidence(
         metric=outcomes.metric,
         errors=runs.errors,
