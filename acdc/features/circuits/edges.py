@@ -8,9 +8,11 @@ without one, norms, a transcoder's skip connection) lets the effect through. All
 clean run.
 
 The edge from u to the logits is what the loss gains when all sites go from clean to ablated at once, by integrated
-gradients: those of all nodes together are what the loss rises by without any.
+gradients: those of all nodes together are what the loss rises by without any. Where one site alone has a dictionary
+that is what gave its nodes their effects, and isn't made again.
 
-One backward pass for each node that an edge enters.
+One backward pass for each node that an edge can enter; nodes of one site are passed back together, as many as fit into
+memory.
 
 Reference: Marks et al. 2024 (arXiv 2403.19647), section 3.1 and appendix A.
 """
@@ -18,7 +20,7 @@ Reference: Marks et al. 2024 (arXiv 2403.19647), section 3.1 and appendix A.
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from acdc.discovery.attribution.quadrature import Quadrature, quadrature_points
@@ -26,11 +28,22 @@ from acdc.features.circuits.effects import Effects, at_features, loss_of
 from acdc.features.circuits.masks import checked_node, summed, token_groups
 from acdc.features.circuits.nodes import FeatureEdge, NodeName
 from acdc.features.circuits.runs import FeatureRuns, Piece, SiteValues, values_at
+from acdc.features.sites import Site
 from acdc.patching.frozen import frozen
 
-__all__ = ["LOGITS", "feature_edges"]
+__all__ = ["LOGITS", "feature_edges", "n_passes"]
 
 LOGITS = "logits"
+AT_ONCE, ELSEWHERE = 8, 64  # nodes, on a CPU, where more gain nothing, and on other devices
+
+
+def n_passes(nodes: Sequence[NodeName], sites: Sequence[Site], steps: int) -> int:
+    """How many backward passes of all prompts the edges between nodes take."""
+    if not nodes:
+        return 0
+    first = min(sites.index(node.site) for node in nodes)
+    entered = sum(sites.index(node.site) > first for node in nodes)
+    return entered + (steps if len(sites) > 1 else 0)
 
 
 def feature_edges(
@@ -40,22 +53,30 @@ def feature_edges(
     *,
     steps: int,
     quadrature: Quadrature = "midpoint",
-    note: Callable[[], None] = lambda: None,
+    at_once: int | None = None,
+    note: Callable[[int], None] = lambda _: None,
 ) -> list[FeatureEdge]:
     """The edges between nodes, and from each to the logits, those of weight 0 left out.
 
     Args:
         effects: The nodes'.
-        steps, quadrature: Of the gradients of the edges to the logits.
-        note: Called behind each backward pass.
+        steps, quadrature: Of the gradients of the edges to the logits; those of the effects.
+        at_once: How many nodes of a site are passed back together; as many as fit into memory if None.
+        note: Called with the number of backward passes that were made.
     """
     weights = torch.zeros(len(nodes), len(nodes) + 1, dtype=torch.float64)
     for p, piece in enumerate(runs.pieces):
         each = _Piece(runs, piece, nodes, [of_site[p] for of_site in effects.gradients])
-        weights += each.weights(quadrature_points(quadrature, steps), note)
+        weights += each.weights(quadrature_points(quadrature, steps), at_once or fitting(runs, piece), note)
     names = [*map(str, nodes), LOGITS]
     rows = weights.nonzero().tolist()
     return [FeatureEdge(names[u], names[d], float(weights[u, d])) for u, d in rows]
+
+
+def fitting(runs: FeatureRuns, piece: Piece) -> int:
+    """How many backward passes of a piece fit into memory at once."""
+    most = AT_ONCE if piece.batch.clean.device.type == "cpu" else ELSEWHERE
+    return max(1, min(most, runs.room // (piece.batch.n * runs.bytes_of_layer)))
 
 
 class _Piece:
@@ -63,23 +84,32 @@ class _Piece:
 
     def __init__(self, runs: FeatureRuns, piece: Piece, nodes: Sequence[NodeName], gradients: Sequence[Tensor]) -> None:
         self.runs, self.piece, self.nodes, self.gradients = runs, piece, nodes, gradients
-        self.at = [checked_node(runs.placed, runs.problem.batch.spans, node) for node in nodes]
+        at = [checked_node(runs.placed, runs.problem.batch.spans, node) for node in nodes]
+        self.rows = [row for _, row in at]
+        self.of_site = {i: [u for u, (j, _) in enumerate(at) if j == i] for i in sorted({i for i, _ in at})}
         self.clean, self.ablated = runs.clean(piece), runs.ablated(piece)
         self.groups = token_groups(piece.batch)
 
-    def weights(self, points: list[tuple[float, float]], note: Callable[[], None]) -> Float64[Tensor, "nodes nodes_1"]:
+    def weights(
+        self, points: list[tuple[float, float]], at_once: int, note: Callable[[int], None]
+    ) -> Float64[Tensor, "nodes nodes_1"]:
         """`[u, d]`; the last column is of the logits."""
         found = torch.zeros(len(self.nodes), len(self.nodes) + 1, dtype=torch.float64)
+        if len(self.runs.placed.sites) == 1:
+            found[:, -1:] = self._change(0, self.gradients[0][None])
+            return found
         with frozen(self.runs.problem.model), torch.enable_grad():
             for share, weight in points:
                 leaves, _, final = self._run(share)
-                self._add(found[:, -1], leaves, loss_of(self.runs, self.piece, final), weight)
-                note()
+                loss = loss_of(self.runs, self.piece, final)
+                found[:, -1:] += weight * self._upstream(loss[None], leaves)
+                note(1)
             leaves, seen, _ = self._run(0.0)
-            for d, (i, _) in enumerate(self.at):
-                if i:
-                    self._add(found[:, d], leaves[:i], self._followed(d, seen[i]))
-                note()
+            for i, entered in list(self.of_site.items())[1:]:
+                for first in range(0, len(entered), at_once):
+                    some = entered[first : first + at_once]
+                    found[:, some] = self._upstream(self._followed(i, some, seen[i]), leaves[:i])
+                    note(len(some))
         return found
 
     def _run(self, share: float) -> tuple[list[Tensor], list[SiteValues], Tensor]:
@@ -105,16 +135,19 @@ class _Piece:
         features, error = self.ablated[i]
         return each.decode(features, clean.read) - each.decode(clean.features, clean.read) + error - clean.error
 
-    def _followed(self, d: int, seen: SiteValues) -> Float[Tensor, ""]:
-        """What is to be derived for the edges into a node: its values, each times the loss's gradient in it."""
-        i, node = self.at[d][0], self.nodes[d]
-        each, gradient, here = self.runs.placed.dictionaries[i], self.gradients[i], self._tokens(node)
-        if node.index is None:  # a normalisation that moves is the error's: features and error then move the whole site
+    def _followed(self, i: int, some: Sequence[int], seen: SiteValues) -> Float[Tensor, " k"]:
+        """What is to be derived for the edges into nodes of a site: their values, each times the loss's gradient in
+        it."""
+        each, gradient, nodes = self.runs.placed.dictionaries[i], self.gradients[i], [self.nodes[d] for d in some]
+        index = self._indices(nodes, gradient)
+        into = at_features(each, gradient, self.clean[i].read) @ each.directions(index).T
+        values = into * seen.features[..., index]
+        if any(errors := [node.index is None for node in nodes]):
+            # a normalisation that moves is the error's: features and error then move the whole site
             read = seen.read.detach() if each.skip is None else seen.read
-            return ((gradient * (seen.written - each.decode(seen.features, read))).sum(-1) * here).sum()
-        (direction,) = each.directions(torch.tensor([node.index]))
-        into = at_features(each, gradient, self.clean[i].read) @ direction
-        return (into * seen.features[..., node.index] * here).sum()
+            of_error = (gradient * (seen.written - each.decode(seen.features, read))).sum(-1, keepdim=True)
+            values = torch.where(torch.tensor(errors, device=values.device), of_error, values)
+        return (values * torch.stack([self._tokens(node) for node in nodes], -1)).sum((0, 1))
 
     def _tokens(self, node: NodeName) -> Float[Tensor, "batch pos"]:
         real = self.piece.batch.attention
@@ -122,26 +155,39 @@ class _Piece:
         here = real & (self.groups == spans.index(node.span)) if node.span else real
         return here.to(self.runs.problem.model.dtype)
 
-    def _add(self, column: Float64[Tensor, " nodes"], leaves: list[Tensor], value: Tensor, weight: float = 1.0) -> None:
-        """What each node upstream does to a value, added to a column."""
-        found = torch.autograd.grad(value, leaves, retain_graph=True, allow_unused=True)
-        for i, gradient in enumerate(found):
-            here = [u for u, (j, _) in enumerate(self.at) if j == i]
-            if gradient is None or not here:
-                continue
-            features = self._features(i, gradient, [self.nodes[u].index for u in here])
-            for u, values in zip(here, features.unbind(1), strict=True):
-                row = self.at[u][1]
-                column[u] += weight * float(values[row].sum())
+    def _upstream(self, values: Float[Tensor, " k"], leaves: list[Tensor]) -> Float64[Tensor, "nodes k"]:
+        """What each node does to some values, by the sites whose leaves these are; 0 of nodes of other sites."""
+        found = torch.zeros(len(self.nodes), len(values), dtype=torch.float64)
+        sites = [i for i in self.of_site if i < len(leaves)]
+        each_alone = torch.eye(len(values), dtype=values.dtype, device=values.device)
+        gradients = torch.autograd.grad(
+            values,
+            [leaves[i] for i in sites],
+            each_alone,
+            is_grads_batched=True,
+            retain_graph=True,
+            allow_unused=True,
+        )
+        for i, gradient in zip(sites, gradients, strict=True):
+            if gradient is not None:
+                found[self.of_site[i]] = self._change(i, gradient)
+        return found
 
-    def _features(self, i: int, gradient: Tensor, indices: list[int | None]) -> Float64[Tensor, "n_spans k"]:
-        """Sums over each span's tokens of gradients times what some of a site's nodes change by."""
-        each, clean = self.runs.placed.dictionaries[i], self.clean[i]
+    @torch.no_grad()
+    def _change(self, i: int, gradients: Float[Tensor, "k batch pos d"]) -> Float64[Tensor, "n k"]:
+        """What a site's nodes change by, each times gradients there, summed over the tokens that it is of."""
+        each, clean, own = self.runs.placed.dictionaries[i], self.clean[i], self.of_site[i]
         features, error = self.ablated[i]
-        index = torch.tensor([0 if x is None else x for x in indices], device=gradient.device)
-        rows = each.directions(index)
-        with torch.no_grad():
-            found = (at_features(each, gradient, clean.read) @ rows.T) * (features - clean.features)[..., index]
-            of_error = (gradient * (error - clean.error)).sum(-1)
-            found = torch.stack([of_error if x is None else found[..., k] for k, x in enumerate(indices)], -1)
-            return summed(found, self.piece.batch)
+        nodes = [self.nodes[u] for u in own]
+        index = self._indices(nodes, gradients)
+        found = at_features(each, gradients, clean.read) @ each.directions(index).T
+        found = found * (features - clean.features)[..., index]
+        for k in (k for k, node in enumerate(nodes) if node.index is None):
+            found[..., k] = (gradients * (error - clean.error)).sum(-1)
+        sums = summed(found.permute(1, 2, 0, 3), self.piece.batch).cpu()  # [n_spans k n]
+        return torch.stack([sums[self.rows[u], :, k].reshape(-1, len(gradients)).sum(0) for k, u in enumerate(own)])
+
+    @staticmethod
+    def _indices(nodes: Sequence[NodeName], like: Tensor) -> Int[Tensor, " n"]:
+        """Features' numbers; 0 stands for the error."""
+        return torch.tensor([node.index or 0 for node in nodes], device=like.device)

@@ -132,8 +132,8 @@ def loss_of(runs: FeatureRuns, piece: Piece, final: Float[Tensor, "batch pos d_m
 
 
 def at_features(
-    dictionary: Dictionary, gradient: Float[Tensor, "batch pos d"], read: Float[Tensor, "batch pos d_in"]
-) -> Float[Tensor, "batch pos d"]:
+    dictionary: Dictionary, gradient: Float[Tensor, "*k batch pos d"], read: Float[Tensor, "batch pos d_in"]
+) -> Float[Tensor, "*k batch pos d"]:
     """A gradient in what a dictionary writes, as one in the sum of its decoder's rows: the same, unless it normalises
     each token."""
     if dictionary.normalization is None:

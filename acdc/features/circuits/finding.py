@@ -8,7 +8,7 @@ from acdc.discovery.attribution.quadrature import Quadrature
 from acdc.discovery.selection.by_faithfulness import MOST_PASSES
 from acdc.errors import RunError, unknown_name
 from acdc.features.circuits.circuit import DictionaryRecord, FeatureCircuit
-from acdc.features.circuits.edges import feature_edges
+from acdc.features.circuits.edges import feature_edges, n_passes
 from acdc.features.circuits.effects import node_effects
 from acdc.features.circuits.nodes import FeatureEdge, FeatureNode
 from acdc.features.circuits.placed import Placed
@@ -93,7 +93,7 @@ def find(
     ranked = found.ranked(errors=errors in ("frozen", "running"))
     chosen = choose(runs, ranked, **asked, note=_counting(progress, "measuring circuits", MOST_PASSES, "circuits"))
     joined = [name for name, _ in chosen.nodes[:n_joined]]
-    passes = steps + len(joined) if joined else 0
+    passes = n_passes(joined, runs.placed.sites, steps)
     note = _counting(progress, "edges", passes * n_pieces, "backward passes")
     edges = feature_edges(runs, found, joined, steps=steps, quadrature=quadrature, note=note) if joined else []
     least = _least(chosen, n_joined) if edge_threshold is None else edge_threshold
@@ -152,13 +152,13 @@ def _size(edge: FeatureEdge) -> float:
     return -abs(edge.weight)
 
 
-def _counting(progress: Tell | None, stage: str, total: int, unit: str) -> Callable[[], None]:
-    """What to call behind each step of a stage."""
+def _counting(progress: Tell | None, stage: str, total: int, unit: str) -> Callable[..., None]:
+    """What to call behind steps of a stage, with how many these were."""
     done = 0
 
-    def note() -> None:
+    def note(n: int = 1) -> None:
         nonlocal done
-        done += 1
+        done += n
         if progress is not None:
             progress(Progress(done, max(total, done), stage=stage, unit=unit))
 

@@ -40,6 +40,7 @@ __all__ = ["Errors", "FeatureAblation", "FeatureRuns", "Piece", "SiteValues", "v
 FeatureAblation = Literal["corrupt", "mean", "zero"]
 Errors = Literal["frozen", "running", "kept", "removed"]
 COPIES = 6  # of each site's features and activations, which a step holds at once
+INSIDES = 16  # streams that a block keeps for its backward pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,18 +90,26 @@ class FeatureRuns:
     def pieces(self) -> tuple[Piece, ...]:
         """The prompts, in parts that fit into memory."""
         batch, n = self.problem.batch, self.problem.batch.n
-        rows = torch.arange(n, device=batch.clean.device).split(max(1, min(n, self._room // self._per_prompt)))
+        rows = torch.arange(n, device=batch.clean.device).split(max(1, min(n, self.room // self._per_prompt)))
         return tuple(self._piece(each) for each in rows)
 
     @property
-    def _room(self) -> int:
+    def room(self) -> int:
+        """About how many bytes a step may take."""
         return self.problem.step_memory if self.memory is None else self.memory
+
+    @property
+    def bytes_of_layer(self) -> int:
+        """Of what a block keeps of a prompt for its backward pass."""
+        graph, n_pos = self.problem.model.graph, self.problem.batch.n_pos
+        return n_pos * (INSIDES * graph.d_model + 2 * graph.n_heads * n_pos) * self.problem.model.dtype.itemsize
 
     @property
     def _per_prompt(self) -> int:
         widths = sum(each.n_features + 2 * each.d_out for each in self.placed.dictionaries)
-        size = torch.finfo(self.problem.model.dtype).bits // 8
-        return COPIES * widths * size * self.problem.batch.n_pos
+        own = COPIES * widths * self.problem.model.dtype.itemsize * self.problem.batch.n_pos
+        n_layers = self.problem.model.graph.n_layers - min(each.writes[0].layer for each in self.placed.dictionaries)
+        return own + n_layers * self.bytes_of_layer
 
     def _piece(self, rows: Int[Tensor, " n"]) -> Piece:
         whole, batch = self.problem.batch, self.problem.batch.select(rows)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from acdc.features.circuits.edges import LOGITS, feature_edges
+from acdc.features.circuits.edges import LOGITS, feature_edges, n_passes
 from acdc.features.circuits.effects import node_effects
 from acdc.features.circuits.masks import Kept
 from acdc.features.circuits.nodes import NodeName
@@ -102,6 +102,77 @@ def test_pieces_of_prompts_change_nothing() -> None:
     edges = [feature_edges(runs, found, names, steps=2) for runs, found in ((whole, one), (parts, other))]
     weights = [{(edge.src, edge.dst): edge.weight for edge in each} for each in edges]
     assert weights[0] == pytest.approx(weights[1], abs=1e-12)
+
+
+def edge_by_edge(runs, found, names):
+    """The same weights by their definition: what a node does to a value that one backward pass derives, in a run in
+    which each dictionary's site is a leaf."""
+    (piece,), placed, spans = runs.pieces, runs.placed, runs.problem.batch.spans
+    clean, ablated, weights = runs.clean(piece), runs.ablated(piece), {}
+
+    def here(node):
+        real = piece.batch.attention
+        return (real & (piece.batch.span_ids == spans.index(node.span)) if node.span else real).double()
+
+    for d in (name for name in names if name.site != placed.sites[0]):
+        leaves, values = [], []
+
+        def put(i, read, written, leaves=leaves, values=values):
+            values.append((placed.dictionaries[i].encode(read), written, read))
+            leaves.append(clean[i].written.clone().requires_grad_())
+            return leaves[-1]
+
+        with frozen(runs.problem.model), torch.enable_grad():
+            runs.run_clean(piece, put)
+            i = placed.sites.index(d.site)
+            features, written, read = values[i]
+            gradient = found.gradients[i][0]
+            if d.index is None:
+                moved = written - placed.dictionaries[i].decode(features, read)
+            else:
+                moved = features[..., d.index, None] * placed.dictionaries[i].decoder[d.index, 0]
+            (moved * gradient * here(d)[..., None]).sum().backward()
+        for u in names:
+            j = placed.sites.index(u.site)
+            if j < i and leaves[j].grad is not None:
+                by = ablated[j][1] - clean[j].error
+                if u.index is not None:
+                    by = (ablated[j][0] - clean[j].features)[..., u.index, None] * placed.dictionaries[j].decoder[
+                        u.index, 0
+                    ]
+                weights[str(u), str(d)] = float((leaves[j].grad * by * here(u)[..., None]).sum())
+    return {ends: weight for ends, weight in weights.items() if weight}
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2", "mixtral"])
+def test_edges_of_many_nodes_at_once_are_those_of_one_backward_pass_each(family: str) -> None:
+    problem = tiny_problem(family, spans=family == "gpt2")
+    runs = runs_on(problem, [sae(Site(0, "attn_out")), sae(Site(0, "resid_post")), sae(Site(1, "mlp_out"))])
+    found = node_effects(runs, steps=2)
+    ranked = [name for name, _ in found.ranked()]
+    names = [*(name for name in ranked if name.index is None), *ranked[: len(ranked) : 7]]
+    for at_once in (None, 3):
+        edges = feature_edges(runs, found, names, steps=1, at_once=at_once)
+        inner = {(edge.src, edge.dst): edge.weight for edge in edges if edge.dst != LOGITS}
+        assert inner == pytest.approx(edge_by_edge(runs, found, names), abs=1e-12)
+        assert len(inner) > 20
+
+
+def test_backward_passes_are_counted_as_they_are_made() -> None:
+    """None for nodes that no edge enters, and none at all where one site's effects are its edges."""
+    problem = tiny_problem()
+    for dictionaries in ([sae(SITES[1])], [sae(SITES[0]), sae(SITES[1])]):
+        runs, made = runs_on(problem, dictionaries), []
+        found = node_effects(runs, steps=3)
+        names = [name for name, _ in found.ranked()[:12]]
+        edges = feature_edges(runs, found, names, steps=3, note=made.append)
+        assert sum(made) == n_passes(names, runs.placed.sites, 3)
+        if len(dictionaries) == 1:
+            assert not made
+            effects = {str(name): effect for name, effect in found.ranked()[:12]}
+            assert {edge.src: edge.weight for edge in edges} == pytest.approx(effects, abs=1e-12)
+    assert n_passes(names, runs.placed.sites, 3) == 3 + sum(name.site == SITES[1] for name in names)
+    assert n_passes([], runs.placed.sites, 3) == 0
 
 
 def test_permuting_features_permutes_everything() -> None:
