@@ -1,5 +1,6 @@
 """`acdc train-dictionary`: sparse autoencoders and transcoders on a model's activations."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +29,7 @@ from acdc.cli.terminal import (
 from acdc.options.defaults import DEVICE, DTYPE, SEED
 
 if TYPE_CHECKING:
-    from acdc.runs.dictionary_training import TrainedDictionaries
+    from acdc.runs.trained_dictionaries import TrainedDictionaries
 
 __all__ = ["train_dictionary"]
 
@@ -45,18 +46,20 @@ def train_dictionary(
     ],
     model: Annotated[str, typer.Option(help="A bundled model, a local folder, or a hub name.")],
     site: Annotated[
-        str,
+        list[str],
         typer.Option(
             metavar="SITE",
-            help="What is read, with its layer: resid_pre, resid_mid, resid_post, attn_out, mlp_in, mlp_out, z: "
-            "resid_post.5",
+            help="What is read: resid_pre, resid_mid, resid_post, attn_out, mlp_in, mlp_out or z with its layer, "
+            "resid_post.5; without it at every layer. May be repeated: the model runs once for all.",
         ),
     ],
     save: Annotated[Path, typer.Option(metavar="FOLDER", help="Where it is saved.")],
     writes: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="SITE", help="What a transcoder writes: --site mlp_in.5 --writes mlp_out.5. [default: SAE]"
+            metavar="SITE",
+            help="What a transcoder writes: --site mlp_in.5 --writes mlp_out.5, or mlp_out, at each site's layer. "
+            "[default: SAE]",
         ),
     ] = None,
     variant: Annotated[str, typer.Option(help="topk, batchtopk, jumprelu or matryoshka.")] = "topk",
@@ -99,16 +102,17 @@ def train_dictionary(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a sparse autoencoder, or a transcoder, on what a model holds at a site.
+    """Train a sparse autoencoder, or a transcoder, on what a model holds at a site; or several, at several sites.
 
     It is saved in SAELens's format (a transcoder with TopK in sparsify's), with report.json, training.csv, a picture
     and a card. The same command goes on with a training that was stopped.
     """
-    from acdc.features.sites import Site
+    from acdc.features.sites import KINDS, Site
     from acdc.features.training.variants import VARIANTS
 
     VARIANTS.find(variant)
-    read, written = Site.parse(site), None if writes is None else Site.parse(writes)
+    for name in {*site, *(writes or ())} - {*KINDS}:
+        Site.parse(name)
     given: dict[str, Any] = {"tokens": tokens, "batch": batch, "buffer": buffer, "length": length, "rate": rate}
     given |= {"prompts": prompts, "part": part, "key": key, "width": width, "bos": bos, "k": k or None}
     settings = {name: value for name, value in given.items() if value is not None} | options_of_task(task_option)
@@ -122,8 +126,8 @@ def train_dictionary(
         loaded,
         sources,
         save,
-        site=read,
-        writes=written,
+        site=site,
+        writes=writes or None,
         variant=variant,
         skip=skip,
         seed=seed,
@@ -140,17 +144,33 @@ def _tell(found: "TrainedDictionaries") -> None:
     """What was measured on text held out, a dictionary a row."""
     first = found.found[0]
     dictionary, fidelity = first.dictionary, first.fidelity
+    sites = len({each.dictionary.reads for each in found.found})
+    outlying = any(each.fidelity.n_outliers for each in found.found)
     rows = []
     for each in found.found:
         it = each.fidelity
         recovered = "-" if it.ce_recovered is None else f"{it.ce_recovered:.1%}"
-        numbers = [f"{it.l0:.1f}", f"{it.fvu:.3f}", recovered, f"{it.alive:.1%}", f"{it.cosine:.3f}"]
-        rows.append([str(each.training.recipe.k), *numbers])
-    table(["k", "L0", "FVU", "CE recovered", "alive", "cosine"], rows)
+        fvus = [f"{it.fvu:.3f}", *([f"{it.fvu_usual:.3f}"] if outlying else [])]
+        numbers = [f"{it.l0:.1f}", *fvus, recovered, f"{it.alive:.1%}", f"{it.cosine:.3f}"]
+        rows.append([*([each.dictionary.name] if sites > 1 else []), str(each.training.recipe.k), *numbers])
+    head = ["k", "L0", "FVU", *(["without outliers"] if outlying else []), "CE recovered", "alive", "cosine"]
+    table(["site", *head] if sites > 1 else head, rows)
+    name = dictionary.name if sites == 1 else f"{sites} sites"
     say(
-        f"{dictionary.name}, {dictionary.n_features:,} features, trained on {first.training.n_tokens:,} tokens; "
+        f"{name}, {dictionary.n_features:,} features, trained on {first.training.n_tokens:,} tokens; "
         f"measured on {fidelity.n_tokens:,} held out. CE recovered of {fidelity.n_predicted:,} predicted ones: 0 is "
-        f"the site set to zero ({fidelity.ce_zero:.3f} nats a token), 100% the model ({fidelity.ce_model:.3f})."
+        f"the site set to zero ({_range(each.fidelity.ce_zero for each in found.found)} nats a token), 100% the model "
+        f"({fidelity.ce_model:.3f})."
     )
+    if outlying:
+        n = max(each.fidelity.n_outliers for each in found.found)
+        say(f"Outliers, at most {n:,} tokens of a site, have more than 10 times the median norm.")
     for each in found.found:
         say(f"  {each.folder}")
+
+
+def _range(values: Iterable[float]) -> str:
+    """One number, or the least and the largest."""
+    many = [*values]
+    least, most = (f"{end:.3f}" for end in (min(many), max(many)))
+    return least if least == most else f"{least} to {most}"

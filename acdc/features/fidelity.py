@@ -4,13 +4,15 @@
 |---|---|
 | L0 | mean number of features above zero, a token |
 | FVU | share of variance unexplained, as sparsify has it: sum of `|y - y'|^2` over sum of `|y - mean of y|^2` |
+| FVU without outliers | the same of the tokens whose norm is at most 10 times the median one |
 | cosine, norm | mean of the cosine of y and y', and of `|y'| / |y|` (below 1: shrinkage) |
 | alive | share of features that are on at some token |
 | CE recovered | `(CE_zero - CE_dictionary) / (CE_zero - CE_model)`, CE of the next token |
 
 Other tools' "variance explained" may differ: dictionary_learning takes the error's own mean off it too, so that a
-constant error doesn't count. CE_zero is that of the site set to zero (zero ablation). Each text's first token is left
-as it is in all of these, as it is in training.
+constant error doesn't count. A few tokens of huge norms can hold nearly all variance of the residual stream: FVU is
+theirs then, and that of all others stands beside it. CE_zero is that of the site set to zero (zero ablation). Each
+text's first token is left as it is in all of these, as it is in training.
 """
 
 from collections.abc import Sequence
@@ -23,10 +25,12 @@ from torch import Tensor
 
 from acdc.errors import ModelError
 from acdc.features.dictionary import Dictionary
+from acdc.features.reconstruction import reconstruction
 from acdc.features.site_values import COPIES, behind_first, pieces, site_values
-from acdc.features.sites import Site, through_sites
+from acdc.features.sites import Site, through_sites, width_of
 from acdc.metrics.answers import wide
 from acdc.models import PatchableModel
+from acdc.progress.progress import Progress, Tell
 from acdc.prompts.batch import PromptBatch
 
 if TYPE_CHECKING:
@@ -35,10 +39,16 @@ if TYPE_CHECKING:
 __all__ = ["Fidelity", "measure_fidelity"]
 
 TOKENS, PREDICTED = 2**15, 2**13  # at most, that the site is measured on, and that are predicted
-ROWS = 1024  # tokens that are encoded at a time
 TELLING = 0.01  # nats a token: where zero ablation costs less, a share of it means nothing
 LOWEST = -5  # log10 of the density below which all is one bin of the histogram
 COPIES_OF_LOGITS = 3
+HELD = 2**30  # bytes of what sites hold, that are kept at once
+
+
+NUMBERS = (
+    *("l0", "fvu", "fvu_usual", "cosine", "norm", "alive", "ce_recovered", "ce_model", "ce_zero", "ce_dictionary"),
+    *("n_tokens", "n_outliers", "n_predicted"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ class Fidelity:
     """What was measured of one dictionary.
 
     Attributes:
+        fvu_usual: FVU without outliers, of which there are `n_outliers`.
         density: Share of the tokens at which each feature is on.
         ce_model, ce_zero, ce_dictionary: Nats a token of the model as it is, with the site set to zero, and with the
             dictionary's reconstruction in its place.
@@ -54,6 +65,7 @@ class Fidelity:
 
     l0: float
     fvu: float
+    fvu_usual: float
     cosine: float
     norm: float
     density: Float[Tensor, " n_features"]
@@ -61,6 +73,7 @@ class Fidelity:
     ce_zero: float
     ce_dictionary: float
     n_tokens: int
+    n_outliers: int
     n_predicted: int
 
     @property
@@ -76,8 +89,7 @@ class Fidelity:
 
     def as_dict(self) -> dict[str, Any]:
         """All numbers; the densities as a histogram."""
-        names = ("l0", "fvu", "cosine", "norm", "alive", "ce_recovered", "ce_model", "ce_zero", "ce_dictionary")
-        return {name: getattr(self, name) for name in (*names, "n_tokens", "n_predicted")}
+        return {name: getattr(self, name) for name in NUMBERS}
 
     def frame(self) -> "pd.DataFrame":
         """One row of all numbers but the densities."""
@@ -105,38 +117,70 @@ def measure_fidelity(
     *,
     tokens: int = TOKENS,
     predicted: int = PREDICTED,
+    progress: Tell | None = None,
 ) -> tuple[Fidelity, ...]:
-    """Measure dictionaries of one site on texts that they weren't trained on.
+    """Measure dictionaries on texts that they weren't trained on, each for itself.
 
     Args:
-        tokens: At most about how many the site is measured on.
+        tokens: At most about how many the sites are measured on.
         predicted: At most about how many the model predicts, with each dictionary in its place and without.
 
     Raises:
-        ModelError: A dictionary doesn't fit the model, writes several sites, or has others than the first one.
+        ModelError: A dictionary doesn't fit the model, or writes several sites.
     """
-    reads, writes = _sites(model, dictionaries)
-    values = site_values(model, _first(texts, tokens), (reads,) if reads == writes else (reads, writes))
-    x, y = values[0], values[-1]
-    asked = _first(texts, predicted)
-    whole, n = _cross_entropy(model, asked, None, None)
-    zero, _ = _cross_entropy(model, asked, writes, None)
+    for each in dictionaries:
+        each.check_fits(model)
+        if len(each.writes) != 1:
+            raise ModelError(f"dictionary {each.name!r} can't be measured: it writes {len(each.writes)} sites, not one")
+    held, asked = _first(texts, tokens), _first(texts, predicted)
+    groups = _groups(model, dictionaries, int(behind_first(held).sum()))
+    written = list(dict.fromkeys(each.writes[0] for each in dictionaries))
+    tell = _Share(progress, held.n * len(groups) + asked.n * (1 + len(written) + len(dictionaries)))
+    at_site: list[dict[str, Any]] = []
+    for group in groups:
+        sites = tuple({site for each in group for site in (each.reads, each.writes[0])})
+        values = dict(zip(sites, site_values(model, held, sites, progress=tell.of_part), strict=True))
+        at_site += [reconstruction(each, values[each.reads], values[each.writes[0]]) for each in group]
+        tell.add(held.n)
+    whole, n = _cross_entropy(model, asked, None, None, tell)
+    zero = {site: _cross_entropy(model, asked, site, None, tell)[0] for site in written}
     found = []
-    for dictionary in dictionaries:
-        at_site, (ce, _) = _at_site(dictionary, x, y), _cross_entropy(model, asked, writes, dictionary)
-        found.append(Fidelity(**at_site, ce_model=whole, ce_zero=zero, ce_dictionary=ce, n_predicted=n))
+    for each, measured in zip(dictionaries, at_site, strict=True):
+        ce, _ = _cross_entropy(model, asked, each.writes[0], each, tell)
+        of_model = {"ce_model": whole, "ce_zero": zero[each.writes[0]], "n_predicted": n}
+        found.append(Fidelity(**measured | of_model, ce_dictionary=ce))
     return tuple(found)
 
 
-def _sites(model: PatchableModel, dictionaries: Sequence[Dictionary]) -> tuple[Site, Site]:
-    reads, written = dictionaries[0].reads, dictionaries[0].writes
+class _Share:
+    """Tells how much of the texts' runs is done."""
+
+    def __init__(self, tell: Tell | None, total: int) -> None:
+        self.tell, self.total, self.done = tell, total, 0
+
+    def of_part(self, part: Progress) -> None:
+        """A part that counts texts itself is so far."""
+        if self.tell is not None:
+            self.tell(Progress(self.done + part.done, self.total, stage="fidelity on text held out", unit="texts"))
+
+    def add(self, n: int) -> None:
+        """So many texts more were run."""
+        self.done += n
+        self.of_part(Progress(0, 0))
+
+
+def _groups(model: PatchableModel, dictionaries: Sequence[Dictionary], n: int) -> list[list[Dictionary]]:
+    """The dictionaries in their order, as many together as there is room for what their sites hold at n tokens."""
+    groups: list[list[Dictionary]] = [[]]
+    sites = set[Site]()
     for each in dictionaries:
-        each.check_fits(model)
-        if (each.reads, each.writes) != (reads, written) or len(written) != 1:
-            raise ModelError(
-                f"dictionary {each.name!r} can't be measured here: it must write one site, the same as those beside it"
-            )
-    return reads, written[0]
+        own = {each.reads, each.writes[0]}
+        if sites and 4 * n * sum(width_of(model, site) for site in sites | own) > HELD:
+            groups.append([])
+            sites = set()
+        groups[-1].append(each)
+        sites |= own
+    return groups
 
 
 def _first(texts: PromptBatch, tokens: int) -> PromptBatch:
@@ -146,32 +190,8 @@ def _first(texts: PromptBatch, tokens: int) -> PromptBatch:
     return texts.select((before < tokens).nonzero()[:, 0])
 
 
-def _at_site(
-    dictionary: Dictionary, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-) -> dict[str, Any]:
-    mean, error, cosine, norm = y.double().mean(0), 0.0, 0.0, 0.0
-    on = torch.zeros(dictionary.n_features, dtype=torch.long, device=x.device)
-    for here, there in zip(x.split(ROWS), y.split(ROWS), strict=True):
-        features = dictionary.encode(here)
-        made, there = dictionary.decode(features, here).double(), there.double()
-        error += (there - made).square().sum().item()
-        cosine += torch.cosine_similarity(made, there, dim=1).sum().item()
-        norm += (made.norm(dim=1) / there.norm(dim=1).clamp_min(1e-12)).sum().item()
-        on += (features > 0).sum(0)
-    n = len(x)
-    variance = (y.double() - mean).square().sum().item()
-    return {
-        "l0": on.sum().item() / n,
-        "fvu": error / variance if variance else float("nan"),
-        "cosine": cosine / n,
-        "norm": norm / n,
-        "density": (on.double() / n).cpu(),
-        "n_tokens": n,
-    }
-
-
 def _cross_entropy(
-    model: PatchableModel, texts: PromptBatch, site: Site | None, dictionary: Dictionary | None
+    model: PatchableModel, texts: PromptBatch, site: Site | None, dictionary: Dictionary | None, tell: _Share
 ) -> tuple[float, int]:
     """Mean over the tokens behind each text's first one of the next token's negative log probability, and how many
     there are; with a site replaced by zero, or by what a dictionary makes of what it reads."""
@@ -194,6 +214,7 @@ def _cross_entropy(
         said = wide(model.unembed(final[:, :-1][asked])).log_softmax(-1)
         lost -= said.gather(1, part.clean[:, 1:][asked][:, None]).sum().item()
         n += int(asked.sum())
+        tell.add(part.n)
     return (lost / n if n else float("nan")), n
 
 

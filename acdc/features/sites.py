@@ -24,7 +24,7 @@ from acdc.patching.attention import attend_layer, layer_out, project_layer
 from acdc.patching.layout import Layout
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["KINDS", "Site", "Visit", "sites_of", "through_sites", "width_of"]
+__all__ = ["KINDS", "Site", "Visit", "sites_named", "sites_of", "through_sites", "width_of"]
 
 KINDS = ("resid_pre", "z", "attn_out", "resid_mid", "mlp_in", "mlp_out", "resid_post")  # as a block computes them
 
@@ -66,6 +66,18 @@ def sites_of(model: PatchableModel) -> tuple[Site, ...]:
     """All sites of a model in the order in which a run visits them."""
     kinds = [kind for kind in KINDS if kind != "resid_mid" or not model.components.parallel]
     return tuple(Site(layer, kind) for layer in range(model.graph.n_layers) for kind in kinds)
+
+
+def sites_named(model: PatchableModel, name: str) -> tuple[Site, ...]:
+    """The site of a name like `mlp_in.5`, or those of all layers of `mlp_in`.
+
+    Raises:
+        UnknownNameError: There is no such kind of site.
+        ModelError: What follows is no layer.
+    """
+    if name in KINDS:
+        return tuple(Site(layer, name) for layer in range(model.graph.n_layers))
+    return (Site.parse(name),)
 
 
 def width_of(model: PatchableModel, site: Site) -> int:

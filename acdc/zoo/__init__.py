@@ -34,8 +34,9 @@ def zoo_summary(name: str) -> str:
 
 
 def dictionary_names() -> tuple[str, ...]:
-    """Names of the bundled dictionaries, each its model's and its site's: `acdc-small.resid_post.1`."""
-    return tuple(sorted(path.parent.name for path in (HERE / DICTIONARIES).glob("*/cfg.json")))
+    """Names of the bundled dictionaries, each its model's and its site's, `acdc-small.resid_post.1`, and of sets of
+    them, `acdc-small.transcoders`."""
+    return tuple(sorted(path.parent.name for path in (HERE / DICTIONARIES).glob("*/README.md")))
 
 
 def dictionary_path(name: str) -> Path:

@@ -1,14 +1,20 @@
 """A perfect dictionary recovers the model, an empty one is zero ablation, and the measures are their formulas."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import Tensor
 
 from acdc.errors import ModelError
+from acdc.features import fidelity
 from acdc.features.activations import ReLU
 from acdc.features.dictionary import Dictionary
 from acdc.features.fidelity import measure_fidelity
+from acdc.features.reconstruction import reconstruction
 from acdc.features.site_values import site_values
 from acdc.features.sites import Site
+from acdc.progress.progress import Progress
 from tests.features.test_dictionary import tiny_dictionary
 from tests.tiny import tiny_batch, tiny_model
 
@@ -34,7 +40,40 @@ def test_the_perfect_one_recovers_all_and_the_empty_one_nothing() -> None:
     assert whole.ce_model != whole.ce_zero and whole.n_tokens == len(y) == whole.n_predicted + texts.n
 
 
-def test_dictionaries_of_other_sites_are_not_measured_together() -> None:
+def test_dictionaries_of_several_sites_are_measured_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, texts, d = tiny_model("gpt2"), tiny_batch(), tiny_model("gpt2").graph.d_model
+    many = [of_both_signs(d, 0.5), tiny_dictionary(d=d, site=Site(0, "mlp_out")), tiny_dictionary(d=d)]
+    alone = [measure_fidelity(model, [each], texts)[0] for each in many]
+    told: list[Progress] = []
+    for held in (0, 2**30):  # a run of the model for each, and one for all
+        monkeypatch.setattr(fidelity, "HELD", held)
+        together = measure_fidelity(model, many, texts, progress=told.append)
+        assert [each.as_dict() for each in together] == [each.as_dict() for each in alone]
+        assert told[-1].done == told[-1].total and [each.done for each in told] == sorted(each.done for each in told)
+        told.clear()
+
+
+def test_a_dictionary_that_writes_several_sites_is_refused() -> None:
     model, d = tiny_model("gpt2"), tiny_model("gpt2").graph.d_model
-    with pytest.raises(ModelError, match="must write one site, the same as those beside it"):
-        measure_fidelity(model, [tiny_dictionary(d=d), tiny_dictionary(d=d, site=Site(0, "mlp_out"))], tiny_batch())
+    one = tiny_dictionary(d=d, site=Site(0, "mlp_in"))
+    writes = (Site(0, "mlp_out"), Site(1, "mlp_out"))
+    across = replace(one, writes=writes, decoder=one.decoder[:].repeat(1, 2, 1), b_dec=one.b_dec.repeat(2, 1))
+    with pytest.raises(ModelError, match="can't be measured: it writes 2 sites, not one"):
+        measure_fidelity(model, [across], tiny_batch())
+
+
+def test_tokens_of_huge_norm_do_not_hide_how_the_others_fare() -> None:
+    y = torch.randn(200, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y[:3] *= 1000  # what is nearly all variance is reconstructed; of the others, half of it isn't
+    small = y[3:].square().sum(1).max()
+    whole = of_both_signs(6, 0.5)
+
+    class WhollyIfLong(ReLU):
+        def __call__(self, pre: Tensor) -> Tensor:
+            found = super().__call__(pre)
+            return torch.where(found.square().sum(-1, keepdim=True) > 2 * small, 2 * found, found)
+
+    found = reconstruction(replace(whole, activation=WhollyIfLong()), y, y)
+    alone = reconstruction(whole, y[3:], y[3:])
+    assert found["n_outliers"] == 3 and alone["n_outliers"] == 0
+    assert found["fvu"] < 1e-4 and found["fvu_usual"] == alone["fvu"] == alone["fvu_usual"] > 0.2

@@ -10,9 +10,13 @@ import torch
 
 from acdc.errors import ACDCError
 from acdc.features.fidelity import Fidelity
-from acdc.features.formats import load
+from acdc.features.formats import load, load_set
+from acdc.features.sites import Site
+from acdc.features.training import Recipe
+from acdc.features.training.place import places_of
 from acdc.models import PatchableModel
-from acdc.runs.dictionary_training import train_dictionary
+from acdc.runs.dictionary_command import training_command
+from acdc.runs.dictionary_training import sites_asked, train_dictionary, written_asked
 from acdc.runs.text_sources import texts_of
 from acdc.zoo import zoo_path
 
@@ -52,6 +56,44 @@ def test_several_sparsities_are_trained_at_once_and_compared(model: PatchableMod
     assert {path.name for path in (tmp_path / "sae").iterdir()} == {"comparison.csv", "training.svg", "k2", "k4"}
     with pytest.raises(ACDCError, match="holds a dictionary already; give another folder"):
         train_dictionary(model, "ioi", found.found[0].folder, k=2, **SMALL)
+
+
+def test_a_set_of_transcoders_is_trained_at_once_and_read_as_one(model: PatchableModel, tmp_path: Path) -> None:
+    options: dict = SMALL | {"site": ["mlp_in.0", "mlp_in.3"], "writes": "mlp_out", "skip": True, "prompts": 40}
+    found = train_dictionary(model, "ioi", tmp_path / "set", k=[2, 3], **options)
+    assert [str(each.folder.relative_to(tmp_path)) for each in found.found] == [
+        "set/k2/mlp_in.0", "set/k3/mlp_in.0", "set/k2/mlp_in.3", "set/k3/mlp_in.3",
+    ]  # fmt: skip
+    assert list(found.frame()["writes"]) == ["mlp_out.0", "mlp_out.0", "mlp_out.3", "mlp_out.3"]
+    dictionaries = load_set(tmp_path / "set" / "k3", model=model)
+    assert [str(each.reads) for each in dictionaries] == ["mlp_in.0", "mlp_in.3"]
+    assert all(each.skip is not None and not each.is_sae for each in dictionaries)
+    card = (tmp_path / "set" / "k3" / "README.md").read_text()
+    command = (
+        f"acdc train-dictionary ioi --model {model.name} --site mlp_in.0 --site mlp_in.3 --writes mlp_out --variant "
+        "topk --width 16 --k 2 --k 3 --skip --tokens 320 --batch 32 --length 16 --prompts 40 --save set"
+    )
+    assert command in card and "[mlp_in.3 to mlp_out.3](mlp_in.3)" in card
+    assert command in (found.found[0].folder / "README.md").read_text()
+    assert {path.name for path in (tmp_path / "set").iterdir()} == {"comparison.csv", "training.svg", "k2", "k3"}
+
+
+def test_sites_without_a_layer_are_those_of_all_layers(model: PatchableModel) -> None:
+    reads = sites_asked(model, "mlp_in")
+    assert [str(site) for site in reads] == [f"mlp_in.{layer}" for layer in range(4)]
+    assert [str(site) for site in written_asked(model, reads, "mlp_out") or ()] == [f"mlp_out.{i}" for i in range(4)]
+    assert written_asked(model, reads, None) is None
+    some = sites_asked(model, ["mlp_in.2", Site(1, "resid_mid")])
+    assert written_asked(model, some, ["mlp_out.3", "mlp_out.1"]) == (Site(3, "mlp_out"), Site(1, "mlp_out"))
+    asked = {"sources": ["my text.txt"], "dtype": "torch.float64", "part": "test", "bos": False, "n_names": 3}
+    recipes = [Recipe("jumprelu", width=8, k=2, rate=0.01)]
+    places = places_of(model, reads, sites_asked(model, "mlp_out"))
+    command = training_command(model, places, recipes, asked, {}, Path("a"))
+    assert command.partition(" --model ")[0] == "acdc train-dictionary 'my text.txt'"
+    assert command.partition(f" --model {model.name} ")[2] == (
+        "--site mlp_in --writes mlp_out --variant jumprelu --width 8 --k 2 --rate 0.01 --split test --no-bos --dtype "
+        "float64 --task-option n_names=3 --save a"
+    )
 
 
 def test_json_lines_and_data_sets_are_texts(
@@ -107,7 +149,8 @@ def test_bad_input_is_told_in_a_line(
 def test_the_state_of_another_training_is_not_overwritten(
     model: PatchableModel, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("acdc.features.training.training.EVERY", -1.0)
+    monkeypatch.setattr("acdc.features.training.course.EVERY", -1.0)
+    monkeypatch.setattr("acdc.features.training.course.TIMES", 0)
 
     def stop(progress: object) -> None:
         if (tmp_path / "sae" / "training.safetensors").exists():
@@ -124,7 +167,8 @@ def test_the_state_of_another_training_is_not_overwritten(
 
 
 def test_a_share_of_next_to_nothing_is_not_given() -> None:
-    of = {"l0": 1.0, "fvu": 0.1, "cosine": 0.9, "norm": 0.9, "n_tokens": 10, "n_predicted": 9}
+    of = {"l0": 1.0, "fvu": 0.1, "fvu_usual": 0.1, "cosine": 0.9, "norm": 0.9}
+    of |= {"n_tokens": 10, "n_outliers": 0, "n_predicted": 9}
     found = Fidelity(**of, density=torch.tensor([0.0, 0.2]), ce_model=2.0, ce_zero=2.001, ce_dictionary=2.0)
     assert found.ce_recovered is None and found.alive == 0.5
     found = Fidelity(**of, density=torch.tensor([0.0, 0.2]), ce_model=2.0, ce_zero=4.0, ce_dictionary=2.5)

@@ -21,9 +21,9 @@ from acdc.models import PatchableModel
 from acdc.progress.progress import Tell
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "Values"]
 
-Values = tuple[Float[Tensor, "tokens width"], ...]
+Values = dict[Site, Float[Tensor, "_ _"]]  # tokens, each as wide as its site
 LEAST_BATCHES = 4  # of a fill
 
 
@@ -36,10 +36,10 @@ class _Fill:
 
 
 class Stream:
-    """Batches of what sites hold, without end.
+    """Batches of what sites hold, by the site, without end.
 
     Args:
-        sites: What is read and what is written; of an SAE one site alone.
+        sites: What is read and what is written.
         batch: Tokens of a batch.
         buffer: Tokens that are shuffled together.
 
@@ -68,12 +68,18 @@ class Stream:
             )
         self.n_fills = -(-self.n_tokens // max(buffer, LEAST_BATCHES * batch))
         self.seconds = 0.0  # that the last fill took
-        self._last: tuple[list[int], Values] = ([], ())
+        self._last: tuple[list[int], Values] = ([], {})
         self._progress = progress if self.n_fills == 1 else None  # else the steps say how far it is
 
     def first(self) -> Values:
         """The first fill, in the order in which it is trained on."""
-        return self._shuffled(next(self._fills(0)))
+        fill = next(self._fills(0))
+        return _rows(self._values(fill), fill.order)
+
+    def few(self) -> Values:
+        """One text's, where only their shapes are asked for."""
+        values = site_values(self.model, self.texts.select([int(self.counts.argmax())]), self.sites)
+        return dict(zip(self.sites, values, strict=True))
 
     def fills_of(self, n_batches: int) -> int:
         """About how many further fills so many batches need."""
@@ -86,9 +92,9 @@ class Stream:
             for fill in self._fills(epoch):
                 n = len(fill.order) // self.batch
                 if passed + n > start:
-                    values = self._shuffled(fill)
+                    values = self._values(fill)
                     for i in range(max(0, start - passed), n):
-                        yield tuple(value[i * self.batch : (i + 1) * self.batch] for value in values)
+                        yield _rows(values, fill.order[i * self.batch : (i + 1) * self.batch])
                 passed += n
             epoch += 1
 
@@ -99,10 +105,16 @@ class Stream:
             n = int(self.counts[rows].sum())
             yield _Fill(rows.tolist(), torch.randperm(n, generator=draw))
 
-    def _shuffled(self, fill: _Fill) -> Values:
+    def _values(self, fill: _Fill) -> Values:
+        """What the sites hold on a fill's texts, text by text."""
         if self._last[0] != fill.rows:
             began = time.monotonic()
-            self._last = ([], ())  # its memory is wanted
+            self._last = ([], {})  # its memory is wanted
             values = site_values(self.model, self.texts.select(fill.rows), self.sites, progress=self._progress)
-            self._last, self.seconds = (fill.rows, values), time.monotonic() - began
-        return tuple(value[fill.order.to(value.device)] for value in self._last[1])
+            self._last = (fill.rows, dict(zip(self.sites, values, strict=True)))
+            self.seconds = time.monotonic() - began
+        return self._last[1]
+
+
+def _rows(values: Values, rows: Int[Tensor, " n"]) -> Values:
+    return {site: value[rows.to(value.device)] for site, value in values.items()}

@@ -11,7 +11,7 @@ from acdc.features.fidelity import measure_fidelity
 from acdc.features.site_values import behind_first, site_values
 from acdc.features.sites import Site
 from acdc.features.training import Recipe, train_dictionaries
-from acdc.features.training import training as training_module
+from acdc.features.training import course as course_module
 from acdc.features.training.stream import Stream
 from acdc.interpret.lenses.windows import random_windows
 from acdc.progress.progress import Progress
@@ -43,7 +43,8 @@ class Kept(dict[str, Tensor]):
 def test_a_stopped_training_goes_on_to_the_same_weights_bit_for_bit(
     buffer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_module, "EVERY", -1.0)
+    monkeypatch.setattr(course_module, "EVERY", -1.0)
+    monkeypatch.setattr(course_module, "TIMES", 0)
     model, texts = tiny_model("gpt2"), random_windows(tiny_model("gpt2"), 30, length=8)
     options: dict = {"reads": READS, "writes": WRITES, "steps": 25, "batch": 15, "buffer": buffer, "seed": 3}
     whole = train_dictionaries(model, texts, RECIPES, **options)
@@ -60,6 +61,25 @@ def test_a_stopped_training_goes_on_to_the_same_weights_bit_for_bit(
     assert torch.equal(whole[1].dictionary.activation.threshold, again[1].dictionary.activation.threshold)
 
 
+def test_dictionaries_of_several_sites_are_those_of_each_alone() -> None:
+    model, texts = tiny_model("gpt2"), random_windows(tiny_model("gpt2"), 30, length=8)
+    options: dict = {"steps": 6, "batch": 15, "seed": 3}
+    reads, writes = [Site(layer, "mlp_in") for layer in (2, 0)], [Site(layer, "mlp_out") for layer in (2, 0)]
+    told: list[Progress] = []
+    found = train_dictionaries(model, texts, RECIPES[:2], reads=reads, writes=writes, progress=told.append, **options)
+    assert [(each.dictionary.reads.layer, each.recipe.variant) for each in found] == [
+        (2, "topk"), (2, "jumprelu"), (0, "topk"), (0, "jumprelu"),
+    ]  # fmt: skip
+    assert "mean of 4 dictionaries: loss" in told[-1].now
+    for i, (site, out) in enumerate(zip(reads, writes, strict=True)):
+        alone = train_dictionaries(model, texts, RECIPES[:2], reads=site, writes=out, **options)
+        for one, other in zip(found[2 * i :], alone, strict=False):
+            assert torch.equal(one.dictionary.encoder, other.dictionary.encoder)
+            assert torch.equal(one.history, other.history) and one.dictionary.writes == other.dictionary.writes == (
+                out,
+            )
+
+
 def test_an_epoch_has_every_token_but_the_first_ones_once() -> None:
     model, texts = tiny_model("gpt2"), tiny_batch(n=4)
     (right,) = site_values(model, texts, (READS,))
@@ -67,11 +87,11 @@ def test_an_epoch_has_every_token_but_the_first_ones_once() -> None:
     for buffer in (8, 1000):
         stream = Stream(model, texts, (READS,), batch=1, buffer=buffer, seed=0)
         batches = stream.batches()
-        seen = torch.cat([next(batches)[0] for _ in range(len(right))])
+        seen = torch.cat([next(batches)[READS] for _ in range(len(right))])
         assert not torch.equal(seen, right)
         torch.testing.assert_close(seen[seen[:, 0].argsort()], right[right[:, 0].argsort()])
         later = stream.batches(5)
-        assert torch.equal(next(later)[0], seen[5:6])
+        assert torch.equal(next(later)[READS], seen[5:6])
 
 
 def test_training_lowers_the_error_and_says_how_far_it_is() -> None:
@@ -101,5 +121,9 @@ def test_what_can_not_be_trained_is_refused_before_the_model_runs() -> None:
         train_dictionaries(model, texts, [Recipe(width=8, k=2, skip=True)], reads=READS, **options)
     with pytest.raises(TaskError, match=r"27 tokens to train on, fewer than a batch of 1024"):
         train_dictionaries(model, texts, RECIPES, reads=READS, steps=2)
+    with pytest.raises(RunError, match="as many sites that are read as written, not 2 and 1"):
+        train_dictionaries(model, texts, RECIPES, reads=[READS, WRITES], writes=WRITES, **options)
+    with pytest.raises(RunError, match=r"each site can be read by one dictionary of a kind: mlp_in\.1, mlp_in\.1"):
+        train_dictionaries(model, texts, RECIPES, reads=[READS, READS], **options)
     with pytest.raises(RunError, match="must be at least 1, not 0"):
         train_dictionaries(model, texts, RECIPES, reads=READS, steps=0)
