@@ -3,11 +3,13 @@
     transcoder_set            layer_{i}.safetensors: W_enc [n d], W_dec [n d], b_enc, b_dec,
                               activation_function.threshold [n]?, W_skip [d d]?
     cross_layer_transcoder    W_enc_{i}.safetensors: W_enc_{i} [n d], b_enc_{i}, b_dec_{i}, threshold_{i}?
+                              and W_skip_{i} [d d]?, which is multiplied from the right, other than a set's W_skip
                               W_dec_{i}.safetensors: W_dec_{i} [n n_layers-i d]
 
 config.yaml says by TransformerLens's names what is read and written; its `transcoders`, if it has them, are files
-elsewhere, some of them Gemma Scope's. Decoders stay in their files: rows are read when they are asked for. `b_dec` of a
-layer of a cross-layer transcoder is added once, at that layer.
+elsewhere, some of them Gemma Scope's in another repository. Decoders stay in their files: rows are read when they are
+asked for. `b_dec` of a layer of a cross-layer transcoder is added once, at that layer. Where one layer's site is asked
+for, no other layer's file is read or downloaded.
 """
 
 import re
@@ -29,7 +31,7 @@ from acdc.features.formats.format import Format, Reading
 from acdc.features.formats.gemma_scope import read_npz
 from acdc.features.formats.gemma_scope_2 import read_params
 from acdc.features.formats.hooks import hook_of, is_ungained, site_of
-from acdc.features.formats.source import file_of
+from acdc.features.formats.source import files_of
 from acdc.features.formats.tensors import LazyRows, Tensors, keys_of, read_safetensors, write_safetensors
 from acdc.features.sites import Site
 from acdc.files import read_bytes, validated, write_atomically
@@ -39,6 +41,7 @@ __all__ = ["FORMAT"]
 CONFIG = "config.yaml"
 MAX_BYTES = 2**20
 THRESHOLD = "activation_function.threshold"
+K_OF = {"facebook/crv-8b-instruct-transcoders": 128}  # its config doesn't say it, and circuit-tracer's code does
 
 
 class _Config(BaseModel):
@@ -61,15 +64,18 @@ class _Config(BaseModel):
 
 def _read(folder: Path, reading: Reading) -> tuple[Dictionary, ...]:
     raw, config = _config(folder / CONFIG)
-    is_set = config.model_kind == "transcoder_set"
+    only = _only(config, reading)
     if config.transcoders is not None:
-        found = [_elsewhere(folder, config, i, place, reading) for i, place in enumerate(config.transcoders)]
-    elif is_set:
-        paths = _numbered(folder, "layer")
-        found = [_transcoder(path, config, i, reading) for i, path in enumerate(paths)]
+        places = dict(enumerate(dict.fromkeys(config.transcoders)))  # some configs name the last file twice
+        wanted = _wanted(places, only, reading)
+        paths = dict(zip(wanted, files_of(list(wanted.values()), folder), strict=True))
+        found = [_elsewhere(path, config, i, reading) for i, path in paths.items()]
+    elif config.model_kind == "transcoder_set":
+        found = [_transcoder(path, config, i, reading) for i, path in _numbered(folder, "layer", only, reading).items()]
     else:
-        n_layers = len(_numbered(folder, "W_enc"))
-        found = [_across(folder, config, i, n_layers, reading) for i in range(n_layers)]
+        layers = _numbered(folder, "W_enc", only, reading)
+        n_layers = len(layers) if only is None else None
+        found = [_across(folder, config, i, n_layers, reading) for i in layers]
     found = [replace(each, model=config.model_name, details=raw) for each in found]
     if is_ungained(config.hooks(0)[0]):
         found = [with_gain(each, reading.model) for each in found]
@@ -90,18 +96,45 @@ def _config(path: Path) -> tuple[dict[str, Any], _Config]:
     return raw, config
 
 
-def _numbered(folder: Path, prefix: str) -> list[Path]:
-    """The files of a set, one for each layer from 0.
+def _only(config: _Config, reading: Reading) -> int | None:
+    """The only layer that is read; None where all are.
+
+    Raises:
+        FileError: No layer reads the site that is asked for.
+    """
+    if reading.site is None:
+        return None
+    if (reads := _sites(config, reading.site.layer)[0]) != reading.site:
+        raise FileError(f"{reading.name!r} holds transcoders that read {reads.kind}, and none reads {reading.site}")
+    return reading.site.layer
+
+
+def _numbered(folder: Path, prefix: str, only: int | None, reading: Reading) -> dict[int, Path]:
+    """The files of a set by their layers, one for each from 0, or that of the only one that is read.
 
     Raises:
         FileError: One is missing.
     """
     names = (re.fullmatch(rf"{prefix}_(\d{{1,4}})\.safetensors", path.name) for path in folder.iterdir())
-    layers = {int(match[1]) for match in names if match}
+    layers = {int(match[1]): folder / match[0] for match in names if match}
+    if only is not None:
+        return _wanted(layers, only, reading)
     n_layers = max(layers, default=0) + 1
     if missing := [f"{prefix}_{i}.safetensors" for i in range(n_layers) if i not in layers]:
         raise FileError(f"{folder} must hold a file for each layer from 0: {', '.join(missing[:3])} is missing")
-    return [folder / f"{prefix}_{i}.safetensors" for i in range(n_layers)]
+    return dict(sorted(layers.items()))
+
+
+def _wanted(layers: dict[int, Any], only: int | None, reading: Reading) -> dict[int, Any]:
+    """What is read of the layers' files.
+
+    Raises:
+        FileError: There is none of the only layer.
+    """
+    if only is not None and only not in layers:
+        has = f"its layers are {min(layers)} to {max(layers)}" if layers else "it has none of that layer"
+        raise FileError(f"{reading.name!r} holds nothing that reads {reading.site}: {has}")
+    return layers if only is None else {only: layers[only]}
 
 
 def _sites(config: _Config, layer: int) -> tuple[Site, Site]:
@@ -124,41 +157,44 @@ def _transcoder(path: Path, config: _Config, layer: int, reading: Reading) -> Di
         b_enc=tensors.get("b_enc", (n,)),
         decoder=LazyRows.of(path, "W_dec", (n, len(b_dec)), reading.dtype),
         b_dec=b_dec[None],
-        activation=_activation(tensors, config, n, THRESHOLD),
+        activation=_activation(tensors, config, n, THRESHOLD, reading),
         skip=tensors.get("W_skip", (len(b_dec), d)) if "W_skip" in tensors else None,
     )
 
 
-def _across(folder: Path, config: _Config, layer: int, n_layers: int, reading: Reading) -> Dictionary:
-    """One layer of a cross-layer transcoder."""
+def _across(folder: Path, config: _Config, layer: int, n_layers: int | None, reading: Reading) -> Dictionary:
+    """One layer of a cross-layer transcoder, of so many layers, or of as many as it has rows for."""
     tensors = read_safetensors(folder / f"W_enc_{layer}.safetensors", reading.dtype)
     encoder, (reads, writes) = tensors.matrix(f"W_enc_{layer}"), _sites(config, layer)
     n, d = encoder.shape
-    n_writes, b_dec = n_layers - layer, tensors.get(f"b_dec_{layer}", (d,))
-    path = folder / f"W_dec_{layer}.safetensors"
+    b_dec, skip = tensors.get(f"b_dec_{layer}", (d,)), f"W_skip_{layer}"
+    shape = (n, "n_layers" if n_layers is None else n_layers - layer, d)
+    decoder = LazyRows.of(folder / f"W_dec_{layer}.safetensors", f"W_dec_{layer}", shape, reading.dtype)
+    n_writes = decoder.shape[1]
     return Dictionary(
         name=f"{reading.name}/layer_{layer}",
         reads=reads,
         writes=tuple(Site(layer + i, writes.kind) for i in range(n_writes)),
         encoder=encoder,
         b_enc=tensors.get(f"b_enc_{layer}", (n,)),
-        decoder=LazyRows.of(path, f"W_dec_{layer}", (n, n_writes, d), reading.dtype),
+        decoder=decoder,
         b_dec=torch.cat([b_dec[None], b_dec.new_zeros(n_writes - 1, d)]),
-        activation=_activation(tensors, config, n, f"threshold_{layer}"),
+        activation=_activation(tensors, config, n, f"threshold_{layer}", reading),
+        skip=tensors.get(skip, (d, d)).T.contiguous() if skip in tensors else None,
     )
 
 
-def _activation(tensors: Tensors, config: _Config, n: int, threshold: str) -> Activation:
+def _activation(tensors: Tensors, config: _Config, n: int, threshold: str, reading: Reading) -> Activation:
     if config.activation == "topk":
-        if config.k is None or config.k > n:
-            raise FileError(f"{tensors.path.parent / CONFIG} must say k for topk, from 1 to {n:,}, not {config.k}")
-        return TopK(config.k)
+        k = config.k or K_OF.get(reading.name.partition("@")[0])
+        if k is None or k > n:
+            raise FileError(f"{tensors.path.parent / CONFIG} must say k for topk, from 1 to {n:,}, not {k}")
+        return TopK(k)
     return JumpReLU(tensors.get(threshold, (n,))) if threshold in tensors else ReLU()
 
 
-def _elsewhere(folder: Path, config: _Config, layer: int, place: str, reading: Reading) -> Dictionary:
+def _elsewhere(path: Path, config: _Config, layer: int, reading: Reading) -> Dictionary:
     """A layer's transcoder in a file that the config names: of this format, or of Gemma Scope."""
-    path = file_of(place, folder)
     reads, writes = _sites(config, layer)
     if path.suffix == ".npz":
         found = read_npz(path, reading, reads)
@@ -195,7 +231,7 @@ def _encoder_tensors(dictionary: Dictionary, layer: int) -> dict[str, Tensor]:
     found[f"b_dec_{layer}"] = dictionary.b_dec[0]
     if isinstance(dictionary.activation, JumpReLU):
         found[f"threshold_{layer}"] = dictionary.activation.threshold.expand(dictionary.n_features)
-    return found
+    return found if dictionary.skip is None else found | {f"W_skip_{layer}": dictionary.skip.T}
 
 
 def _written_config(first: Dictionary, kind: str) -> dict[str, Any]:
@@ -237,14 +273,17 @@ def _check_across(found: Sequence[Dictionary], kind: str) -> None:
     """Refuse what its cross-layer transcoders can't hold."""
     if kind == "transcoder_set":
         return
-    if any(each.skip is not None or isinstance(each.activation, TopK) or each.b_dec[1:].any() for each in found):
-        raise FileError("circuit-tracer's cross-layer transcoders have no skip, TopK, or b_dec for later layers")
+    if any(isinstance(each.activation, TopK) or each.b_dec[1:].any() for each in found):
+        raise FileError("circuit-tracer's cross-layer transcoders have no TopK, and no b_dec for later layers")
+    if len({each.skip is None for each in found}) > 1:
+        raise FileError("circuit-tracer's cross-layer transcoders have skips in all layers, or in none")
 
 
 FORMAT = Format(
     name="circuit-tracer",
     summary="circuit-tracer: a transcoder for every layer (transcoder_set), or a cross-layer transcoder",
     files=CONFIG,
+    patterns=(CONFIG, *(f"{name}_{{layer}}.safetensors" for name in ("layer", "W_enc", "W_dec"))),
     recognises=lambda folder: (folder / CONFIG).is_file(),
     read=_read,
     write=_write,

@@ -225,6 +225,7 @@ FORMAT = Format(
     name="dictionary_learning",
     summary="dictionary_learning: AutoEncoder, Gated, TopK, BatchTopK, Matryoshka, JumpReLU",
     files=f"{WEIGHTS} and {CONFIG}",
+    patterns=(WEIGHTS, CONFIG),
     recognises=lambda folder: (folder / WEIGHTS).is_file(),
     read=_read,
     write=_write,

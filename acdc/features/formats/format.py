@@ -41,6 +41,7 @@ class Format:
         name: What `format=` calls it.
         summary: Whose it is.
         files: Which files make a folder one of this format, for people.
+        patterns: What its files are called, with wildcards and `{layer}`: these are downloaded from the hub.
         recognises: Whether a folder is of this format.
         read: The folder's dictionaries, in the order of their layers.
         write: Write dictionaries into a folder that is there; None where the format is only read.
@@ -49,6 +50,7 @@ class Format:
     name: str
     summary: str
     files: str
+    patterns: tuple[str, ...]
     recognises: Callable[[Path], bool]
     read: Callable[[Path, Reading], tuple[Dictionary, ...]]
     write: Callable[[Sequence[Dictionary], Path], None] | None = None

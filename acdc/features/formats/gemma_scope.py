@@ -10,16 +10,16 @@ embedding were trained on it without the factor sqrt(d) by which Gemma multiplie
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from acdc.errors import FileError, printable
+from acdc.errors import FileError
 from acdc.features.activations import JumpReLU
 from acdc.features.dictionary import Dictionary
 from acdc.features.formats.folding import scaled, with_gain
 from acdc.features.formats.format import Format, Reading
+from acdc.features.formats.npz import MappedRows, read_arrays
 from acdc.features.formats.tensors import Tensors
 from acdc.features.sites import Site
 
@@ -64,36 +64,30 @@ def read_npz(path: Path, reading: Reading, site: Site) -> Dictionary:
     Raises:
         FileError: It is damaged, holds objects, or lacks a tensor.
     """
-    tensors = Tensors(path, _arrays(path), reading.dtype)
+    arrays = read_arrays(path)
+    mapped = arrays.pop("W_dec", None) if isinstance(arrays.get("W_dec"), np.memmap) else None
+    tensors = Tensors(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, reading.dtype)
     encoder = tensors.matrix("W_enc").T.contiguous()
     n, d = encoder.shape
+    if mapped is not None and mapped.shape != (n, d):
+        raise FileError(f"{path}: W_dec has the shape {list(mapped.shape)}, not [{n}, {d}]")
     return Dictionary(
         name=reading.name,
         reads=site,
         writes=(Site(site.layer, "mlp_out") if site.kind == "mlp_in" else site,),
         encoder=encoder,
         b_enc=tensors.get("b_enc", (n,)),
-        decoder=tensors.get("W_dec", (n, d))[:, None],
+        decoder=tensors.get("W_dec", (n, d))[:, None] if mapped is None else MappedRows(path, mapped, reading.dtype),
         b_dec=tensors.get("b_dec", (d,))[None],
         activation=JumpReLU(tensors.get("threshold", (n,))),
     )
-
-
-def _arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an npz file, in capital letters where some files have small ones; never an object."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name.replace("w_", "W_"): file[name] for name in file.files}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-    except Exception as error:  # zipfile and numpy fail in many ways on a damaged file
-        why = printable(str(error), 200) or type(error).__name__
-        raise FileError(f"{path} can't be read as arrays of numbers, and nothing else of it is read ({why})") from None
 
 
 FORMAT = Format(
     name="gemma-scope",
     summary="Gemma Scope 1 (Gemma 2): JumpReLU SAEs, transcoders",
     files=WEIGHTS,
+    patterns=(WEIGHTS,),
     recognises=lambda folder: (folder / WEIGHTS).is_file(),
     read=_read,
 )

@@ -45,8 +45,9 @@ def _read(folder: Path, reading: Reading) -> tuple[Dictionary, ...]:
     config = _config(folder)
     model = str(config.get("model_name") or "")
     if not (folder / WEIGHTS).is_file():
-        layers = _layers(folder)
-        return tuple(read_params(layers[i], reading, Site(i, "mlp_in"), model) for i in sorted(layers))
+        sites = {Site(i, "mlp_in"): path for i, path in sorted(_layers(folder).items())}
+        asked = [reading.site] if reading.site in sites else sites
+        return tuple(read_params(sites[site], reading, site, model) for site in asked)
     told = config.get("hf_hook_point_in") or _hook_by_name(f"{folder.resolve().as_posix()}/{reading.name}")
     site = settled(reading.site, told, f"dictionary {reading.name!r}")
     return (read_params(folder / WEIGHTS, reading, site, model),)
@@ -105,6 +106,7 @@ FORMAT = Format(
     name="gemma-scope-2",
     summary="Gemma Scope 2 (Gemma 3): JumpReLU SAEs, transcoders with or without skip, cross-layer transcoders",
     files=f"{WEIGHTS} or params_layer_0.safetensors",
+    patterns=(CONFIG, WEIGHTS, "params_layer_{layer}.safetensors"),
     recognises=_recognises,
     read=_read,
 )

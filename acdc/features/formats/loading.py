@@ -9,7 +9,7 @@ import torch
 from acdc.errors import FileError
 from acdc.features.dictionary import Dictionary
 from acdc.features.formats.format import Reading
-from acdc.features.formats.registry import FORMATS, find_format, format_of
+from acdc.features.formats.registry import FORMATS, find_format, format_of, patterns_of
 from acdc.features.formats.source import folder_of
 from acdc.features.sites import Site
 from acdc.models import PatchableModel
@@ -30,8 +30,9 @@ def load(
     """Read one dictionary, in any format of `FORMATS`.
 
     Args:
-        name: A folder, or `owner/repository/folder` on the Hugging Face hub.
-        site: Where it reads, for files that don't say; of a set, the one that reads there.
+        name: A folder, or `owner/repository/folder` on the Hugging Face hub, of which the files of its format alone are
+            downloaded; `@revision` may follow.
+        site: Where it reads, for files that don't say; of a set, the one that reads there, which alone is downloaded.
         model: Whose activations it is for: its widths and layers are checked. Transcoders that read before a norm's
             gain need it.
         format: A name in `FORMATS`; told from the files if None.
@@ -49,7 +50,7 @@ def load(
         `load("sae", model=model).encode(x)`
     """
     at, name = _site(site), os.fspath(name)
-    folder = folder_of(name, revision=revision)
+    folder = folder_of(name, patterns_of(format, at), revision=revision)
     chosen = format_of(folder, name) if format is None else FORMATS.find(format)
     found = chosen.read(folder, Reading(name, at, model, dtype, input_scale))
     return _checked([_chosen(found, at, name)], model)[0]
@@ -66,7 +67,7 @@ def load_set(
     """Read several dictionaries in the order of their sites: a set like circuit-tracer's, or a folder of folders.
 
     Args:
-        name: A folder, or `owner/repository/folder` on the hub, which is downloaded with all that it holds.
+        name: A folder, or `owner/repository/folder` on the hub, of which all dictionaries are downloaded.
         model: See `load`, as for the other arguments.
 
     Raises:
@@ -74,7 +75,7 @@ def load_set(
         ModelError: One doesn't fit the model.
     """
     name = os.fspath(name)
-    folder = folder_of(name, revision=revision, whole=True)
+    folder = folder_of(name, patterns_of(format), revision=revision, whole=True)
     if format is not None or find_format(folder):
         chosen = format_of(folder, name) if format is None else FORMATS.find(format)
         return _checked(chosen.read(folder, Reading(name, None, model, dtype)), model)
@@ -120,11 +121,11 @@ def _site(site: Site | str | None) -> Site | None:
 
 def _chosen(found: Sequence[Dictionary], site: Site | None, name: str) -> Dictionary:
     """The only one, or the one of the site."""
-    if len(found) == 1:
-        return found[0]
-    here = [each for each in found if each.reads == site]
-    if site is not None and len(here) == 1:
+    here = found if site is None else [each for each in found if each.reads == site]
+    if len(here) == 1:
         return here[0]
+    if len(found) == 1:
+        raise FileError(f"{name!r} reads {found[0].reads}, not {site}")
     ends = f"{found[0].reads} to {found[-1].reads}"
     wanted = "" if site is None else f", and none reads {site}"
     raise FileError(f"{name!r} holds {len(found)} dictionaries ({ends}){wanted}: name one by its site, or use load_set")

@@ -4,15 +4,23 @@ from pathlib import Path
 
 from acdc.errors import FileError, printable
 from acdc.features.formats.format import Format
+from acdc.features.sites import Site
 from acdc.registry import Registry, declared
 
-__all__ = ["FORMATS", "find_format", "format_of"]
+__all__ = ["FORMATS", "find_format", "format_of", "patterns_of"]
 
 _FOUND: list[Format] = declared("acdc.features.formats", "FORMAT")
 FORMATS = Registry.of(
     "format of dictionaries", _FOUND, aliases={"sae_lens": "saelens", "sae-lens": "saelens", "eai-sparsify": "sparsify"}
 )
 SHOWN = 8  # folders in a message
+
+
+def patterns_of(format: str | None, site: Site | None = None) -> tuple[str, ...]:
+    """What the files of a format are called, or of any; of a set, those of the site's layer."""
+    formats = FORMATS.values() if format is None else [FORMATS.find(format)]
+    layer = "*" if site is None else site.layer
+    return tuple({pattern.format(layer=layer): None for entry in formats for pattern in entry.patterns})
 
 
 def find_format(folder: Path) -> Format | None:

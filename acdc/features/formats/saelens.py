@@ -211,6 +211,7 @@ FORMAT = Format(
     name="saelens",
     summary="SAELens 3 to 6: standard, topk, jumprelu, gated; transcoders, with skip, jumprelu",
     files=f"{CONFIG} and {WEIGHTS}",
+    patterns=(CONFIG, WEIGHTS),
     recognises=_recognises,
     read=_read,
     write=_write,

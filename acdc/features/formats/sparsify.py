@@ -153,6 +153,7 @@ FORMAT = Format(
     name="sparsify",
     summary="EleutherAI's sparsify: SAEs and transcoders with topk or groupmax, with or without skip",
     files=f"{CONFIG} and {WEIGHTS}",
+    patterns=(CONFIG, WEIGHTS),
     recognises=lambda folder: (folder / WEIGHTS).is_file(),
     read=_read,
     write=_write,

@@ -101,7 +101,7 @@ def test_a_repository_that_was_downloaded_is_read_by_its_name(tmp_path: Path, mo
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert load("someone/saes/blocks.1/sae").reads == Site(1, "resid_post")
     assert len(load_set("someone/saes")) == 1
-    with pytest.raises(FileError, match=r"has no folder 'blocks\.2'"):
+    with pytest.raises(FileError, match=r"downloaded before without 'blocks\.2', and the hub can't be asked"):
         load("someone/saes/blocks.2")
 
 
