@@ -30,7 +30,7 @@ from acdc.features.formats.folding import taking_off_b_dec, with_gain
 from acdc.features.formats.format import Format, Reading
 from acdc.features.formats.gemma_scope import read_npz
 from acdc.features.formats.gemma_scope_2 import read_params
-from acdc.features.formats.hooks import hook_of, is_ungained, site_of
+from acdc.features.formats.hooks import check_place, hook_of, is_ungained, site_of
 from acdc.features.formats.source import files_of
 from acdc.features.formats.tensors import LazyRows, Tensors, keys_of, read_safetensors, write_safetensors
 from acdc.features.sites import Site
@@ -64,6 +64,8 @@ class _Config(BaseModel):
 
 def _read(folder: Path, reading: Reading) -> tuple[Dictionary, ...]:
     raw, config = _config(folder / CONFIG)
+    for hook in config.hooks(0):
+        check_place(hook, reading.model, f"dictionary {reading.name!r}")
     only = _only(config, reading)
     if config.transcoders is not None:
         places = dict(enumerate(dict.fromkeys(config.transcoders)))  # some configs name the last file twice

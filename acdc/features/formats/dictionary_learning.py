@@ -140,7 +140,7 @@ def _site(trainer: _Trainer, reading: Reading) -> Site:
     known = _told(trainer.submodule_name, trainer.layer)
     if known is not None and reading.site not in (None, known):
         raise FileError(f"dictionary {reading.name!r} is of the site {known}, not {reading.site}")
-    return known or settled(reading.site, trainer.submodule_name, f"dictionary {reading.name!r}")
+    return known or settled(reading.site, trainer.submodule_name, f"dictionary {reading.name!r}", reading.model)
 
 
 def _told(submodule: object, layer: object) -> Site | None:

@@ -49,7 +49,7 @@ def _read(folder: Path, reading: Reading) -> tuple[Dictionary, ...]:
         asked = [reading.site] if reading.site in sites else sites
         return tuple(read_params(sites[site], reading, site, model) for site in asked)
     told = config.get("hf_hook_point_in") or _hook_by_name(f"{folder.resolve().as_posix()}/{reading.name}")
-    site = settled(reading.site, told, f"dictionary {reading.name!r}")
+    site = settled(reading.site, told, f"dictionary {reading.name!r}", reading.model)
     return (read_params(folder / WEIGHTS, reading, site, model),)
 
 

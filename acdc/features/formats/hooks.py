@@ -17,10 +17,11 @@ folded into a dictionary where it is read.
 
 import re
 
-from acdc.errors import FileError, printable
+from acdc.errors import FileError, ModelError, printable
 from acdc.features.sites import Site
+from acdc.models import PatchableModel
 
-__all__ = ["hook_of", "is_ungained", "settled", "site_of"]
+__all__ = ["check_place", "hook_of", "is_ungained", "settled", "site_of"]
 
 UNGAINED = "ln2.hook_normalized"
 HOOKS = {
@@ -46,6 +47,7 @@ MODULES = {  # what follows the layer: ours
     r"mlp(?:\.output)?": "mlp_out",
     r"post_feedforward_layernorm(?:\.output)?": "mlp_out",
 }
+BARE = ("mlp.hook_out", ATTENTION + r"(?:\.output)?", r"mlp(?:\.output)?")  # what a module itself writes
 BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
 LAYER = re.compile(r"(?:.*\.)?(?:layers|h)\.(\d+)(?:\.(.*))?")
 
@@ -81,16 +83,33 @@ def hook_of(site: Site) -> str:
     return f"blocks.{site.layer}.{next(hook for hook, kind in HOOKS.items() if kind == site.kind)}"
 
 
-def settled(given: Site | None, told: str | None, what: str) -> Site:
+def check_place(told: str | None, model: PatchableModel | None, what: str) -> None:
+    """Raise `ModelError` where a dictionary is of what a module writes, and the model adds something else of it: with a
+    norm behind it (Gemma 2 and 3, OLMo 2 and 3), or a factor (Granite)."""
+    match = BLOCK.fullmatch(told or "") or LAYER.fullmatch(told or "")
+    if model is None or match is None or not any(re.fullmatch(bare, match[2] or "") for bare in BARE):
+        return
+    layer = int(match[1])  # one that the model lacks is told elsewhere
+    if layer < model.graph.n_layers and model.components.blocks[layer].attention.gain is not None:
+        raise ModelError(
+            f"{what} is of what the module writes ({told}), and {model.name!r} adds that normed or multiplied: "
+            f"{site_of(told or '')} is another place, so it can't be used there; take one that was trained behind it"
+        )
+
+
+def settled(given: Site | None, told: str | None, what: str, model: PatchableModel | None = None) -> Site:
     """The site of a dictionary: the one that its file tells, or else the given one.
 
     Args:
         told: Another tool's name of it, if the file has one.
         what: Whose site it is, for messages.
+        model: Whose place it must be.
 
     Raises:
         FileError: Neither tells, or they differ.
+        ModelError: The model holds something else there.
     """
+    check_place(told, model, what)
     found = None if told is None else site_of(told)
     if found is not None and given is not None and found != given:
         raise FileError(f"{what} is of the site {found} ({told}), not {given}")

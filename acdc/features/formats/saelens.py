@@ -92,10 +92,11 @@ def _normalization(config: SAELensConfig, site: Site) -> Normalization | None:
 def _sites(config: SAELensConfig, reading: Reading) -> tuple[Site, Site]:
     """Where it reads and writes."""
     what, out = f"dictionary {reading.name!r}", config.hook("hook_name_out")
-    reads = settled(reading.site, config.hook("hook_name"), what)
+    reads = settled(reading.site, config.hook("hook_name"), what, reading.model)
     if not config.is_transcoder:
         return reads, reads
-    return reads, settled(Site(reads.layer, "mlp_out") if out is None else None, out, f"what {what} writes")
+    own = Site(reads.layer, "mlp_out") if out is None else None
+    return reads, settled(own, out, f"what {what} writes", reading.model)
 
 
 def _check_scaling(tensors: Tensors) -> None:

@@ -17,7 +17,7 @@ from acdc.features.activations import GroupMax, TopK
 from acdc.features.dictionary import Dictionary
 from acdc.features.formats.folding import taking_off_b_dec
 from acdc.features.formats.format import Format, Reading, one_of_all
-from acdc.features.formats.hooks import hook_of, settled, site_of
+from acdc.features.formats.hooks import check_place, hook_of, settled, site_of
 from acdc.features.formats.tensors import read_safetensors, write_safetensors
 from acdc.features.sites import Site
 from acdc.files import read_json, validated, write_json
@@ -89,8 +89,9 @@ def _sites(folder: Path, raw: dict[str, Any], config: _Config, reading: Reading)
     names = (raw.get("hookpoint"), last, folder.name)
     told = next((name for name in names if isinstance(name, str) and site_of(name)), None)
     if not config.transcode or told is None:
-        site = settled(reading.site, told, f"dictionary {reading.name!r}")
+        site = settled(reading.site, told, f"dictionary {reading.name!r}", reading.model)
         return site, (_written(site) if config.transcode else site)
+    check_place(told, reading.model, f"dictionary {reading.name!r}")
     writes = site_of(told)
     assert writes is not None  # it was the one that has a site
     kind = READ.get(writes.kind)

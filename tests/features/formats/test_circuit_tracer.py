@@ -28,7 +28,7 @@ def write_set(folder: Path, kind: str = "transcoder_set", **config: object) -> l
             own = {name: w[name] for name in SHAPES} | {"activation_function.threshold": w["threshold"]}
             write_folder(folder, {}, {f"layer_{i}.safetensors": own})
         else:
-            own = {f"{name}_{i}": w[name] for name in ("W_enc", "b_enc", "b_dec", "threshold")}
+            own = {f"{name}_{i}": w[name] for name in ("W_enc", "b_enc", "b_dec", "threshold", "W_skip")}
             files = {f"W_enc_{i}.safetensors": own, f"W_dec_{i}.safetensors": {f"W_dec_{i}": w["across"]}}
             write_folder(folder, {}, files)
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"model_kind": kind, "scan": "me/mine"} | config))
@@ -67,8 +67,10 @@ def test_a_transcoder_across_layers_adds_its_bias_once_and_is_written_back(tmp_p
     assert found[1].reads == Site(1, "resid_mid") and found[1].writes == (Site(1, "mlp_out"), Site(2, "mlp_out"))
     features, last = [encoded(w) for w in layers], Site(2, "mlp_out")
     right = sum(f @ w["across"][:, 2 - i] for i, (w, f) in enumerate(zip(layers, features, strict=True)))
-    total = sum(each.decode(f, site=last) for each, f in zip(found, features, strict=True))
-    torch.testing.assert_close(total, right + layers[2]["b_dec"])
+    total = sum(each.decode(f, X, site=last) for each, f in zip(found, features, strict=True))
+    torch.testing.assert_close(total, right + layers[2]["b_dec"] + X @ layers[2]["W_skip"])
+    alone = load(tmp_path / "clt", site="resid_mid.1")
+    assert alone.writes == found[1].writes and torch.equal(alone.encoder, found[1].encoder)
     save(found, tmp_path / "again", format="circuit-tracer")
     for i in range(3):
         for name in (f"W_enc_{i}.safetensors", f"W_dec_{i}.safetensors"):
@@ -79,6 +81,9 @@ def test_a_transcoder_across_layers_adds_its_bias_once_and_is_written_back(tmp_p
 def test_files_elsewhere_and_topk_and_the_gain_are_understood(tmp_path: Path) -> None:
     layers = write_set(tmp_path, activation="topk", k=3)
     assert load_set(tmp_path)[2].activation == TopK(3)
+    write_set(tmp_path, activation="topk")
+    with pytest.raises(FileError, match=r"must say k for topk, from 1 to 24, not None"):
+        load_set(tmp_path)
     (tmp_path / "far").mkdir()
     w = layers[0] | {"W_enc": layers[0]["W_enc"].T.contiguous()}
     names = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")

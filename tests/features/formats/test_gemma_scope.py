@@ -9,6 +9,7 @@ from torch import Tensor
 
 from acdc.errors import FileError, ModelError
 from acdc.features import Site, load, load_set
+from acdc.features.formats.npz import MappedRows
 from tests.features.formats.files import D, N, X, drawn, write_folder
 from tests.tiny import tiny_model
 
@@ -40,6 +41,28 @@ def test_the_first_is_read_by_its_folders_names(tmp_path: Path) -> None:
     assert read.reads == Site(0, "resid_pre")
     torch.testing.assert_close(read.encode(D**0.5 * X), encoded(w))
     torch.testing.assert_close(read.decode(encoded(w)), D**0.5 * (encoded(w) @ w["W_dec"] + w["b_dec"]))
+
+
+def test_rows_stay_in_a_file_that_isnt_compressed(tmp_path: Path) -> None:
+    w, some = write_npz(tmp_path / "mine"), torch.tensor([5, 2])
+    lazy = load(tmp_path / "mine", site="resid_post.0")
+    np.savez_compressed(tmp_path / "mine/params.npz", **{name: tensor.numpy() for name, tensor in w.items()})
+    whole = load(tmp_path / "mine", site="resid_post.0")
+    assert isinstance(lazy.decoder, MappedRows) and isinstance(whole.decoder, Tensor)
+    assert lazy.decoder.shape == whole.decoder.shape == (N, 1, D)
+    assert torch.equal(whole.directions(some), w["W_dec"][some])
+    write_npz(tmp_path / "other")
+    again = load(tmp_path / "other", site="resid_post.0")
+    assert torch.equal(again.directions(some), w["W_dec"][some]) and torch.equal(again.decoder[:], whole.decoder)
+    np.savez(
+        tmp_path / "other/params.npz",
+        **{name: tensor.numpy() for name, tensor in w.items()} | {"W_dec": np.ones((3, D))},
+    )
+    with pytest.raises(FileError, match=r"W_dec has the shape \[3, 16\], not \[24, 16\]"):
+        load(tmp_path / "other", site="resid_post.0")
+    np.savez(tmp_path / "other/params.npz", **{name: np.full_like(tensor, np.nan) for name, tensor in w.items()})
+    with pytest.raises(FileError, match="NaN or infinite"):
+        load(tmp_path / "other", site="resid_post.0")
 
 
 def test_a_transcoder_before_the_gain_reads_what_is_behind_it(tmp_path: Path) -> None:

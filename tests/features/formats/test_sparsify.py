@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from acdc.errors import FileError
+from acdc.errors import FileError, ModelError
 from acdc.features import Site, load, save
 from tests.features.formats.files import D, N, X, drawn, write_folder
 from tests.features.test_dictionary import tiny_dictionary
+from tests.tiny import tiny_model
 
 CONFIG = {"activation": "topk", "num_latents": N, "k": 6, "d_in": D, "multi_topk": False, "normalize_decoder": True}
 
@@ -68,3 +69,20 @@ def test_what_it_cant_hold_or_doesnt_say_is_told(tmp_path: Path) -> None:
     write_sparsify(tmp_path / "layers.0.self_attn", transcode=True)
     with pytest.raises(FileError, match=r"what 'layers\.0\.self_attn' reads"):
         load(tmp_path / "layers.0.self_attn")
+
+
+@pytest.mark.parametrize("module", ["mlp", "self_attn"])
+def test_what_a_module_writes_is_no_site_of_a_model_that_norms_or_multiplies_it_behind(
+    tmp_path: Path, module: str
+) -> None:
+    write_sparsify(tmp_path / f"layers.1.{module}", transcode=module == "mlp")
+    for family in ("gemma2", "granite"):
+        with pytest.raises(
+            ModelError, match=rf"writes \(layers\.1\.{module}\), and '{family}' adds that normed or mult"
+        ):
+            load(tmp_path / f"layers.1.{module}", model=tiny_model(family))
+    assert load(tmp_path / f"layers.1.{module}", model=tiny_model("gpt2")).writes[0].layer == 1
+    behind = write_sparsify(tmp_path / "layers.1.post_feedforward_layernorm")
+    assert load(tmp_path / "layers.1.post_feedforward_layernorm", model=tiny_model("gemma2")).d_in == len(
+        behind["b_dec"]
+    )
