@@ -28,6 +28,7 @@ from acdc.features.circuits.runs import FeatureRuns
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading import read_features
 from acdc.features.reading.corpus import windows_of
+from acdc.features.reading.weights import neighbours, written_logits
 from acdc.features.site_values import site_values
 from acdc.features.sites import Site
 from acdc.features.training import VARIANTS, Recipe
@@ -79,7 +80,12 @@ class Costs:
             return sae.decode(sae.encode(x))
 
         yield self.row(f"encode and decode, {text}", torch.no_grad()(there_and_back), self.text)
+
+        def written() -> object:
+            return written_logits(self.model, sae), neighbours(sae)
+
         yield self.row(f"reading all features, {text}", partial(read_features, self.model, sae, self.text), self.text)
+        yield self.row("of which logits and neighbours, of any text", written, self.text)
         for variant in VARIANTS:
             learner = Learner(Recipe(variant, self.width, self.k), x, None, steps=1000, seed=0)
             yield self.row(f"a step of training by {variant}, {text}", partial(learner.step, x, None, 500), self.text)

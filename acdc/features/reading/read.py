@@ -37,7 +37,8 @@ def read_features(
 ) -> FeatureReading:
     """Read all features of a dictionary on a text, of which only a running top-k is kept.
 
-    The text is run once to count, and the windows that were chosen a second time for what stands around them.
+    The text is run once. Only where its activations are too many to be remembered, later windows that were chosen run a
+    second time for what stands around them.
 
     Args:
         corpus: Windows of the text (`windows_of`), or a task's prompts.
@@ -61,9 +62,8 @@ def read_features(
     order = np.random.default_rng(seed).permutation(corpus.n * corpus.n_pos)
     found = tally(model, dictionary, corpus, seen, order, tell=progress)
     probes = _probes(seen.numpy(), order)
-    acts, active = look_again(
-        model, dictionary, corpus, seen, (found.top.where, found.examples.where), probes, tell=progress
-    )
+    chosen = (found.top.where, found.examples.where)
+    acts, active = look_again(model, dictionary, corpus, seen, chosen, probes, found.kept, tell=progress)
     announce(progress, "logits and neighbours")
     raises, lowers = written_logits(model, dictionary)
     ids = corpus.clean.masked_fill(~corpus.attention, -1).int().numpy()

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from acdc.features.dictionary import Dictionary
+from acdc.features.reading.entries import Entries
 from acdc.features.reading.running import RunningTop, best_of_groups
 from acdc.features.sites import through_sites
 from acdc.models import PatchableModel
@@ -35,6 +36,7 @@ class Tally:
         top: The windows in which it fires most strongly, each by its strongest token.
         examples: Random windows in which it fires, each by a random one of the tokens on which it does.
         fired: Random tokens on which it fires.
+        kept: All activations of the text's first windows: of as many as fit into memory.
     """
 
     histogram: Int[np.ndarray, "n bins"]
@@ -42,6 +44,7 @@ class Tally:
     top: RunningTop
     examples: RunningTop
     fired: RunningTop
+    kept: tuple[Entries, ...]
 
 
 def features_of(
@@ -66,7 +69,7 @@ def tally(
     model: PatchableModel,
     dictionary: Dictionary,
     batch: PromptBatch,
-    where: Tensor,
+    where: Bool[Tensor, "window pos"],
     order: Int[np.ndarray, " token"],
     *,
     tell: Tell | None = None,
@@ -74,25 +77,25 @@ def tally(
     """Count.
 
     Args:
-        where: Which tokens are counted, `[window pos]`.
+        where: Which tokens are counted.
         order: A random order of all tokens: the random windows and tokens of a feature are those that come first in it,
             so they depend neither on other features nor on how many windows run at once.
     """
     n, width = dictionary.n_features, batch.n_pos
     histogram, total = np.zeros(n * (len(EDGES) + 1), dtype=np.int64), np.zeros(n)
     top, examples, fired = (RunningTop(n, k) for k in (N_TOP, N_EXAMPLES, N_FIRED))
+    kept, room = list[Entries](), MEMORY
     for start, features in features_of(model, dictionary, batch, tell=tell, stage="features"):
-        seen = features * where[start : start + len(features), :, None].to(features)
-        window, column, feature = (x.cpu().numpy() for x in seen.nonzero(as_tuple=True))
-        value = seen[seen != 0].float().cpu().numpy()
-        window = window + start
-        token = window * width + column
+        found = Entries.of(start, features, where)
+        token, feature, value = found.token, found.feature, found.value
         bins = np.searchsorted(EDGES, value, side="right")
         histogram += np.bincount(feature * (len(EDGES) + 1) + bins, minlength=len(histogram))
         total += np.bincount(feature, value, minlength=n)
         early = -order[token].astype(np.float64)
         fired.add(feature, early, token, value)
-        for kept, key in ((top, value.astype(np.float64)), (examples, early)):
-            best = best_of_groups(feature, window, key)
-            kept.add(feature[best], key[best], token[best], value[best])
-    return Tally(histogram.reshape(n, -1), total, top, examples, fired)
+        for best_kept, key in ((top, value.astype(np.float64)), (examples, early)):
+            best = best_of_groups(feature, token // width, key)
+            best_kept.add(feature[best], key[best], token[best], value[best])
+        if (room := room - found.nbytes) >= 0:
+            kept.append(found)
+    return Tally(histogram.reshape(n, -1), total, top, examples, fired, tuple(kept))

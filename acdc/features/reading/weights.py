@@ -54,21 +54,23 @@ def written_residual(
 def written_logits(model: PatchableModel, dictionary: Dictionary, top: int = N_TOKENS) -> tuple[Ranked, Ranked]:
     """The tokens whose logits each feature raises, and those that it lowers, most; none of what writes past the
     residual stream."""
-    read, ordinary = folded(model.components.ln_final, model.components.unembed.T), ordinary_tokens(model)
-    top = min(top, int(ordinary.sum()))
+    tokens = ordinary_tokens(model).nonzero()[:, 0]
+    read = folded(model.components.ln_final, model.components.unembed.T).T[tokens].T / model.components.logit_divisor
+    noise = NOISE * torch.finfo(read.dtype).eps * read.norm(dim=0)
+    read = read - read.mean(1, keepdim=True)
+    top = min(top, len(tokens))
     up, down = list[tuple[np.ndarray, np.ndarray]](), list[tuple[np.ndarray, np.ndarray]]()
     for index in torch.arange(dictionary.n_features).split(max(1, MEMORY // (8 * read.shape[1]))):
         written = written_residual(model, dictionary, index)
         if written is None:
             none = np.zeros((dictionary.n_features, 0))
             return Ranked(none.astype(np.int32), none), Ranked(none.astype(np.int32), none)
-        logits = (written.to(read) @ read) / model.components.logit_divisor
-        logits = logits - logits[:, ordinary].mean(1, keepdim=True)
-        noise = NOISE * torch.finfo(read.dtype).eps * written.to(read).norm(dim=1, keepdim=True) * read.norm(dim=0)
-        logits = logits * (logits.abs() > noise / model.components.logit_divisor)
-        for sign, into in ((1, up), (-1, down)):
-            best = (sign * logits).masked_fill(~ordinary, -torch.inf).topk(top)
-            into.append((best.indices.int().cpu().numpy(), (sign * best.values).float().cpu().numpy()))
+        written = written.to(read)
+        logits = written @ read
+        for largest, into in ((True, up), (False, down)):
+            value, at = logits.topk(top, largest=largest)
+            value = value * (value.abs() > noise[at] * written.norm(dim=1, keepdim=True))
+            into.append((tokens[at].int().cpu().numpy(), value.float().cpu().numpy()))
     return _joined(up), _joined(down)
 
 
