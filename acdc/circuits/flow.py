@@ -37,20 +37,36 @@ def shares(weights: Rows) -> Rows:
 
 
 def sum_of_paths(
-    read: Rows, roots: Float[np.ndarray, " node"], rows: Int[np.ndarray, " row"] | None = None
+    weights: Rows, roots: Float[np.ndarray, " node"], rows: Int[np.ndarray, " row"] | None = None
 ) -> Float[np.ndarray, " node"]:
-    """What reaches the roots from each node: no path is longer than there are nodes.
+    """What reaches the roots from each node, by the shares of each row; no matrix of shares is made.
 
     Args:
         rows: Which node each row is of; by default row i is node i's.
 
-    >>> read = np.array([[0.75, 0.25, 0.0], [1.0, 0.0, 0.0]])  # of node 2 and of node 1
-    >>> sum_of_paths(read, np.array([0.0, 0.0, 1.0]), np.array([2, 1])).tolist()
+    >>> weights = np.array([[3.0, -1.0, 0.0], [2.0, 0.0, 0.0]])  # of node 2 and of node 1
+    >>> sum_of_paths(weights, np.array([0.0, 0.0, 1.0]), np.array([2, 1])).tolist()
     [1.0, 0.25, 0.0]
     """
+    rows = np.arange(len(weights)) if rows is None else rows
+    order = np.argsort(-rows)
+    if any(weights[i, rows[i] :].any() for i in order):
+        return _sum_of_powers(shares(weights), roots, rows)
+    total = np.zeros(len(roots))
+    for i in order:  # all that reads a node stands behind it, so one pass is enough
+        sizes, weight = np.abs(weights[i]), total[rows[i]] + roots[rows[i]]
+        if weight and (size := sizes.sum(dtype=np.float64)):
+            total += weight / size * sizes
+    return total
+
+
+def _sum_of_powers(
+    read: Rows, roots: Float[np.ndarray, " node"], rows: Int[np.ndarray, " row"]
+) -> Float[np.ndarray, " node"]:
+    """The same, whatever the order of the nodes: no path is longer than there are nodes."""
     total, step = np.zeros(len(roots)), roots
     for _ in range(len(roots)):
-        step = (step if rows is None else step[rows]).astype(read.dtype) @ read
+        step = step[rows].astype(read.dtype) @ read
         if not step.any():
             break
         total += step
@@ -74,6 +90,7 @@ def kept(
     always: Bool[np.ndarray, " node"],
     nodes: float = NODE_SHARE,
     edges: float = EDGE_SHARE,
+    reached: Float[np.ndarray, " node"] | None = None,
 ) -> Kept:
     """What carries most: the fewest nodes with a share `nodes` of all nodes' influence, and of the edges between these
     the fewest with a share `edges`; then what nothing reads, or reads nothing though it has a row, is removed until
@@ -81,15 +98,21 @@ def kept(
 
     Args:
         always: Nodes that stay in any case.
+        reached: What reaches the roots from each node, where it is known.
     """
-    stays = always | fewest(sum_of_paths(shares(weights), roots, rows), nodes)
-    inner = np.where(stays[rows][:, None] & stays[None, :], weights, 0)
-    read = shares(inner)
-    carried = read * (sum_of_paths(read, roots, rows) + roots)[rows][:, None]
+    reached = sum_of_paths(weights, roots, rows) if reached is None else reached
+    stays = always | fewest(reached, nodes)
+    of_rows, places = np.nonzero(stays[rows])[0], np.nonzero(stays)[0]
+    inner, new = weights[np.ix_(of_rows, places)], np.cumsum(stays) - 1
+    reading = new[rows[of_rows]]
+    carried = shares(inner) * (sum_of_paths(inner, roots[places], reading) + roots[places])[reading][:, None]
     held = np.zeros(inner.shape, dtype=bool)
     there = inner != 0
     held[there] = fewest(carried[there], edges)
-    return _without_loose_ends(stays, held, rows, always)
+    left = _without_loose_ends(np.ones(len(places), dtype=bool), held, reading, always[places])
+    found = Kept(np.zeros(len(stays), dtype=bool), np.zeros(weights.shape, dtype=bool))
+    found.nodes[places], found.edges[np.ix_(of_rows, places)] = left
+    return found
 
 
 def _without_loose_ends(

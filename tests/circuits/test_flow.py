@@ -20,6 +20,10 @@ def test_rows_may_stand_for_some_nodes_only_in_any_order() -> None:
     expected = roots @ (np.linalg.inv(np.eye(9) - whole) - np.eye(9))
     assert sum_of_paths(whole, roots) == pytest.approx(expected, abs=1e-12)
     assert sum_of_paths(whole[rows], roots, rows) == pytest.approx(expected, abs=1e-12)
+    assert sum_of_paths(-7 * whole[rows], roots, rows) == pytest.approx(expected, abs=1e-12)  # sizes alone count
+    order = rng.permutation(9)  # nodes may stand in any order too
+    found = sum_of_paths(whole[np.ix_(order, order)], roots[order])
+    assert found == pytest.approx(expected[order], abs=1e-12)
 
 
 def test_the_fewest_are_the_largest_and_ties_stay_together() -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from acdc.circuits.flow import shares
 from acdc.features.attribution_graphs.graph import AttributionGraph, scores
 from acdc.features.attribution_graphs.ids import id_of
 from acdc.features.attribution_graphs.logits import Logits
@@ -84,7 +83,7 @@ def finished(graph: AttributionGraph, chosen: Bool[np.ndarray, " node"]) -> Attr
         bias = None if node.value is None else node.value - float(totals[row])
         nodes[place] = replace(node, bias=bias, left_out=left, size=size)
     found = replace(graph, nodes=tuple(nodes), rows=rows, weights=weights)
-    reached, replacement, completeness = scores(shares(weights), rows, found.roots, [node.kind for node in nodes])
+    reached, replacement, completeness = scores(weights, rows, found.roots, [node.kind for node in nodes])
     cumulative = _cumulative(reached)
     told = tuple(
         replace(node, influence=value, cumulative=None if node.kind == "logit" else share)
@@ -97,5 +96,5 @@ def _cumulative(reached: Float[np.ndarray, " node"]) -> Float[np.ndarray, " node
     """The share that each has together with all before it."""
     order = np.argsort(-reached, kind="stable")
     found = np.zeros(len(reached))
-    found[order] = np.cumsum(reached[order]) / (reached.sum() or 1)
+    found[order] = np.minimum(np.cumsum(reached[order]) / (reached.sum() or 1), 1)
     return found

@@ -101,27 +101,28 @@ class AttributionGraph:
         """
         check_shares(nodes, edges)
         always = self.is_of("token", "logit")
-        stays = kept(self.weights, self.rows, self.roots, always=always, nodes=nodes, edges=edges)
-        found = self._with(stays.nodes, np.where(stays.edges, self.weights, 0))
-        return replace(found, pruning=(nodes, edges))
+        known = None if self.pruning else np.array([node.influence for node in self.nodes])
+        stays = kept(self.weights, self.rows, self.roots, always=always, nodes=nodes, edges=edges, reached=known)
+        return replace(self._with(stays.nodes, stays.edges), pruning=(nodes, edges))
 
     def strongest(self, n: int) -> "AttributionGraph":
         """The `n` edges of the most influence, and the nodes that they join; tokens and logits stay."""
         if self.n_edges <= n:
             return self
         least = np.sort(self.edge_influence[self.weights != 0])[-n]
-        weights = np.where(self.edge_influence >= least, self.weights, 0)
-        joined = self.is_of("token", "logit") | (weights != 0).any(0)
-        joined[self.rows] |= (weights != 0).any(1)
-        return self._with(joined, weights)
+        edges = (self.weights != 0) & (self.edge_influence >= least)
+        joined = self.is_of("token", "logit") | edges.any(0)
+        joined[self.rows] |= edges.any(1)
+        return self._with(joined, edges)
 
-    def _with(self, nodes: Bool[np.ndarray, " node"], weights: Float[np.ndarray, "row node"]) -> "AttributionGraph":
+    def _with(self, nodes: Bool[np.ndarray, " node"], edges: Bool[np.ndarray, "row node"]) -> "AttributionGraph":
         rows = nodes[self.rows]
+        inner = np.ix_(rows, nodes)
         return replace(
             self,
             nodes=tuple(node for node, stays in zip(self.nodes, nodes, strict=True) if stays),
             rows=(np.cumsum(nodes) - 1)[self.rows[rows]],
-            weights=weights[rows][:, nodes],
+            weights=np.where(edges[inner], self.weights[inner], 0),
         )
 
     def edges(self) -> list[tuple[Node, Node, float, float]]:
@@ -193,17 +194,18 @@ def check_shares(nodes: float, edges: float) -> None:
 
 
 def scores(
-    read: Float[np.ndarray, "row node"],
+    weights: Float[np.ndarray, "row node"],
     rows: Int[np.ndarray, " row"],
     roots: Float[np.ndarray, " node"],
     kinds: Sequence[str],
 ) -> tuple[Float[np.ndarray, " node"], float | None, float | None]:
     """Influence, replacement and completeness by circuit-tracer's formulas: nodes that read nothing are complete."""
-    reached = sum_of_paths(read, roots, rows)
+    reached = sum_of_paths(weights, roots, rows)
     errors, tokens = (np.array([kind == name for kind in kinds], dtype=bool) for name in ("error", "token"))
     of_tokens, of_errors = float(reached[tokens].sum()), float(reached[errors].sum())
     if not errors.any() or of_tokens + of_errors == 0:
         return reached, None, None
-    weight = reached + roots
-    in_error = float((read[:, errors].sum(1) * weight[rows]).sum())
-    return reached, of_tokens / (of_tokens + of_errors), 1 - in_error / float(weight.sum())
+    weight, sizes = reached + roots, np.array([np.abs(row).sum(dtype=np.float64) for row in weights])
+    of_error = np.abs(weights[:, errors]).sum(1, dtype=np.float64)
+    share = np.divide(of_error, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+    return reached, of_tokens / (of_tokens + of_errors), 1 - float((share * weight[rows]).sum() / weight.sum())

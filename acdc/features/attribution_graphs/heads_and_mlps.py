@@ -11,7 +11,7 @@ biases, is what flows out of it.
 Reference: Rezaei Jafari et al. 2025, RelP (arXiv 2508.21258), for the rules.
 """
 
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,24 +19,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from acdc.features.attribution_graphs.frozen_blocks import with_frozen_pattern
 from acdc.features.attribution_graphs.logits import Logits
 from acdc.features.attribution_graphs.room import check_room
 from acdc.metrics.answers import wide
 from acdc.models import PatchableModel
 from acdc.models.components import Block
 from acdc.patching.activations import ActivationCache
-from acdc.patching.attention import head_results, layer_z
+from acdc.patching.attention import head_results, post_scale, project_layer, pull_to_heads
 from acdc.patching.frozen import frozen
 from acdc.patching.gradient.frozen_norms import FrozenNorms
 from acdc.patching.gradient.rules import RULES
 from acdc.patching.layout import Layout
+from acdc.patching.pattern import head_patterns
 from acdc.progress import Progress, Tell
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["ComponentRows", "component_rows"]
-
-MOST_AT_ONCE = 256  # heads at positions, whose gradients are taken at once
 
 
 class ComponentRows(NamedTuple):
@@ -100,7 +98,7 @@ def component_rows(
     of_logits = _of_logits(model, cache, logits)
     add(of_logits, n_columns - n_logits, len(outputs))
     reaching = torch.einsum("t,tpd->pd", logits.probabilities.to(outputs), of_logits.gradients)[None]
-    layout, at_once = Layout(batch, model.dtype), _at_once(outputs, memory)
+    layout = Layout(batch, model.dtype)
     for layer in reversed(range(graph.n_layers)):
         block, first = model.components.blocks[layer], graph.head_src(layer)
         below = reaching
@@ -108,9 +106,11 @@ def component_rows(
             part = _of_mlp(model, block, cache.resid_mid[layer], reaching)
             add(part, graph.mlp_src(layer) * n_pos, first if model.graph.parallel else graph.mlp_src(layer))
             below = reaching + part.gradients.sum(0)
-        part = _of_heads(model, block, layout, cache.resid_pre[layer], reaching if graph.parallel else below, at_once)
-        add(part, first * n_pos, first)
-        reaching = below + part.gradients.sum(0)
+        at_heads, place = reaching if graph.parallel else below, first * n_pos
+        reaching = below
+        for part in _of_heads(model, block, layout, cache.resid_pre[layer], at_heads, memory):
+            add(part, place, first)
+            reaching, place = reaching + part.gradients.sum(0), place + len(part.values)
         if tell is not None:
             tell(Progress(graph.n_layers - layer, graph.n_layers, stage="tracing", unit="layers"))
     return ComponentRows(weights, nodes, values)
@@ -123,11 +123,6 @@ def _outputs(model: PatchableModel, cache: ActivationCache) -> Float[Tensor, "so
     for block, z, mlp in zip(model.components.blocks, cache.outputs.z, cache.outputs.mlp, strict=True):
         found += [head_results(block.attention, z, range(len(z)))[:, 0], mlp]
     return wide(torch.cat(found))
-
-
-def _at_once(outputs: Tensor, memory: int) -> int:
-    one = 4 * outputs[0].numel() * outputs.element_size()
-    return max(1, min(MOST_AT_ONCE, memory // one))
 
 
 def _of_logits(model: PatchableModel, cache: ActivationCache, logits: Logits) -> _Part:
@@ -154,16 +149,42 @@ def _of_heads(
     layout: Layout,
     x: Tensor,
     reaching: Float[Tensor, "1 pos d_model"],
-    at_once: int,
-) -> _Part:
-    """A row for each head and position, head after head."""
-    frozen_block = replace(block, attention=with_frozen_pattern(block.attention))
+    memory: int,
+) -> Iterator[_Part]:
+    """A row for each head and position, some heads at a time.
+
+    A head's output is `pattern v`, and the pattern is a constant: so its gradient is the pattern times what is pulled
+    to v, and no attention is run backwards.
+    """
+    attention, tables = block.attention, layout.rotary(block.attention)
     with frozen(model), torch.enable_grad(), FrozenNorms():
         leaf = x.detach().requires_grad_()
-        z = layer_z(frozen_block, leaf, layout)
-        values = (wide(head_results(block.attention, z, range(len(z)))) * reaching).sum(-1).flatten()
-        seeds = torch.eye(len(values), dtype=values.dtype, device=values.device).split(at_once)
-        found = [
-            torch.autograd.grad(values, leaf, seed, is_grads_batched=True, retain_graph=True)[0][:, 0] for seed in seeds
-        ]
-    return _Part(wide(torch.cat(found)), values.detach())
+        y = block.ln1(leaf)
+    with torch.no_grad():
+        q, k, v = (project_layer(attention, kind, y, tables)[:, None] for kind in ("q", "k", "v"))
+        heads = range(attention.n_heads)
+        k, v = (each.repeat_interleave(attention.group, 0) for each in (k, v))
+        pattern = head_patterns(attention, heads, q, k, layout.bias_of(attention))[:, 0, 0].to(
+            v.dtype
+        )  # head query key
+        z, pulled = pattern @ v[:, 0, 0], pull_to_heads(attention, reaching.to(v.dtype), heads)[:, 0]
+        scale = post_scale(attention, z)
+        pulled = pulled if scale is None else (pulled * scale).to(v.dtype)
+        values = wide(z * pulled).sum(-1)
+        for some in torch.arange(len(z)).split(_at_once(leaf, memory)):
+            at_v = pattern[some, :, :, None] * pulled[some, :, None]
+            if attention.clip is not None:
+                at_v = at_v * (v[some, 0, 0].abs() < attention.clip)[:, None]
+            weight = attention.W_V[some // attention.group]
+            at_y = torch.einsum("hpkf,hdf->hpkd", at_v.to(weight.device), weight).to(y)
+            with torch.enable_grad(), FrozenNorms():
+                found = torch.autograd.grad(
+                    y, leaf, at_y.flatten(0, 1)[:, None], is_grads_batched=True, retain_graph=True
+                )[0]
+            yield _Part(wide(found[:, 0]), values[some].flatten())
+
+
+def _at_once(leaf: Float[Tensor, "1 pos d_model"], memory: int) -> int:
+    """So many heads' gradients, with what they are made of, fit into the memory."""
+    one = 4 * leaf.numel() * leaf.shape[1] * max(4, leaf.element_size())
+    return max(1, memory // one)

@@ -7,7 +7,7 @@ from acdc.models.memory import free_bytes, gib
 
 __all__ = ["COPIES", "check_room"]
 
-COPIES = 4  # of the rows, while nodes are ranked
+COPIES = 3  # of the rows: themselves, in the nodes' order, and what is made of a few at a time
 
 
 def check_room(n_rows: int, n_columns: int, itemsize: int, remedy: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from acdc.circuits.flow import shares, sum_of_paths
+from acdc.circuits.flow import sum_of_paths
 from acdc.features.attribution_graphs.logits import Logits
 from acdc.features.attribution_graphs.replacement import ActiveFeatures, LocalReplacement
 from acdc.features.attribution_graphs.room import check_room
@@ -78,7 +78,7 @@ def feature_rows(
     pending, reached = np.array([], dtype=int), np.zeros(n_columns)
     while done < n_rows:
         if not len(pending):
-            reached = sum_of_paths(shares(weights[:done]), roots, nodes[:done])
+            reached = sum_of_paths(weights[:done], roots, nodes[:done])
             pending = _ranked(reached[:n_features], nodes[n_logits:done])[: min(BATCHES * at_once, n_rows - done)]
             pending.sort()  # neighbours read the same sites
         batch, pending = pending[:at_once], pending[at_once:]
@@ -88,7 +88,7 @@ def feature_rows(
         done += len(batch)
         if tell is not None:
             tell(Progress(done - n_logits, n_rows - n_logits, stage="tracing", unit="features"))
-    reached = sum_of_paths(shares(weights), roots, nodes)
+    reached = sum_of_paths(weights, roots, nodes)
     return FeatureRows(weights, nodes, np.sort(nodes[n_logits:]), reached)
 
 
