@@ -29,6 +29,10 @@ from acdc.errors import RunError
 from acdc.options.defaults import DEVICE, DTYPE, N_CONTRASTED, OUT, SEED, TOP_CONTRASTED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from acdc.evaluation.confidence import Interval
+    from acdc.features.acting import AblatedFeature
     from acdc.runs.contrasting import ContrastRun
 
 __all__ = ["contrast"]
@@ -50,6 +54,16 @@ def contrast(
     wrong_against_right: Annotated[
         bool,
         typer.Option("--wrong-against-right", help="Of the task, those answered wrong against those answered right."),
+    ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="What is right: accuracy, top1_accuracy (the most probable token of all), or metric (the best quarter "
+            "by the task's metric, the worst being wrong). [default: accuracy]"
+        ),
+    ] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Ablate the features that hold, and say what that changes.")
     ] = False,
     where: Annotated[
         str, typer.Option(help="Each prompt's largest activation (max), or that at its last token (last).")
@@ -73,20 +87,36 @@ def contrast(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Find the features that tell two sets of prompts apart on one half of each, and test them on the other.
+    """Find the features that tell two sets of prompts apart on one half of each, test them on the other, and say
+    whether the model's answers depend on them (--ablate).
 
     acdc contrast my-sae refused.txt answered.txt --model smollm2
     """
-    options: dict[str, Any] = {"where": where, "top": top, "n": n, "seed": seed, "site": site, "out": out, "bos": bos}
-    options |= {"dtype": dtype, "device": device, "device_map": placing(device_map, offload), "revision": revision}
+    options: dict[str, Any] = {
+        "where": where,
+        "top": top,
+        "ablate": ablate,
+        "n": n,
+        "seed": seed,
+        "site": site,
+        "out": out,
+    }
+    options |= {
+        "bos": bos,
+        "dtype": dtype,
+        "device": device,
+        "device_map": placing(device_map, offload),
+        "revision": revision,
+    }
     options |= {"trust_remote_code": trust_remote_code, "progress": not (quiet or as_json)}
     of_task = options_of_task(task_option)
-    _check_sets(first, second, task, wrong_against_right, bool(of_task))
+    _check_sets(first, second, task, wrong_against_right, bool(of_task) or by is not None)
     hush()
     from acdc.runs.contrasting import contrast_files, contrast_wrong
 
     if task is not None:
-        found = contrast_wrong(dictionary, model, task, task_options=of_task, **options)
+        options |= {"task_options": of_task, **({} if by is None else {"by": by})}
+        found = contrast_wrong(dictionary, model, task, **options)
     else:
         found = contrast_files(dictionary, model, first or "", second or "", **options)
     if as_json:
@@ -109,13 +139,11 @@ def _check_sets(
     if wrong_against_right != (task is not None):
         raise RunError("--task and --wrong-against-right go together: the task's wrong answers against its right ones")
     if has_options and task is None:
-        raise RunError("--task-option is about a task's prompts; leave it out with files")
+        raise RunError("--task-option and --by are about a task's prompts; leave them out with files")
 
 
 def _tell(run: "ContrastRun") -> None:
-    """A row for each feature, and how they were tested."""
-    from acdc.report.feature_page import accuracy
-
+    """A row for each feature, and how they were tested; then what ablating those that hold does."""
     found, (first, second) = run.found, run.record["sets"]
     say(f"first: {first} ({run.record['n_prompts'][0]} prompts); second: {second} ({run.record['n_prompts'][1]})")
     for note in run.record["notes"]:
@@ -123,20 +151,55 @@ def _tell(run: "ContrastRun") -> None:
     if not found.rows:
         say("no feature differs between the two")
         return
-    rows = [["feature", "first", "second", "difference", "holds", *(["detection", "rule"] if run.read_on else [])]]
-    for row, rule in zip(found.rows, run.rules, strict=True):
-        difference = f"{row.difference:+.3g} [{row.low:.3g}, {row.high:.3g}]"
-        holds = "yes" if row.holds else "no"
-        rows.append([str(row.feature), f"{row.first:.3g}", f"{row.second:.3g}", difference, holds])
-        if run.read_on:
-            rows[-1] += ["", ""] if rule is None else [accuracy(rule.test.detection), rule.text]
+    heads = ["feature", "fires on first", "on second", "difference", "means' difference", "p", "holds", "largest on"]
+    rows = [[*heads, *(["detection", "rule"] if run.read_on else [])]]
+    rows += [_cells(run, i) for i in range(len(found.rows))]
     aligned(rows)
     what = "largest activations" if found.where == "max" else "activations at the last token"
     say(
-        f"{sum(row.holds for row in found.rows)} of {len(found.rows)} hold. Means of {what} on {found.n_first} and "
-        f"{found.n_second} prompts that chose no feature; all intervals hold together with 95%."
+        f"{sum(row.holds for row in found.rows)} of {len(found.rows)} hold: the means of {what} differ on "
+        f"{found.first.batch.n} and {found.second.batch.n} prompts that chose no feature. p is adjusted: "
+        "that any feature holds by chance has a probability of at most 5%. Intervals: 95% each."
     )
     if run.read_on:
         say(f"rules: of what the features fire on in {run.read_on}; detection: balanced accuracy, chance 0.5")
     else:
         say("rules: none, for the features were not read on a text yet (acdc features DICT --model M --text FILE)")
+    if run.ablated:
+        _tell_ablated(run.ablated, run.record["metric"])
+
+
+def _cells(run: "ContrastRun", i: int) -> list[str]:
+    from acdc.evaluation.numbers import p_value
+    from acdc.report.feature_page import accuracy
+
+    row, rule, peaks = run.found.rows[i], run.rules[i], run.peaks(i)
+    cells = [str(row.feature), f"{row.first.fires:.1%}", f"{row.second.fires:.1%}"]
+    cells += [_interval(row.fires), _interval(row.difference), p_value(row.p), "yes" if row.holds else "no"]
+    cells += [f"{peaks[0][0]!r} {peaks[0][1]:.0%}" if peaks else ""]
+    if run.read_on:
+        cells += ["", ""] if rule is None else [accuracy(rule.test.detection), rule.text]
+    return cells
+
+
+def _tell_ablated(ablated: "Sequence[AblatedFeature]", metric: str | None) -> None:
+    """What becomes of the answers, in the set in which each feature fires more."""
+    from acdc.evaluation.numbers import p_value
+
+    what = f"change of {metric}" if metric else "KL of the next token"
+    heads = ["ablated", "in", what, "control's", "next token changed", *(["made right, wrong"] if metric else [])]
+    rows = [[*heads, "p", "matters", "moves"]]
+    for each in ablated:
+        own, control = each.judged_by
+        cells = [str(each.feature), each.firing, *(_interval(x.metric or x.kl) for x in (own, control))]
+        cells += [f"{own.n_changed} of {own.n}", *([f"{own.n_right}, {own.n_wrong}"] if metric else [])]
+        moved = " ".join(f"{text!r} {change:+.3f}" for text, change in own.moved)
+        rows.append([*cells, p_value(each.p), "yes" if each.matters else "no", moved])
+    say("")
+    aligned(rows)
+    say("each feature set to 0, beside a similar feature or a random direction; p that they change the answers alike")
+
+
+def _interval(found: "Interval") -> str:
+    ends = "" if found.low is None or found.high is None else f" [{found.low:.3g}, {found.high:.3g}]"
+    return "undefined" if found.value is None else f"{found.value:+.3g}{ends}"

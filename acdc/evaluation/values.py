@@ -23,6 +23,7 @@ __all__ = [
     "TASK_VALUES",
     "Outcomes",
     "Values",
+    "answer_metric",
     "circuit_values",
     "is_defined",
     "loss_of",
@@ -171,14 +172,18 @@ def normalised(circuit: float, model: float, corrupted: float) -> float | None:
 
 
 def performance_metric(problem: Problem) -> Metric:
-    """By what a circuit can beat the model on a prompt: the problem's own metric; in place of `kl`, in which the model
-    always has 0, `logit_diff`, or `nll` where a prompt lists no wrong answers, or `answer_logprob` of whole answers."""
-    own = problem.objective.metric
-    if own.name != "kl":
-        return own
-    if problem.batch.pair_ids is not None:
+    """By what a circuit can beat the model on a prompt: see `answer_metric`."""
+    return answer_metric(problem.objective.metric, problem.batch)
+
+
+def answer_metric(metric: Metric, batch: PromptBatch) -> Metric:
+    """How good answers are: the metric itself; in place of `kl`, in which the model always has 0, `logit_diff`, or
+    `nll` where a prompt lists no wrong answers, or `answer_logprob` of whole answers."""
+    if metric.name != "kl":
+        return metric
+    if batch.pair_ids is not None:
         return get_metric("answer_logprob")
-    return get_metric("logit_diff" if is_defined(get_metric("logit_diff"), problem.batch) else "nll")
+    return get_metric("logit_diff" if is_defined(get_metric("logit_diff"), batch) else "nll")
 
 
 def is_defined(metric: Metric, batch: PromptBatch) -> bool:

@@ -47,22 +47,42 @@ def test_the_planted_feature_tells_the_files_apart(
     (record,) = tmp_path.rglob("contrast.json")
     found = json.loads(record.read_text())
     own = next(row for row in found["features"] if row["feature"] == ON)
-    assert own["holds"] and own["second"] == 0 and own["low"] > 0 and own["rule"] is None
+    assert own["holds"] and own["second"] == {"fires": 0, "mean": 0} and own["fires"]["low"] > 0 and own["rule"] is None
+    assert own["peaks"] == [[planted().reading.names[planted().token], 1.0]] and "ablated" not in own
     assert len(pd.read_csv(record.parent / "contrast.csv")) == len(found["features"])
+    page = (record.parent / "report.html").read_text()
+    assert f"feature {ON}</h3>" in page and "then the texts" not in page and "<script" not in page
     (tmp_path / "features").mkdir()
     save_reading(planted().reading, tmp_path / "features" / "planted.features.npz")
-    assert main(words) == 0
-    assert f"fires on {planted().reading.names[planted().token]!r}" in capsys.readouterr().out
+    assert main([*words, "--ablate"]) == 0
+    said = capsys.readouterr().out
+    assert f"fires on {planted().reading.names[planted().token]!r}" in said and "KL of the next token" in said
+    (ablated,) = (path for path in tmp_path.rglob("contrast.csv") if path.parent != record.parent)
+    table = pd.read_csv(ablated).set_index("feature")
+    assert table.ablated_kl[ON] > 0 and table.ablated_in[ON] == "first" and table.rule[ON].startswith("fires on")
+    page = (ablated.parent / "report.html").read_text()
+    assert "Ablated, on held-out prompts" in page and "then the texts" in page
 
 
 def test_wrong_answers_stand_against_right_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sae = "acdc-tasks.resid_post.1"
     words = ["contrast", sae, "--model", "acdc-tasks", "--task", "arithmetic", "--wrong-against-right", "-n", "500"]
-    assert main([*words, "--out", str(tmp_path), "--json"]) == 0
+    assert main([*words, "--ablate", "--out", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["sets"] == ["arithmetic, answered wrong", "arithmetic, answered right"]
-    assert sum(found["n_prompts"]) <= 500 and "fewer than 30 held-out prompts" in found["notes"][-1]
+    assert sum(found["n_prompts"]) <= 500 and found["metric"] == "logit_diff"
     assert found["held_out"]["n_first"] == int(np.ceil(found["n_prompts"][0] / 2))
+    assert all((row["ablated"] is not None) == row["holds"] for row in found["features"])
+
+
+def test_the_worst_prompts_stand_against_the_best_where_hardly_any_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["contrast", SAE, "--model", "acdc-small", "--task", "ioi", "--wrong-against-right", "-n", "60"]
+    assert main([*words, "--by", "metric", "--ablate", "--out", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sets"] == [f"ioi, the quarter with the {what} logit_diff" for what in ("worst", "best")]
+    assert found["n_prompts"][0] == found["n_prompts"][1] <= 15
 
 
 @pytest.mark.parametrize(
@@ -72,7 +92,7 @@ def test_wrong_answers_stand_against_right_ones(tmp_path: Path, capsys: pytest.C
         (["a.txt", "b.txt", "--task", "ioi"], "name either two files of prompts or a task"),
         (["a.txt", "b.txt", "--wrong-against-right"], "--task and --wrong-against-right go together"),
         (["--task", "ioi"], "--task and --wrong-against-right go together"),
-        (["a.txt", "b.txt", "--task-option", "a=1"], "--task-option is about a task's prompts"),
+        (["a.txt", "b.txt", "--task-option", "a=1"], "--task-option and --by are about a task's prompts"),
         (["a.txt", "a.txt"], "both sets are 'a.txt'"),
         (["few.txt", "with.txt"], "the first set has 4 prompts; 10 at least are needed"),
         (["empty.txt", "with.txt"], "empty.txt has no prompts"),
@@ -80,6 +100,8 @@ def test_wrong_answers_stand_against_right_ones(tmp_path: Path, capsys: pytest.C
         (["nowhere.txt", "with.txt"], "nowhere.txt"),
         (["few.txt", "with.txt", "--where", "first"], "unknown value of where"),
         (["few.txt", "with.txt", "--top", "0"], "top must be"),
+        (["few.txt", "with.txt", "--by", "metric"], "--task-option and --by are about a task's prompts"),
+        (["--task", "ioi", "--wrong-against-right", "--by", "luck"], "unknown value of by: 'luck'"),
     ],
 )
 def test_mistakes_are_told(
@@ -97,4 +119,4 @@ def test_mistakes_are_told(
 def test_too_few_wrong_answers_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["contrast", SAE, "--model", "acdc-small", "--task", "ioi", "--wrong-against-right", "-n", "30"]
     assert main([*words, "--out", str(tmp_path)]) == 2
-    assert "of 30 prompts of task 'ioi' wrong; 10 at least are needed" in capsys.readouterr().err
+    assert "of 30 prompts of task 'ioi' wrong; 10 at least are needed: take more" in capsys.readouterr().err

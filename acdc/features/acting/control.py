@@ -4,6 +4,7 @@ A large enough change of the residual stream does something whatever its directi
 is what it does beyond a control that changes the stream as much.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -68,7 +69,9 @@ def firings(model: PatchableModel, dictionary: Dictionary, batch: PromptBatch) -
     return Firings((n / max(1, int(seen.sum()))).numpy(), largest.numpy())
 
 
-def control_of(dictionary: Dictionary, feature: int, found: Firings, *, seed: int = SEED) -> Control:
+def control_of(
+    dictionary: Dictionary, feature: int, found: Firings, *, seed: int = SEED, but: Sequence[int] = ()
+) -> Control:
     """The feature that is most similar in density, largest activation and norm, and writes something else.
 
     Where none is within a factor of 2 in all three, or the feature never fires, a random direction.
@@ -76,9 +79,10 @@ def control_of(dictionary: Dictionary, feature: int, found: Firings, *, seed: in
     Args:
         found: How features fire on the prompts on which it is pushed.
         seed: Of the random direction.
+        but: Features that aren't to be the control.
     """
     rows = dictionary.decoder[:].detach().double().cpu()
-    near = _nearest(rows, feature, found)
+    near = _nearest(rows, feature, found, but)
     if near is not None:
         density, largest = found.density[near], found.largest[near]
         return Control(dictionary, near, f"feature {near} (fires on {density:.2%} of tokens, at most {largest:.3g})")
@@ -89,7 +93,7 @@ def control_of(dictionary: Dictionary, feature: int, found: Firings, *, seed: in
     return Control(replace(dictionary, decoder=own), feature, "random direction of the same norm")
 
 
-def _nearest(rows: Float[Tensor, "n n_writes d"], feature: int, found: Firings) -> int | None:
+def _nearest(rows: Float[Tensor, "n n_writes d"], feature: int, found: Firings, but: Sequence[int]) -> int | None:
     flat = rows.flatten(1)
     norms = flat.norm(dim=1)
     cosine = (flat @ flat[feature] / (norms * norms[feature]).clamp_min(1e-30)).numpy()
@@ -97,5 +101,5 @@ def _nearest(rows: Float[Tensor, "n n_writes d"], feature: int, found: Firings) 
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = np.abs(np.log(sizes / sizes[:, [feature]]))
     fits = (apart <= np.log(SIMILAR)).all(0) & (np.abs(cosine) < ALIKE)  # NaN and infinite ones don't
-    fits[feature] = False
+    fits[[feature, *but]] = False
     return int(np.where(fits, apart.sum(0), np.inf).argmin()) if fits.any() else None

@@ -22,7 +22,9 @@ from acdc.options.defaults import N_CONTINUED
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.texts import text_batch
 
-__all__ = ["Push", "continued_text", "pushed"]
+__all__ = ["Push", "continued_text", "pushed", "pushed_logits"]
+
+ROWS = 32  # prompts that run at once
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,15 @@ def pushed(
     push.check(dictionary)
     visit = _Pushing(dictionary.to(model.device), push)
     return through_sites(model, batch, batch.clean, visit)
+
+
+@torch.no_grad()
+def pushed_logits(
+    model: PatchableModel, dictionary: Dictionary, batch: PromptBatch, push: Push | None
+) -> Float[Tensor, "batch vocab"]:
+    """The next token's logits in such a run, some prompts at a time; raises what `pushed` raises."""
+    pieces = (batch.select(rows.tolist()) for rows in torch.arange(batch.n).split(ROWS))
+    return torch.cat([model.unembed(pushed(model, dictionary, piece, push)[:, -1]) for piece in pieces])
 
 
 class _Pushing:

@@ -11,14 +11,13 @@ examples too, and has a width where all are right.
 Reference: Paulo et al. 2024 (arXiv 2410.13928), Automatically interpreting millions of features, section 3.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from acdc.errors import RunError
-from acdc.evaluation.confidence import share_interval
+from acdc.evaluation.confidence import share_difference
 from acdc.features.reading.windows import Detect, Window
 
 __all__ = ["FEWEST", "Accuracy", "LabelTest", "Questions", "balanced_accuracy", "try_label"]
@@ -103,10 +102,6 @@ def balanced_accuracy(hits: np.ndarray, rejections: np.ndarray) -> Accuracy:
     >>> found.value, round(found.low, 2), round(found.high, 2)
     (0.5, 0.36, 0.64)
     """
-    shares = [share_interval(each.astype(float)) for each in (hits, rejections)]
-    value = sum(float(each.value or 0) for each in shares) / 2
-    down, up = (
-        math.sqrt(sum((float(each.value or 0) - float(end or 0)) ** 2 for each, end in zip(shares, ends, strict=True)))
-        for ends in ([each.low for each in shares], [each.high for each in shares])
-    )
-    return Accuracy(value, max(0.0, value - down / 2), min(1.0, value + up / 2), len(hits), len(rejections))
+    found = share_difference(hits.astype(float), 1.0 - rejections)  # of yes, among the right ones and the others
+    value, low, high = (0.5 + float(each or 0) / 2 for each in (found.value, found.low, found.high))
+    return Accuracy(value, low, high, len(hits), len(rejections))
