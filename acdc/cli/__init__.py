@@ -24,6 +24,7 @@ from acdc.cli import (  # noqa: F401
     explain,
     feature_circuit,
     features,
+    grouping,
     heads,
     lens,
     lists,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acdc.cli.app import app
+from acdc.cli.grouping import Alike
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -26,7 +27,7 @@ from acdc.cli.terminal import (
     say,
     table,
 )
-from acdc.options.defaults import DEVICE, DTYPE, N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
+from acdc.options.defaults import ALIKE, DEVICE, DTYPE, N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
 
 if TYPE_CHECKING:
     from acdc.runs.feature_circuits import FoundFeatures
@@ -69,6 +70,7 @@ def feature_circuit(
     n_held_out: Annotated[int, typer.Option(help="Held-out prompts that it is measured on; 0: none.")] = N_HELD_OUT,
     top: Annotated[int, typer.Option(min=1, help="How many nodes and edges to list.")] = TOP,
     seed: Annotated[int, typer.Option(help="Seed of prompts.")] = SEED,
+    alike: Alike = ALIKE,
     out: Annotated[Path, typer.Option(help="Where folders are made.")] = Path(OUT),
     task_option: TaskOption = None,
     bos: Bos = None,
@@ -99,6 +101,7 @@ def feature_circuit(
         metric=metric,
         positions=positions,
         seed=seed,
+        alike=alike,
         out=out,
         loading={
             "bos": bos,

@@ -7,6 +7,7 @@ import typer
 
 from acdc.circuits.flow import EDGE_SHARE, NODE_SHARE
 from acdc.cli.app import app
+from acdc.cli.grouping import Alike
 from acdc.cli.terminal import (
     Bos,
     Debug,
@@ -26,7 +27,7 @@ from acdc.cli.terminal import (
     say,
 )
 from acdc.errors import RunError, counted
-from acdc.options.defaults import DEVICE, DTYPE, OUT
+from acdc.options.defaults import ALIKE, DEVICE, DTYPE, OUT
 
 if TYPE_CHECKING:
     from acdc.features.attribution_graphs import Node
@@ -65,6 +66,7 @@ def trace(
         bool, typer.Option("--constant-mlps", help="Without transcoders: what MLPs write is a constant, an error.")
     ] = False,
     paths: Annotated[int, typer.Option(min=1, help="How many paths to print.")] = 10,
+    alike: Alike = ALIKE,
     out: Annotated[
         Path | None, typer.Option(help=f"Where the folder is made. [default: {OUT}; none of --graph]")
     ] = None,
@@ -106,6 +108,7 @@ def trace(
             dictionary or (),
             n_paths=paths,
             memory=memory,
+            alike=alike,
             out=out or OUT,
             progress=not (quiet or as_json),
             options=options,

@@ -28,11 +28,13 @@ NODE_COLORS = {  # kind: (fill, line); a node of any other kind is drawn as a he
     "feature": ("#E3F2E6", "#2E6B3A"),
     "error": ("#FBE3E0", "#A33A2C"),
     "logits": ("#EADCF4", "#5E3A87"),
+    "group": ("#E3EDF8", "#0B57A4"),
 }
 CELL_COLOR = "#78909C"  # of a head's inputs where colours mean something else
 FEW, MANY = 20, 200  # between these numbers of arrows in front, what stands between them gets less
 THIN, THICK = 0.6, 5.0  # widths of arrows
 LONGEST_TITLE = 150
+LONGEST_ROW, WRAPPED = 20, 14  # nodes of a row in one line, and of each line where it needs several
 MAX_DRAWN_EDGES = 500  # unless more are asked for
 
 
@@ -167,7 +169,7 @@ def scene_of(
     return Scene(
         title=_line(graph.title if title is None else title),
         caption=_line(graph.caption) + _set_back(arrows),
-        rows=_rows(graph),
+        rows=tuple(line for row in _rows(graph) for line in _lines(row, columns if len(columns) > 1 else ())),
         arrows=arrows,
         inputs=inputs,
         words=graph.words,
@@ -243,6 +245,23 @@ def _rows(graph: WeightedGraph) -> tuple[Row, ...]:
         else:
             rows.append(Row(_line(label), nodes))
     return tuple(rows)
+
+
+def _lines(row: Row, columns: Sequence[str]) -> list[Row]:
+    """A row that is too wide as several lines, in each column; the first has the label."""
+    wide = max(1, len(columns))
+    cells = [[node for node in row.nodes if (node.span or "") == column] for column in columns] or [list(row.nodes)]
+    counts = [1 if len(cell) <= LONGEST_ROW / wide else math.ceil(len(cell) * wide / WRAPPED) for cell in cells]
+    counts = [min(n, len(cell)) for n, cell in zip(counts, cells, strict=True)]
+    sizes = [math.ceil(len(cell) / max(1, n)) for n, cell in zip(counts, cells, strict=True)]
+    lines = [
+        {node.id for cell, size in zip(cells, sizes, strict=True) for node in cell[i * size : (i + 1) * size]}
+        for i in range(max(counts))
+    ]
+    return [
+        Row("" if i else row.label, tuple(node for node in row.nodes if node.id in line))
+        for i, line in enumerate(lines)
+    ]
 
 
 def _shared_label(above: str, below: str) -> str:

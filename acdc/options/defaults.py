@@ -2,6 +2,7 @@
 
 __all__ = [
     "ABLATION",
+    "ALIKE",
     "ALPHA",
     "CORRECTION",
     "DEVICE",
@@ -56,6 +57,7 @@ N_EXAMPLES = 3  # prompt pairs of a task that are shown
 N_FOR_DIRECTIONS = 80  # prompts whose means directions are differences of
 N_STEERED = 40  # held-out prompt pairs that are steered
 N_CONTINUED = 20  # tokens that a pushed model goes on to say
+ALIKE = 0.3  # mean similarity from which on features are a group of a page
 N_CONTRASTED = 500  # prompts of each set that features are to tell apart, or of the task that both are of
 N_ABLATED = 100  # held-out prompts of each set on which the features that do are ablated
 TOP_CONTRASTED = 10  # features that are tested for it

@@ -9,7 +9,8 @@ from importlib.resources import files
 
 __all__ = ["Assets", "assets"]
 
-SCRIPTS = ("state", "layout", "graph", "panel", "patterns", "chart", "tables", "page")  # in the order in which they run
+# in the order in which they run
+SCRIPTS = ("state", "groups", "layout", "graph", "panel", "patterns", "chart", "tables", "page")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from acdc.circuits.influence import influence
+from acdc.circuits.supernodes import Supernodes
 from acdc.errors import counted
 from acdc.evaluation.confidence import Interval
 from acdc.evaluation.held_out import prompts_text
@@ -22,12 +23,14 @@ def findings_of_circuit(
     circuit: FeatureCircuit,
     evidence: FeatureEvidence | None = None,
     readings: Mapping[str, FeatureReading] | None = None,
+    alike: Supernodes = (),
 ) -> GraphFindings:
     """A feature circuit's page.
 
     Args:
         evidence: What it does on held-out prompts.
         readings: What is known of the features, by the site that their dictionary writes.
+        alike: Features that are alike: see `acdc.features.similarity`.
     """
     graph = circuit.graph(most=MOST_EDGES)
     reaching, known = influence(graph), readings or {}
@@ -39,6 +42,9 @@ def findings_of_circuit(
         tuple(_cards(circuit, reaching.nodes, known)),
         len(circuit.edges),
         effect="effect",
+        supernodes=circuit.supernodes,
+        alike=alike,
+        document=("feature_circuit.json", circuit.to_dict()) if len(circuit.edges) <= MOST_EDGES else None,
     )
 
 

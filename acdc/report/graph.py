@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acdc.circuits.influence import Influence, influence, prune_by_influence, readers
+from acdc.circuits.supernodes import Supernodes
 from acdc.circuits.views import MAX_LISTED_EDGES
 from acdc.circuits.weighted import WeightedGraph, WeightedNode, weighted_graph
 from acdc.interpret.explanation import NodeCard
@@ -42,12 +43,12 @@ def values_of(
     *,
     cards: Mapping[str, NodeCard],
     spans: Sequence[str],
-    groups: Mapping[str, str] | None = None,
+    groups: Supernodes = (),
 ) -> dict[str, Any]:
     """Nodes and edges as the script reads them.
 
     Edges are `[src, dst, input, weight, influence]`, with nodes by their places in `nodes`. Spans are columns, in this
-    order; a node of none of them stands in the last. Groups are the names of supernodes, by their nodes' ids.
+    order; a node of none of them stands in the last. Groups are lists of a name and nodes' ids.
     """
     places = {node.id: i for i, node in enumerate(graph.nodes)}
     edges = [
@@ -55,10 +56,8 @@ def values_of(
         for edge, value in zip(graph.edges, reaching.edges, strict=True)
     ]
     return {
-        "nodes": [
-            _node(node, reaching, cards.get(node.label or node.id)) | {"group": (groups or {}).get(node.id, "")}
-            for node in graph.nodes
-        ],
+        "nodes": [_node(node, reaching, cards.get(node.label or node.id)) for node in graph.nodes],
+        "groups": groups,
         "edges": edges,
         "across": [[places[name], places[other]] for name, others in readers(graph).items() for other in others],
         "spans": spans,

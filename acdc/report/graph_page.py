@@ -1,19 +1,22 @@
 """The page of a graph of features: the same page as a circuit's, made of what was found of a circuit or a prompt."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from acdc.circuits.influence import Influence
+from acdc.circuits.supernodes import Supernodes, contracted
 from acdc.circuits.weighted import WeightedGraph
 from acdc.errors import counted
 from acdc.files import write_atomically
 from acdc.report.cards import Card
 from acdc.report.graph import FEW, values_of
 from acdc.report.opening import Opening
-from acdc.report.page import rendered
+from acdc.report.page import exact_json, rendered
 from acdc.report.table import Cell, Table
 from acdc.report.text import number
 
@@ -33,7 +36,10 @@ class GraphFindings:
         opening: What stands at the top.
         cards: By nodes' ids.
         n_edges: How many edges there are, those that aren't in the graph included.
-        supernodes: A name and ids each, chosen by hand; features with one rule, in one row and span, are others.
+        supernodes: Those of the file: chosen by hand.
+        alike: Features that are alike; those that are in no supernode, and have no rule in common, are a group.
+        document: The file as its page saves it again, with the groups that a reader made, and its name; None: the
+            groups alone are saved.
         effect: What a node's `effect` is called in the table of nodes; empty: nodes have none.
     """
 
@@ -45,7 +51,9 @@ class GraphFindings:
     n_edges: int
     effect: str = ""
     notes: tuple[str, ...] = ()
-    supernodes: tuple[tuple[str, ...], ...] = ()
+    supernodes: Supernodes = ()
+    alike: Supernodes = ()
+    document: tuple[str, Mapping[str, Any]] | None = None
 
 
 def write_graph_page(path: str | Path, findings: GraphFindings) -> Path:
@@ -62,11 +70,13 @@ def page_of_graph(findings: GraphFindings) -> str:
     graph = findings.graph
     values = values_of(graph, findings.reaching, cards={}, spans=findings.spans, groups=groups_of(findings))
     n = len(graph.edges)
-    first = {"n": min(n, FEW), "by": "score" if n <= FEW else "influence"}
+    first = {"n": min(n, FEW), "by": "score" if n <= FEW else "influence", "group": bool(findings.supernodes)}
     values |= {"n_edges": findings.n_edges, "first": first}
     return rendered(
         graph,
         {"graph": values | {"whole": None, "curve": None}, "patterns": {}},
+        picture=contracted(graph, findings.supernodes),
+        document=Markup(exact_json(_document(findings))),
         title=graph.title,
         opening=findings.opening,
         cards=findings.cards,
@@ -76,19 +86,34 @@ def page_of_graph(findings: GraphFindings) -> str:
     )
 
 
-def groups_of(findings: GraphFindings) -> dict[str, str]:
-    """Supernodes' names by their nodes' ids: those chosen by hand, then features of one rule, row and span."""
-    groups = {id: name for name, *ids in reversed(findings.supernodes) for id in ids}
+def _document(findings: GraphFindings) -> dict[str, Any]:
+    """What the page saves: the file, or where that is too large the groups alone, and the nodes' ids as they are."""
+    ids = [node.id for node in findings.graph.nodes]
+    name, file = findings.document or ("supernodes.json", {"supernodes": []})
+    return {"name": name, "file": file, "ids": ids}
+
+
+def groups_of(findings: GraphFindings) -> Supernodes:
+    """Those chosen by hand, then features of one rule, row and span, then those that are alike; a node is in one."""
+    taken: set[str] = set()
+    here, found = {node.id for node in findings.graph.nodes}, list[tuple[str, ...]]()
+    for least, groups in ((1, findings.supernodes), (2, _of_one_rule(findings, taken)), (2, findings.alike)):
+        for name, *ids in groups:
+            free = tuple(id for id in dict.fromkeys(ids) if id in here and id not in taken)
+            if len(free) >= least:
+                found.append((name, *free))
+                taken.update(free)
+    return tuple(found)
+
+
+def _of_one_rule(findings: GraphFindings, taken: Collection[str]) -> Iterator[tuple[str, ...]]:
     labels = {card.name: card.label for card in findings.cards if card.label}
-    alike: dict[tuple[str, int, str, str], list[str]] = defaultdict(list)
+    same: dict[tuple[str, int, str, str], list[str]] = defaultdict(list)
     for node in findings.graph.nodes:
-        if node.id in labels and node.id not in groups:
-            alike[labels[node.id], node.layer, node.level, node.span or ""].append(node.id)
-    for (label, _, level, span), ids in alike.items():
-        if len(ids) > 1:
-            name = f"{label} ({level}" + (f" @ {span})" if span else ")")
-            groups |= dict.fromkeys(ids, name)
-    return groups
+        if node.id in labels and node.id not in taken:
+            same[labels[node.id], node.layer, node.level, node.span or ""].append(node.id)
+    for (label, _, level, span), ids in same.items():
+        yield (f"{label} ({level}" + (f" @ {span})" if span else ")"), *ids)
 
 
 def _node_table(findings: GraphFindings) -> Table:

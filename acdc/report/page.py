@@ -32,7 +32,7 @@ from acdc.report.steering import steering_tables
 from acdc.report.text import token, visible
 from acdc.version import __version__
 
-__all__ = ["environment", "page_of", "rendered", "write_page"]
+__all__ = ["environment", "exact_json", "page_of", "rendered", "write_page"]
 
 STATIC_EDGES = 100  # in the picture for readers without script
 NOTHING: dict[str, Any] = {  # the sections that a page may lack
@@ -49,6 +49,7 @@ NOTHING: dict[str, Any] = {  # the sections that a page may lack
     "record": None,
     "notes": [],
     "seconds": {},
+    "document": None,
 }
 
 
@@ -89,10 +90,13 @@ def page_of(findings: Findings) -> str:
     )
 
 
-def rendered(graph: WeightedGraph, data: Mapping[str, Any], **parts: Any) -> str:
+def rendered(
+    graph: WeightedGraph, data: Mapping[str, Any], *, picture: WeightedGraph | None = None, **parts: Any
+) -> str:
     """The page of a graph as HTML.
 
     Args:
+        picture: What is drawn for readers without script, if it isn't the graph.
         data: What the script reads.
         parts: What the template shows; of `NOTHING`, what there is.
     """
@@ -104,7 +108,7 @@ def rendered(graph: WeightedGraph, data: Mapping[str, Any], **parts: Any) -> str
             version=__version__,
             assets=carried,
             data=Markup(script_json(data)),
-            picture=Markup(svg_of(scene_of(graph, title="", max_edges=STATIC_EDGES))),
+            picture=Markup(svg_of(scene_of(picture or graph, title="", max_edges=STATIC_EDGES))),
             **NOTHING | parts,
         )
     )
@@ -129,7 +133,16 @@ def script_json(value: Any) -> str:
     >>> script_json({"token": "</script>\u2028", "p": float("nan")})
     '{"token":"\\u003c/script\\u003e\\\\u2028","p":null}'
     """
-    text = json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
+    return exact_json(_plain(value))
+
+
+def exact_json(value: Any) -> str:
+    r"""JSON that can stand in a script element, whose strings are read again as they are.
+
+    >>> exact_json({"token": "</script>\u202e"})
+    '{"token":"\\u003c/script\\u003e\\u202e"}'
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

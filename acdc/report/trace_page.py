@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from acdc.circuits.influence import Influence
+from acdc.circuits.supernodes import Supernodes
 from acdc.circuits.weighted import WeightedGraph
 from acdc.errors import counted
 from acdc.features.attribution_graphs import AttributionGraph
+from acdc.features.attribution_graphs.file import graph_json
 from acdc.features.attribution_graphs.nodes import Node
 from acdc.features.reading import FeatureReading
 from acdc.report.cards import Card
@@ -28,12 +30,15 @@ KINDS = {
 }
 
 
-def findings_of_trace(graph: AttributionGraph, readings: Mapping[int, FeatureReading] | None = None) -> GraphFindings:
+def findings_of_trace(
+    graph: AttributionGraph, readings: Mapping[int, FeatureReading] | None = None, alike: Supernodes = ()
+) -> GraphFindings:
     """An attribution graph's page, its columns the prompt's tokens.
 
     Args:
         graph: As it was pruned.
         readings: What is known of the features, by layer.
+        alike: Features that are alike: see `acdc.features.similarity`.
     """
     few, known = graph.strongest(MOST_EDGES), readings or {}
     columns = tuple(f"{i} {token(text)}" for i, text in enumerate(graph.tokens))
@@ -48,6 +53,8 @@ def findings_of_trace(graph: AttributionGraph, readings: Mapping[int, FeatureRea
         graph.n_edges,
         notes=graph.notes,
         supernodes=graph.supernodes,
+        alike=alike,
+        document=("graph.json", graph_json(graph, "graph")) if graph.n_edges <= MOST_EDGES else None,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from acdc.circuits.flow import EDGE_SHARE, NODE_SHARE
+from acdc.circuits.supernodes import Supernodes
 from acdc.drawing import draw
 from acdc.errors import FileError
 from acdc.features.attribution_graphs import (
@@ -22,8 +23,9 @@ from acdc.features.attribution_graphs.graph import check_shares
 from acdc.features.dictionary import Dictionary
 from acdc.features.formats import load_set
 from acdc.features.reading import FeatureReading
+from acdc.features.similarity import alike_in_trace, check_cut
 from acdc.files import write_csv
-from acdc.options.defaults import MEMORY, OUT
+from acdc.options.defaults import ALIKE, MEMORY, OUT
 from acdc.options.sizes import size_of
 from acdc.progress.bars import Progressing
 from acdc.report.graph_page import write_graph_page
@@ -35,7 +37,7 @@ from acdc.runs.page import PAGE
 from acdc.runs.patching_files import slug
 from acdc.runs.readings import readings_of
 
-__all__ = ["MOST_DRAWN", "TracedPrompt", "open_graph", "trace_prompt"]
+__all__ = ["MOST_DRAWN", "TracedPrompt", "open_graph", "trace_prompt", "write_trace"]
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,7 @@ def trace_prompt(
     edges: float = EDGE_SHARE,
     n_paths: int = 10,
     memory: int | str | None = None,
+    alike: float = ALIKE,
     out: str | Path | None = OUT,
     progress: Progressing = None,
     tokenizer: Any = None,
@@ -105,6 +108,8 @@ def trace_prompt(
         model, tokenizer, loading: As for `acdc.discover`.
         dictionaries: Transcoders, or names of sets of them; none: heads and MLPs are the nodes.
         nodes, edges: Shares of influence by which it is pruned.
+        alike: Features of one layer and token whose mean similarity is at least this are one group of the page: see
+            `acdc.features.similarity`.
         options: `max_features`, `max_logits`, `probability`, `mlps` and `bos` of `trace`.
         out: Where the folder is made; None writes nothing.
         progress: True for a bar.
@@ -113,6 +118,7 @@ def trace_prompt(
         ACDCError: An argument, the model or a dictionary can't be used, or a file can't be written.
     """
     check_shares(nodes, edges)
+    check_cut(alike)
     bound = size_of("memory", memory) or MEMORY
     if out is not None:
         check_writable(Path(out))
@@ -130,7 +136,8 @@ def trace_prompt(
     name = f"{slug(prompt)[:40]}-{fingerprint(record)[:10]}"
     known = zip(loaded, readings_of(loaded, out), strict=True)
     readings = {each.reads.layer: reading for each, reading in known if reading is not None}
-    return _written(found, runs_folder(out, "traces", spec.name, name), readings)
+    groups = alike_in_trace(pruned, loaded, alike)
+    return write_trace(found, runs_folder(out, "traces", spec.name, name), readings, groups)
 
 
 def open_graph(path: str | Path, *, n_paths: int = 10, out: str | Path | None = None) -> TracedPrompt:
@@ -144,23 +151,38 @@ def open_graph(path: str | Path, *, n_paths: int = 10, out: str | Path | None = 
     """
     graph = load_graph(path)
     found = TracedPrompt(graph, graph, strongest_paths(graph, n_paths))
-    return found if out is None else _written(found, Path(out))
+    return found if out is None else write_trace(found, Path(out))
 
 
-def _written(found: TracedPrompt, folder: Path, readings: Mapping[int, FeatureReading] | None = None) -> TracedPrompt:
+def write_trace(
+    found: TracedPrompt,
+    folder: Path,
+    readings: Mapping[int, FeatureReading] | None = None,
+    alike: Supernodes = (),
+    name: str = "graph.json",
+) -> TracedPrompt:
+    """The graph as `name`, its tables, its page and a picture, in a folder that is made.
+
+    Args:
+        readings: What is known of the features, by layer.
+        alike: Features that are alike, to be grouped on the page.
+
+    Raises:
+        FileError: A file can't be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"can't make {folder}: {error.strerror or error}") from None
     graph = found.pruned
     files = [
-        save_graph(graph, folder / "graph.json"),
+        save_graph(graph, folder / name),
         write_csv(folder / "nodes.csv", graph.node_frame()),
         write_csv(folder / "edges.csv", graph.frame()),
-        write_graph_page(folder / PAGE, findings_of_trace(graph, readings)),
+        write_graph_page(folder / PAGE, findings_of_trace(graph, readings, alike)),
     ]
     try:
-        files += draw(graph.strongest(MOST_DRAWN).weighted(), folder / "graph.svg")
+        files += draw(graph.strongest(MOST_DRAWN).weighted(grouped=True), folder / "graph.svg")
     except FileError:
         raise
     except Exception as error:  # what was traced is not lost for a picture

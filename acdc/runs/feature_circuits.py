@@ -18,9 +18,10 @@ from acdc.features.circuits import FeatureCircuit, FeatureEvidence, NodeName, Sh
 from acdc.features.circuits.finding import check_options
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.shift import checked_features
+from acdc.features.similarity import alike_in_circuit, check_cut
 from acdc.files import write_csv, write_json
 from acdc.models import PatchableModel
-from acdc.options.defaults import N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
+from acdc.options.defaults import ALIKE, N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
 from acdc.patching.problem import Problem
 from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
@@ -34,7 +35,7 @@ from acdc.runs.parity import check_parity
 from acdc.runs.readings import readings_of
 from acdc.version import __version__
 
-__all__ = ["FoundFeatures", "feature_circuit"]
+__all__ = ["FoundFeatures", "feature_circuit", "write_shown"]
 
 logger = logging.getLogger(__name__)
 DRAWN = 80  # edges of a picture
@@ -74,6 +75,7 @@ def feature_circuit(
     metric: str | None = None,
     positions: str = POSITIONS,
     seed: int = SEED,
+    alike: float = ALIKE,
     out: str | Path | None = OUT,
     loading: dict[str, Any] | None = None,
     progress: Progressing = False,
@@ -87,6 +89,8 @@ def feature_circuit(
         without: Features to take out of the model, on held-out prompts and on neutral text: names like
             `mlp_out.5/123`.
         n_held_out: Held-out prompts; 0: none.
+        alike: Features of one site and span whose mean similarity is at least this are one group of the page: see
+            `acdc.features.similarity`.
         out: Where the folder is made; None writes nothing.
         loading: `dtype`, `bos`, `task_options` and whatever else `acdc.discover` takes for loading.
         progress: True for a bar, or a function of a `Progress`.
@@ -100,6 +104,7 @@ def feature_circuit(
     if without and not n_held_out:
         raise RunError("what taking features out does is measured on held-out prompts: ask for some (--n-held-out)")
     check_options(options)
+    check_cut(alike)
     for name in without:
         NodeName.parse(name)
     arguments = resolve_arguments(model, task, metric=metric, positions=positions, n=n, seed=seed, **(loading or {}))
@@ -122,7 +127,7 @@ def feature_circuit(
             evidence = evaluate(circuit, held_out, read, seen=problem.batch, memory=arguments.memory, progress=tell)
             shifted = _without(held_out, read, without, arguments, tell)
     record = _record(arguments, problem, circuit, without, n_held_out)
-    return _written(FoundFeatures(circuit, evidence, shifted, record), read, out)
+    return _written(FoundFeatures(circuit, evidence, shifted, record), read, out, alike)
 
 
 def _read(given: str | Path | Dictionary, model: PatchableModel) -> Sequence[Dictionary]:
@@ -165,7 +170,7 @@ def _numbers(record: dict[str, Any], evidence: FeatureEvidence | None, shifted: 
     }
 
 
-def _written(found: FoundFeatures, read: Sequence[Dictionary], out: str | Path | None) -> FoundFeatures:
+def _written(found: FoundFeatures, read: Sequence[Dictionary], out: str | Path | None, alike: float) -> FoundFeatures:
     """The circuit, in its folder below `out`.
 
     Raises:
@@ -185,18 +190,31 @@ def _written(found: FoundFeatures, read: Sequence[Dictionary], out: str | Path |
         write_csv(folder / "edges.csv", circuit.edges_frame()),
         write_json(folder / "evidence.json", _numbers(record, found.evidence, found.shift)),
     ]
-    files.append(_page(found, read, Path(out), folder))
+    files += write_shown(circuit, found.evidence, read, out, folder, alike)
+    return FoundFeatures(circuit, found.evidence, found.shift, record, folder, tuple(files))
+
+
+def write_shown(
+    circuit: FeatureCircuit,
+    evidence: FeatureEvidence | None,
+    dictionaries: Sequence[Dictionary],
+    out: str | Path,
+    folder: Path,
+    alike: float = ALIKE,
+) -> list[Path]:
+    """The page, with what was read before below `out` of the dictionaries' features, and a picture.
+
+    Raises:
+        FileError: A file can't be written.
+    """
+    known = zip(dictionaries, readings_of(dictionaries, out), strict=True)
+    readings = {str(each.writes[0]): reading for each, reading in known if reading is not None}
+    found = findings_of_circuit(circuit, evidence, readings, alike_in_circuit(circuit, dictionaries, alike))
+    files = [write_graph_page(folder / PAGE, found)]
     try:
-        files += draw(circuit.graph(most=DRAWN), folder / "feature_circuit.svg")
+        files += draw(circuit.graph(most=DRAWN, grouped=True), folder / "feature_circuit.svg")
     except FileError:
         raise
     except Exception as error:  # what was measured is not lost for a picture
         logger.warning("the circuit could not be drawn: %s", error)
-    return FoundFeatures(circuit, found.evidence, found.shift, record, folder, tuple(files))
-
-
-def _page(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder: Path) -> Path:
-    """The page, with what was read before of the dictionaries' features."""
-    known = zip(read, readings_of(read, out), strict=True)
-    readings = {str(each.writes[0]): reading for each, reading in known if reading is not None}
-    return write_graph_page(folder / PAGE, findings_of_circuit(found.circuit, found.evidence, readings))
+    return files

@@ -10,7 +10,8 @@ import torch
 from acdc.cli import main
 from acdc.features import Dictionary, Site, save
 from acdc.features.activations import ReLU
-from acdc.features.circuits import load_feature_circuit
+from acdc.features.circuits import FeatureCircuit, FeatureNode, load_feature_circuit
+from acdc.features.circuits.circuit import DictionaryRecord
 
 WORDS = ["feature-circuit", "capitals", "--model", "acdc-tasks", "-n", "3", "--n-held-out", "3", "--steps", "2"]
 
@@ -67,3 +68,23 @@ def test_a_mistake_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert main([*WORDS, *words, "--out", str(tmp_path / "out"), "--quiet"]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_groups_are_saved_and_a_mistake_in_one_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = ("resid_post.1/3", "resid_post.1/5")
+    record = DictionaryRecord("d", "resid_post.1", "resid_post.1", 9, "0")
+    told = tuple(FeatureNode(name, 1.0) for name in nodes)
+    circuit = FeatureCircuit("m", "t", "kl", "zero", "kept", (), (record,), told, (), 2, 2, 1, "0")
+    path = str(circuit.save(tmp_path / "circuit.json"))
+    assert main(["group", path, "--group", f"both={','.join(nodes)}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["supernodes"] == [["both", *nodes]]
+    assert main(["group", path]) == 0
+    assert capsys.readouterr().out.startswith("group") and load_feature_circuit(path).supernodes
+    for message, given in {
+        "group 'x' names 'resid_post.1/4', which is not a node": ["--group", "x=resid_post.1/4"],
+        "written name=node,node": ["--group", "x"],
+        "unknown group 'bot': did you mean 'both'?": ["--without", "bot"],
+        "alike must be": ["--alike", "2"],
+    }.items():
+        assert main(["group", path, *given]) == 2
+        assert message in capsys.readouterr().err

@@ -13,6 +13,7 @@ import torch
 from acdc.circuits.circuit import Circuit
 from acdc.circuits.graph import Graph
 from acdc.circuits.views import html_table
+from acdc.circuits.weighted import WeightedEdge, WeightedGraph, WeightedNode
 from acdc.drawing import draw, to_dot
 from acdc.drawing.scene import scene_of
 from acdc.drawing.svg import svg_of
@@ -174,3 +175,16 @@ def test_graphviz_draws_every_title(title: str, tmp_path: Path) -> None:
     text = "".join(svg_text(path.read_text()))
     shown = " ".join("".join(c if c.isprintable() else " " for c in title).split())
     assert shown[:100] in text and "<script" not in path.read_text()
+
+
+def test_a_row_that_is_too_wide_has_several_lines() -> None:
+    names = [f"f{i}" for i in range(39)]
+    graph = WeightedGraph(
+        (*(WeightedNode(name, "feature", 0, "site") for name in names), WeightedNode("logits", "logits", 1)),
+        tuple(WeightedEdge(name, "logits", weight=1.0) for name in names),
+    )
+    rows = scene_of(graph, title="", max_edges=None).rows
+    assert [(row.label, len(row.nodes)) for row in rows] == [("site", 13), ("", 13), ("", 13), ("", 1)]
+    assert [node.id for row in rows[:3] for node in row.nodes] == names
+    few = scene_of(graph.strongest(20), title="", max_edges=None).rows
+    assert [len(row.nodes) for row in few] == [20, 1]

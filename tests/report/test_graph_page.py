@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 from acdc.features.attribution_graphs import AttributionGraph, trace
+from acdc.features.attribution_graphs.file import graph_json
 from acdc.features.circuits import FeatureCircuit, FeatureEdge, FeatureNode
 from acdc.features.circuits.circuit import DictionaryRecord
 from acdc.report.assets import assets
@@ -102,7 +103,7 @@ def test_tokens_and_names_are_escaped_and_the_policy_is_a_run_s() -> None:
     scripts = Reader(page_of(findings())).tags["script"]
     for page in pages:
         read = Reader(page)
-        assert read.tags["script"] == scripts and read.tags["img"] == 0 and read.tags["h1"] == 1
+        assert read.tags["script"] == scripts + 1 and read.tags["img"] == 0 and read.tags["h1"] == 1
         assert assets().policy in page
 
 
@@ -110,13 +111,26 @@ def test_supernodes_are_those_of_the_file_and_features_of_one_rule() -> None:
     features = [node.id for node in traced().nodes if node.kind == "feature"][:3]
     graph = replace(traced(), supernodes=((TEXT, *features[:2], "no such node"), ("second", *features[1:])))
     found = findings_of_trace(graph)
-    groups = {node["id"]: node["group"] for node in data_of(page_of_graph(found))["nodes"]}
-    assert groups[features[0]] == groups[features[1]] != "" and groups[features[2]] == "second"
-    assert sum(map(bool, groups.values())) == 3
+    first, second = data_of(page_of_graph(found))["groups"]
+    assert first[1:] == features[:2] and second == ["second", features[2]]
     alike = [node for node in found.graph.nodes if node.kind == "feature"]
     by_row = {
         (node.level, node.span): [x.id for x in alike if (x.level, x.span) == (node.level, node.span)] for node in alike
     }
     ids = max(by_row.values(), key=len)[:2]
     labelled = tuple(replace(card, label="fires on 'x'" if card.name in ids else "") for card in found.cards)
-    assert set(groups_of(replace(found, cards=labelled, supernodes=()))) == set(ids)
+    ((name, *members),) = groups_of(replace(found, cards=labelled, supernodes=()))
+    assert name.startswith("fires on 'x'") and members == ids
+    rest = tuple(node.id for node in alike if node.id not in ids)
+    both = groups_of(replace(found, cards=labelled, supernodes=(), alike=(("like 1", ids[0], *rest), ("one", rest[0]))))
+    assert both[1:] == (("like 1", *rest),)  # a node is in one group, and one node is none
+
+
+def test_a_page_holds_the_file_that_it_saves() -> None:
+    graph = replace(traced(), prompt=TEXT, supernodes=(("<b>", traced().nodes[0].id),))
+    page = page_of_graph(findings_of_trace(graph))
+    held = json.loads(page.split('"document" type="application/json">')[1].split("<")[0])
+    assert held["file"] == graph_json(graph, "graph") and held["file"]["metadata"]["prompt"] == TEXT
+    assert held["ids"] == [node.id for node in graph.nodes] and held["name"] == "graph.json"
+    large = replace(findings_of_trace(graph), document=None)
+    assert '"file":{"supernodes":[]}' in page_of_graph(large)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from acdc.features.attribution_graphs import load_graph, save_graph
 from acdc.files import write_csv
 from acdc.report import Findings, write_page
 from acdc.report.graph_page import write_graph_page
@@ -270,12 +271,38 @@ def test_a_supernode_is_one_node_and_can_be_opened(browser: Any, tmp_path: Path)
     opened = Opened(
         browser, write_graph_page(tmp_path / "report.html", findings_of_trace(graph)), f"#n={graph.n_edges}"
     )
+    opened.page.uncheck("#group")  # it opens as the file's groups have it
     before = sorted(opened.nodes())
     script = "all => all.reduce((sum, each) => sum + each.__data__.weight, 0)"
     total = opened.page.eval_on_selector_all("#graph path.edge", script)
     opened.page.check("#group")
-    assert len(opened.nodes()) == len(before) - 2 and "<b>both</b>" in opened.nodes()
+    assert len(opened.nodes()) == len(before) - 2 and "<b>both</b> (3)" in opened.nodes()
     inner = sum(weight for src, dst, weight, _ in graph.edges() if {src.id, dst.id} <= set(ids))
     assert opened.page.eval_on_selector_all("#graph path.edge", script) == pytest.approx(total - inner)
     opened.page.uncheck("#group")
     assert sorted(opened.nodes()) == before and opened.complaints == []
+
+
+def test_a_group_is_opened_alone_made_named_and_saved(browser: Any, tmp_path: Path) -> None:
+    a, b, c, d = [node.id for node in traced().nodes if node.kind == "feature"][:4]
+    graph = replace(traced(), supernodes=(("first", a, b), ("second", c, d)))
+    page = write_graph_page(tmp_path / "report.html", findings_of_trace(graph))
+    opened = Opened(browser, page, f"#n={graph.n_edges}&node={a}", accept_downloads=True)
+    all_closed = opened.nodes()
+    assert {"first (2)", "second (2)"} <= set(all_closed)
+    opened.page.click("#open-group")
+    assert "second (2)" in opened.nodes() and "first (2)" not in opened.nodes()
+    assert len(opened.nodes()) == len(all_closed) + 1
+    assert Opened(browser, page, opened.page.url.split(".html")[1]).nodes() == opened.nodes()
+    opened.page.evaluate("ids => pin(...ids)", [a, c])
+    opened.page.fill("#new-group", "</script><b>mine")
+    opened.page.click("#make-group")
+    assert "</script><b>mine (2)" in opened.nodes() and opened.page.locator("#panel b").count() == 0
+    with opened.page.expect_download() as waiting:
+        opened.page.click("#save")
+    waiting.value.save_as(tmp_path / waiting.value.suggested_filename)
+    saved = load_graph(tmp_path / "graph.json")
+    assert saved.supernodes == (("first", b), ("second", d), ("</script><b>mine", a, c))
+    assert saved.nodes == load_graph(save_graph(graph, tmp_path / "as it was.json")).nodes
+    opened.page.click("#ungroup")
+    assert "</script><b>mine (2)" not in opened.nodes() and opened.complaints == []

@@ -9,11 +9,13 @@ import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from acdc.circuits.flow import EDGE_SHARE, NODE_SHARE
-from acdc.errors import FileError, printable, shown
+from acdc.circuits.supernodes import check_supernodes
+from acdc.errors import CircuitError, FileError, printable, shown
 from acdc.features.attribution_graphs.assembly import finished
 from acdc.features.attribution_graphs.graph import AttributionGraph
 from acdc.features.attribution_graphs.nodes import Node, kind_rank
@@ -30,7 +32,7 @@ from acdc.features.attribution_graphs.schema import (
 from acdc.files import read_json, validated, write_atomically
 from acdc.version import __version__
 
-__all__ = ["MOST_LINKS", "load_graph", "save_graph"]
+__all__ = ["MOST_LINKS", "graph_json", "load_graph", "save_graph"]
 
 MOST_LINKS = 100_000
 TYPES = {
@@ -51,14 +53,20 @@ def save_graph(graph: AttributionGraph, path: str | os.PathLike[str], *, most: i
     Raises:
         FileError: The file can't be written.
     """
+    told = graph_json(graph, Path(path).stem, most=most)
+    return write_atomically(path, (json.dumps(told, allow_nan=False) + "\n").encode())
+
+
+def graph_json(graph: AttributionGraph, slug: str, *, most: int = MOST_LINKS) -> dict[str, Any]:
+    """What `save_graph` writes."""
     graph = (graph.pruned() if graph.pruning is None else graph).strongest(most)
     told = GraphJSON(
-        metadata=_metadata(graph, Path(path).stem),
+        metadata=_metadata(graph, slug),
         qParams=QParamsJSON(pinnedIds=list(graph.pinned), supernodes=[list(each) for each in graph.supernodes]),
         nodes=[_node(node, graph) for node in graph.nodes],
         links=[LinkJSON(source=src.id, target=dst.id, weight=weight) for src, dst, weight, _ in graph.edges()],
     )
-    return write_atomically(path, (json.dumps(told.model_dump(), allow_nan=False) + "\n").encode())
+    return told.model_dump()
 
 
 def _metadata(graph: AttributionGraph, slug: str) -> MetadataJSON:
@@ -137,8 +145,8 @@ def load_graph(path: str | os.PathLike[str]) -> AttributionGraph:
     what it holds, and there are no scores.
 
     Raises:
-        FileError: It can't be read, is of another schema, two nodes have one id, a link joins what is no node, or an id
-            doesn't fit its node.
+        FileError: It can't be read, is of another schema, two nodes have one id, a link joins what is no node, an id
+            doesn't fit its node, or a supernode names what is no node or is in another one.
     """
     told = _checked(path)
     kept_ids = Counter(node.node_id for node in told.nodes)
@@ -147,6 +155,10 @@ def load_graph(path: str | os.PathLike[str]) -> AttributionGraph:
             f"{path}: two nodes have the id {shown(twice[0])}, so its links are ambiguous (circuit-tracer once called "
             "errors 0_L_P, which may be a feature's id too); let a newer version write it"
         )
+    try:
+        check_supernodes(told.qParams.supernodes, kept_ids)
+    except CircuitError as error:
+        raise FileError(f"{path}: qParams.supernodes: {error}") from None
     nodes = sorted((_read_node(path, node, told) for node in told.nodes), key=kind_rank)
     graph = _read_graph(path, told, nodes)
     return graph if any(node.influence_share is not None for node in told.nodes) else _measured(graph)

@@ -1,7 +1,7 @@
 """An attribution graph: what adds what to a prompt's most probable next tokens."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from acdc.circuits.flow import EDGE_SHARE, NODE_SHARE, kept, sum_of_paths
 from acdc.circuits.score_kinds import ScoreWords
+from acdc.circuits.supernodes import Supernodes, check_supernodes, contracted, merged
 from acdc.circuits.weighted import WeightedEdge, WeightedGraph, WeightedNode
 from acdc.errors import RunError
 from acdc.features.attribution_graphs.nodes import Node
@@ -57,7 +58,7 @@ class AttributionGraph:
     pruning: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     pinned: tuple[str, ...] = ()
-    supernodes: tuple[tuple[str, ...], ...] = field(default=())
+    supernodes: Supernodes = ()
 
     @cached_property
     def places(self) -> Mapping[str, int]:
@@ -118,8 +119,12 @@ class AttributionGraph:
     def _with(self, nodes: Bool[np.ndarray, " node"], edges: Bool[np.ndarray, "row node"]) -> "AttributionGraph":
         rows = nodes[self.rows]
         inner = np.ix_(rows, nodes)
+        ids = {node.id for node, stays in zip(self.nodes, nodes, strict=True) if stays}
+        here = ((name, *(id for id in members if id in ids)) for name, *members in self.supernodes)
         return replace(
             self,
+            pinned=tuple(id for id in self.pinned if id in ids),
+            supernodes=tuple(each for each in here if len(each) > 1),
             nodes=tuple(node for node, stays in zip(self.nodes, nodes, strict=True) if stays),
             rows=(np.cumsum(nodes) - 1)[self.rows[rows]],
             weights=np.where(edges[inner], self.weights[inner], 0),
@@ -150,10 +155,24 @@ class AttributionGraph:
 
         return pd.DataFrame([{**vars(node), "label": node.label} for node in self.nodes])
 
-    def weighted(self) -> WeightedGraph:
-        """As a graph to be drawn, exported, or put on a page."""
+    def with_supernodes(self, groups: Mapping[str, Iterable[str]]) -> "AttributionGraph":
+        """The graph with these nodes drawn as one, by the groups' names; they leave the groups that they were in.
+
+        Raises:
+            CircuitError: An id isn't a node's, or a node is in two of the groups.
+        """
+        found = merged(self.supernodes, groups)
+        check_supernodes(found, self.places)
+        return replace(self, supernodes=found)
+
+    def weighted(self, *, grouped: bool = False) -> WeightedGraph:
+        """As a graph to be drawn, exported, or put on a page.
+
+        Args:
+            grouped: Each supernode is one node.
+        """
         title = f"{self.model}: {self.prompt}"
-        return WeightedGraph(
+        graph = WeightedGraph(
             tuple(map(self._drawn, self.nodes)),
             tuple(
                 WeightedEdge(src.id, dst.id, weight=weight, attributes={"influence": reached})
@@ -163,6 +182,7 @@ class AttributionGraph:
             caption=f"{len(self.nodes):,} nodes, {self.n_edges:,} edges",
             words=WORDS,
         )
+        return contracted(graph, self.supernodes) if grouped else graph
 
     def _drawn(self, node: Node) -> WeightedNode:
         level = {"token": "tokens", "logit": "logits", "mlp": f"MLP {node.layer}", "error": f"errors {node.layer}"}

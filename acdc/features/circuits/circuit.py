@@ -2,10 +2,12 @@
 
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acdc.circuits.supernodes import Supernodes, check_supernodes, contracted, merged
 from acdc.circuits.weighted import WeightedGraph
 from acdc.errors import counted
 from acdc.features.circuits.graph import graph_of
@@ -54,6 +56,7 @@ class FeatureCircuit:
             sizes of all effects.
         settings: Of the gradients, and the threshold of edges.
         cost: Forward and backward passes of all prompts.
+        supernodes: Nodes that are drawn as one, as a reader chose them: lists of a name and nodes' names.
     """
 
     model: str
@@ -72,6 +75,7 @@ class FeatureCircuit:
     told: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, int] = field(default_factory=dict)
+    supernodes: Supernodes = ()
 
     @property
     def names(self) -> tuple[NodeName, ...]:
@@ -102,14 +106,28 @@ class FeatureCircuit:
 
         return pd.DataFrame([asdict(edge) for edge in self.edges], columns=["src", "dst", "weight"])
 
-    def graph(self, *, labels: dict[str, str] | None = None, most: int | None = None) -> WeightedGraph:
+    def graph(
+        self, *, labels: dict[str, str] | None = None, most: int | None = None, grouped: bool = False
+    ) -> WeightedGraph:
         """The nodes that edges join, as a weighted graph, which `acdc.draw` draws.
 
         Args:
             labels: What a node is called in a picture, by its name, where it isn't its name.
             most: Only so many edges, the strongest.
+            grouped: Each supernode is one node.
         """
-        return graph_of(self, labels or {}).strongest(most)
+        graph = graph_of(self, labels or {})
+        return (contracted(graph, self.supernodes) if grouped else graph).strongest(most)
+
+    def with_supernodes(self, groups: Mapping[str, Iterable[str]]) -> "FeatureCircuit":
+        """The circuit with these nodes drawn as one, by the groups' names; they leave the groups that they were in.
+
+        Raises:
+            CircuitError: A node isn't one of the circuit's, or is in two of the groups.
+        """
+        found = merged(self.supernodes, groups)
+        check_supernodes(found, {node.name for node in self.nodes})
+        return replace(self, supernodes=found)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON holds it; `load_feature_circuit` reads it back."""

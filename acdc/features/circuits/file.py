@@ -2,6 +2,7 @@
 
 import os
 
+from acdc.circuits.supernodes import check_supernodes
 from acdc.errors import ACDCError, FileError, shown
 from acdc.features.circuits.circuit import FORMAT, VERSION, FeatureCircuit
 from acdc.features.circuits.edges import LOGITS
@@ -26,6 +27,7 @@ def load_feature_circuit(path: str | os.PathLike[str]) -> FeatureCircuit:
     found = as_dataclass(FeatureCircuit, own, what=f"{path} is damaged")
     try:
         names = {str(name) for name in found.names}
+        check_supernodes(found.supernodes, names)
     except ACDCError as error:
         raise FileError(f"{path} is damaged: {error}") from None
     if len(names) < len(found.nodes):

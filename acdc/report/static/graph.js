@@ -106,7 +106,7 @@ function edgeWords(edge) {
   return `${name}${weight}\ninfluence ${plain(edge.influence)}`;
 }
 
-const nameOf = (node) => (node.isGroup ? node.id : node.label + (node.span ? ` @ ${node.span}` : ""));
+const nameOf = (node) => (node.isGroup ? `${node.group.name} (${counted(node.members.length, "node")})` : node.label + (node.span ? ` @ ${node.span}` : ""));
 
 function nodeWords(node) {
   const [n_in, n_out] = [shown.edges.filter((edge) => edge.to === node).length, shown.edges.filter((edge) => edge.from === node).length];
@@ -127,7 +127,8 @@ function drawNodes() {
     .attr("aria-label", (node) => nodeWords(node).replaceAll("\n", ", "))
     .on("pointermove", (event, node) => showHint(event, nodeWords(node)))
     .on("pointerleave", hideHint)
-    .on("click", (_, node) => select(node))
+    .on("click", (event, node) => (event.shiftKey ? pin(...node.members) : select(node)))
+    .on("dblclick", (_, node) => groupOf(node.members[0]) && toggleGroup(groupOf(node.members[0])))
     .on("focus", (_, node) => reveal(node))
     .on("keydown", walk);
   all.select(".ring").attr("x", (node) => -node.width / 2 - 5).attr("y", -HEIGHT / 2 - 5).attr("width", (node) => node.width + 10).attr("height", HEIGHT + 10).attr("rx", 9);
@@ -140,12 +141,13 @@ function drawNodes() {
   ports.join("text").attr("class", (port) => `port ${port.input}`).attr("x", portOf).attr("y", -HEIGHT / 2 - 3).text((port) => port.input);
 }
 
-/** Heads are boxes, MLPs hexagons, features octagons, errors slanted, input and logits pills: told apart without colour. */
+/** Heads are boxes, MLPs hexagons, features octagons, errors slanted, groups a stack, input and logits pills: told apart without colour. */
 function shapeOf({ kind, width }) {
   const [w, h] = [width / 2, HEIGHT / 2];
   if (kind === "mlp") return `M${-w},0L${10 - w},${-h}H${w - 10}L${w},0L${w - 10},${h}H${10 - w}Z`;
   if (kind === "feature") return `M${-w},${-h / 2}L${8 - w},${-h}H${w - 8}L${w},${-h / 2}V${h / 2}L${w - 8},${h}H${8 - w}L${-w},${h / 2}Z`;
   if (kind === "error") return `M${10 - w},${-h}H${w}L${w - 10},${h}H${-w}Z`;
+  if (kind === "group") return `M${-w},${-h}H${w}V${h}H${-w}ZM${4 - w},${h}V${h + 3}H${w + 3}V${4 - h}H${w}V${h}Z`;
   const r = kind === "input" || kind === "logits" ? h : 6;
   return `M${r - w},${-h}H${w - r}a${r},${r} 0 0 1 ${r},${r}V${h - r}a${r},${r} 0 0 1 ${-r},${r}H${r - w}a${r},${r} 0 0 1 ${-r},${-r}V${r - h}a${r},${r} 0 0 1 ${r},${-r}Z`;
 }
@@ -172,13 +174,15 @@ function select(node) {
   update({ node: node.members.includes(state.node) && !node.isGroup ? "" : node.members[0] });
 }
 
-function pin(name) {
+/** Pin nodes, or let them go if all of them are pinned. */
+function pin(...names) {
   const pins = new Set(state.pins);
-  if (!pins.delete(name)) pins.add(name);
+  const all = names.every((name) => pins.has(name));
+  names.forEach((name) => (all ? pins.delete(name) : pins.add(name)));
   update({ pins });
 }
 
-/** Keys on a node: along the strongest edge out or in, beside it in its row, select, pin, leave. */
+/** Keys on a node: along the strongest edge out or in, beside it in its row, select, pin, open a group, leave. */
 function walk(event, node) {
   const strongest = (edges, end) => d3.greatest(edges, (edge) => edge.strength + 1e-6 * edge.influence)?.[end];
   const row = shown.nodes.filter((other) => other.y === node.y).sort((a, b) => a.x - b.x);
@@ -190,7 +194,8 @@ function walk(event, node) {
   };
   if (event.key in keys) focusOn(keys[event.key]());
   else if (event.key === "Enter" || event.key === " ") select(node);
-  else if (event.key === "p") pin(node.members[0]);
+  else if (event.key === "p") pin(...node.members);
+  else if (event.key === "o" && groupOf(node.members[0])) toggleGroup(groupOf(node.members[0]));
   else return;
   event.preventDefault();
 }
@@ -242,7 +247,7 @@ d3.select("#zoom-out").on("click", () => moved().call(zoom.scaleBy, 1 / 1.4));
 d3.select("#fit").on("click", fit);
 d3.select("#full").on("click", () => document.querySelector(".stage").requestFullscreen().then(fit));
 
-const REDRAWS = ["n", "by", "group", "only"]; // other changes only mark what is drawn
+const REDRAWS = ["n", "by", "group", "groups", "only"]; // other changes only mark what is drawn
 onChange((changes) => {
   const isDrawn = !state.node || shown.nodes.some((node) => node.members.includes(state.node));
   if (REDRAWS.some((name) => name in changes) || !isDrawn || ("pins" in changes && state.only)) draw();

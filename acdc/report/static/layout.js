@@ -4,6 +4,7 @@ const GAP = 14;
 const COLUMN_GAP = 44;
 const HEIGHT = ROLES.length ? 38 : 28; // a role is a second line
 const LANE = 6; // the room of a line that passes a row
+const [WIDEST, WRAPPED] = [1500, 950]; // of a row in one line, and of each line where it needs several
 const MOST_LANES = 30000; // with more, lines lead straight to where they end
 
 /** The nodes and edges to draw: the first n of the order, of pinned nodes alone if so asked, heads of a role as one. */
@@ -24,21 +25,18 @@ function drawn() {
 }
 
 const shortened = (text) => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
-const groupOf = (node) => node.group || (node.kind === "head" && node.role ? `${node.role}\n${node.span ?? ""}` : "");
 
-/** Heads of one role, in one span, and supernodes as one node each; edges between the same nodes and inputs are summed. */
+/** Each group that isn't open as one node, if two of its nodes are shown; edges between the same nodes and inputs are summed. */
 function grouped(nodes, edges) {
-  const groups = d3.group(nodes.filter(groupOf), groupOf);
+  const byId = new Map(nodes.map((node) => [node.id, node]));
   const place = new Map(nodes.map((node) => [node.i, node]));
-  const merged = [];
-  for (const members of groups.values()) {
-    if (members.length < 2) continue;
+  for (const [i, group] of state.groups.entries()) {
+    const members = group.ids.map((id) => byId.get(id)).filter((node) => node).sort((a, b) => a.i - b.i);
+    if (group.open || members.length < Math.min(2, group.ids.length)) continue;
     const middle = members[Math.floor((members.length - 1) / 2)];
-    const label = middle.group ? shortened(middle.group) : `${members.length} heads`;
-    const id = middle.group ? `${middle.group} (${members.length} nodes)` : `${middle.role}${middle.span ? ` @ ${middle.span}` : ""}`;
-    const one = { ...middle, id, label, isGroup: true, holds: null };
-    one.members = members.map((member) => member.id);
-    merged.push(one);
+    const label = group.role ? `${members.length} heads` : `${shortened(group.name)} (${members.length})`;
+    const own = group.role ? {} : { kind: "group", role: "" };
+    const one = { ...middle, ...own, id: `group ${i}: ${group.name}`, label, group, isGroup: true, holds: null, members: members.map((member) => member.id) };
     members.forEach((member) => place.set(member.i, one));
   }
   const sums = new Map();
@@ -69,10 +67,11 @@ function layOut({ nodes, edges }) {
     edge.from = byIndex.get(edge.src);
     edge.to = byIndex.get(edge.dst);
   });
-  const rows = [...d3.group(nodes, rowOf)].sort((a, b) => a[0] - b[0]).map(([, row]) => row);
-  rows.forEach((row, r) => row.forEach((node) => (node.r = r)));
-  const heads = rows.map((row) => ({ label: row[0].row, layer: row[0].layer }));
   const spans = spansIn(nodes);
+  const levels = [...d3.group(nodes, rowOf)].sort((a, b) => a[0] - b[0]).map(([, row]) => wrapped(row, Math.max(1, spans.length)));
+  const rows = levels.flat();
+  rows.forEach((row, r) => row.forEach((node) => (node.r = r)));
+  const heads = levels.flatMap((lines, l) => lines.map(([first], i) => ({ label: i ? "" : first.row, layer: first.layer, l })));
   const links = withLanes(rows, edges);
   const columns = spans.length > 1 ? columnsOf(rows, spans) : [];
   order(rows, links, columns);
@@ -80,6 +79,15 @@ function layOut({ nodes, edges }) {
   const step = Math.max(HEIGHT + 32, Math.min(HEIGHT + 100, ((right - left) * 0.7) / rows.length)); // fills a canvas
   for (const place of [...rows.flat(), ...heads.map((head, r) => Object.assign(head, { r }))]) place.y = place.r * step;
   return { rows: heads, columns, step, left, right };
+}
+
+/** A row that is too wide as several lines, in each column the strongest nodes first. */
+function wrapped(row, n_columns) {
+  const cells = d3.groups(row, columnOf).map(([, cell]) => cell.sort((a, b) => a.i - b.i));
+  const widths = cells.map((cell) => d3.sum(cell, (node) => node.width + GAP));
+  const lines = cells.map((cell, c) => (widths[c] <= WIDEST / n_columns ? 1 : Math.min(cell.length, Math.ceil((widths[c] * n_columns) / WRAPPED))));
+  const cut = (cell, n, i) => cell.slice(Math.ceil((cell.length * i) / n), Math.ceil((cell.length * (i + 1)) / n));
+  return d3.range(Math.max(...lines)).map((i) => cells.flatMap((cell, c) => (i < lines[c] ? cut(cell, lines[c], i) : [])));
 }
 
 const strengthIn = (weight) => 0.05 + Math.sqrt(size(weight));
@@ -93,7 +101,7 @@ function withLanes(rows, edges) {
     for (const [to, between] of ends) {
       const lanes = [];
       for (let r = from.r + 1; passed < MOST_LANES && r < to.r; r += 1) {
-        lanes.push({ r, span: columnOf(from), width: LANE * between.length - GAP });
+        lanes.push({ r, from, span: columnOf(from), width: LANE * between.length - GAP });
       }
       lanes.forEach((lane) => rows[lane.r].push(lane));
       const chain = [from, ...lanes, to];
@@ -131,23 +139,22 @@ function columnsOf(rows, spans) {
   });
 }
 
-/** Order rows by the mean place of their neighbours, down and up again, then move nodes towards them, in their columns. */
+/** Order rows by the mean place of their neighbours above, down the rows, and below, up again, then move nodes towards all of them, in their columns. */
 function order(rows, links, columns) {
-  const neighbours = new Map(rows.flat().map((node) => [node, []]));
+  const [above, below] = [0, 1].map(() => new Map(rows.flat().map((node) => [node, []])));
   for (const [from, to, strength] of links) {
-    neighbours.get(from).push([to, strength]);
-    neighbours.get(to).push([from, strength]);
+    below.get(from).push([to, strength]);
+    above.get(to).push([from, strength]);
   }
-  const wish = (node) => {
-    const near = neighbours.get(node);
-    return near.length ? d3.sum(near, ([other, strength]) => other.x * strength) / d3.sum(near, ([, strength]) => strength) : node.x;
-  };
+  const wish = (node, near) => (near.length ? d3.sum(near, ([other, strength]) => other.x * strength) / d3.sum(near, ([, strength]) => strength) : node.x);
+  const nearOf = (node, sweep) => (sweep >= 16 ? [...above.get(node), ...below.get(node)] : (sweep % 2 ? below : above).get(node));
   const places = columns.length ? columns : [{ middle: 0 }];
   const cells = rows.flatMap((row) => places.map((column) => ({ column, nodes: columns.length ? row.filter((node) => columnOf(node) === column.span) : row })));
   for (const { column, nodes } of cells) nodes.forEach((node, i) => (node.x = column.middle + (i - (nodes.length - 1) / 2) * 90));
+  for (const { nodes } of cells) nodes.filter((place) => place.from).forEach((lane) => (lane.x = lane.from.x));
   for (let sweep = 0; sweep < 24; sweep += 1) {
     for (const { column, nodes } of sweep % 2 ? [...cells].reverse() : cells) {
-      const wishes = new Map(nodes.map((node) => [node, wish(node)]));
+      const wishes = new Map(nodes.map((node) => [node, wish(node, nearOf(node, sweep))]));
       if (sweep < 16) nodes.sort((a, b) => wishes.get(a) - wishes.get(b));
       spread(nodes, wishes);
       if (columns.length) confine(nodes, column);

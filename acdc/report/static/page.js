@@ -1,13 +1,14 @@
 // The page as a whole: its tools, its keys, its theme, and its start.
 
-const tools = Object.fromEntries(["find", "by", "n", "shown", "group", "only", "permalink"].map((name) => [name, document.getElementById(name)]));
+const tools = Object.fromEntries(["find", "by", "n", "shown", "group", "only", "permalink", "save"].map((name) => [name, document.getElementById(name)]));
 
 function showTools() {
   tools.n.max = Math.min(EDGES.length, MOST_DRAWN);
   tools.n.value = state.n;
   tools.by.value = state.by;
   tools.group.checked = state.group;
-  tools.group.disabled = !HAS_GROUPS;
+  tools.group.disabled = !state.groups.length;
+  tools.save.hidden = !DOCUMENT;
   tools.only.checked = state.only;
   tools.only.disabled = !state.pins.size && !state.only;
   const part = state.only && state.pins.size ? EDGES.filter((edge) => [edge.src, edge.dst].every((i) => state.pins.has(GRAPH.nodes[i].id))).length : state.n;
@@ -26,8 +27,9 @@ function showLegend() {
   const shapes = { feature: "a feature", error: "an error: what a dictionary leaves over", input: "a token" };
   const kinds = Object.keys(shapes).filter((kind) => GRAPH.nodes.some((node) => node.kind === "feature" || node.kind === "error") && GRAPH.nodes.some((node) => node.kind === kind));
   const shape = (kind) => legendEntry(shapeOf({ kind, width: 26 }), "body", shapes[kind], `node ${kind}`, "-14 -15 28 30");
-  const width = GRAPH.scored ? [document.createTextNode(`width: size of ${GRAPH.words.label}, by logarithm; lines lead downwards${HAS_GROUPS ? ", between groups upwards too" : ""}`)] : [document.createTextNode("lines lead downwards; edges have no score")];
-  document.getElementById("legend").replaceChildren(...present.map((input) => line(input, inputs[input])), ...negative, ...across, ...kinds.map(shape), ...ROLES.map(box), ...width);
+  const group = state.groups.some((each) => !each.role) ? [legendEntry(shapeOf({ kind: "group", width: 26 }), "body", "a group of nodes", "node group", "-14 -15 32 34")] : [];
+  const width = GRAPH.scored ? [document.createTextNode(`width: size of ${GRAPH.words.label}, by logarithm; lines lead downwards${state.groups.length ? ", between groups upwards too" : ""}`)] : [document.createTextNode("lines lead downwards; edges have no score")];
+  document.getElementById("legend").replaceChildren(...present.map((input) => line(input, inputs[input])), ...negative, ...across, ...kinds.map(shape), ...group, ...ROLES.map(box), ...width);
 }
 
 function legendEntry(path, style, words, around = "", box = "0 0 28 12") {
@@ -41,6 +43,7 @@ function legendEntry(path, style, words, around = "", box = "0 0 28 12") {
 tools.n.addEventListener("input", () => update({ n: Number(tools.n.value) }));
 tools.by.addEventListener("change", () => update({ by: tools.by.value }));
 tools.group.addEventListener("change", () => update({ group: tools.group.checked }));
+tools.save.addEventListener("click", saveGroups);
 tools.only.addEventListener("change", () => update({ only: tools.only.checked }));
 tools.find.addEventListener("input", () => {
   update({ find: tools.find.value });
@@ -73,6 +76,7 @@ window.addEventListener("hashchange", () => {
 });
 
 onChange(showTools);
+onChange((changes) => "groups" in changes && showLegend());
 document.documentElement.classList.add("scripted");
 showLegend();
 Object.assign(state, stateOf(location.hash));

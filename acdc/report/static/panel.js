@@ -10,10 +10,10 @@ function showPanel() {
 }
 
 function ofNone() {
-  const keys = [["Tab", "to the graph"], ["↑ ↓", "along the strongest edges"], ["← →", "in the row"], ["Enter", "select"], ["P", "pin"], ["Esc", "leave"], ["/", "find"]];
+  const keys = [["Tab", "to the graph"], ["↑ ↓", "along the strongest edges"], ["← →", "in the row"], ["Enter", "select"], ["P", "pin"], ["O", "open or close a group"], ["Esc", "leave"], ["/", "find"]];
   return [
     element("h3", {}, "No node selected"),
-    element("p", {}, "Select a node to see what it does, what it reads and who reads it. Drag to move; Ctrl and the wheel, or the buttons, zoom."),
+    element("p", {}, "Select a node to see what it does, what it reads and who reads it; Shift pins it, a double click opens its group. Drag to move; Ctrl and the wheel, or the buttons, zoom."),
     element("p", {}, ...keys.flatMap(([key, words]) => [element("kbd", {}, key), ` ${words}  `])),
     ...pinned(),
   ];
@@ -21,7 +21,7 @@ function ofNone() {
 
 function pinned() {
   if (!state.pins.size) return [];
-  return [element("h3", {}, "Pinned"), element("p", {}, ...[...state.pins].flatMap((name) => [toNode(name), " "]))];
+  return [element("h3", {}, "Pinned"), element("p", {}, ...[...state.pins].flatMap((name) => [toNode(name), " "])), ...groupPinned()];
 }
 
 function toNode(name) {
@@ -42,7 +42,7 @@ function ofNode(node) {
   const patterns = [...about.querySelectorAll("[data-patterns]")]; // the longest part stands last
   patterns.forEach((place) => place.remove());
   patterns.forEach(showPatterns);
-  return [buttons, about, edgeList(node, "in"), edgeList(node, "out"), ...patterns, ...pinned()];
+  return [...groupPart(node.id), buttons, about, edgeList(node, "in"), edgeList(node, "out"), ...patterns, ...pinned()];
 }
 
 function kindWords(node) {
@@ -77,5 +77,5 @@ function edgeList(node, way) {
 }
 
 onChange((changes) => {
-  if (["node", "pins", "by"].some((name) => name in changes)) showPanel();
+  if (["node", "pins", "by", "group", "groups"].some((name) => name in changes)) showPanel();
 });

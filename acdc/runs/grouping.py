@@ -1,0 +1,139 @@
+"""Groups of nodes made by hand: saved in a feature circuit's or an attribution graph's file, whose page and picture are
+made again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from acdc.circuits.supernodes import Supernodes, parsed
+from acdc.errors import CircuitError, FileError, shown, unknown_name
+from acdc.features import Dictionary, load_set
+from acdc.features.attribution_graphs import AttributionGraph, load_graph, strongest_paths
+from acdc.features.circuits import FeatureCircuit, FeatureEvidence, load_feature_circuit
+from acdc.features.circuits.circuit import FORMAT
+from acdc.features.circuits.finding import record_of
+from acdc.features.similarity import alike_in_trace, check_cut
+from acdc.files import as_dataclass, read_json
+from acdc.options.defaults import ALIKE, OUT
+from acdc.runs.attribution_graph import TracedPrompt, write_trace
+from acdc.runs.feature_circuits import write_shown
+from acdc.runs.readings import readings_of
+
+__all__ = ["Grouped", "group_nodes", "groups_in"]
+
+EVIDENCE = "evidence.json"
+Grouping = TypeVar("Grouping", FeatureCircuit, AttributionGraph)
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """A file with its groups, and what was written."""
+
+    graph: FeatureCircuit | AttributionGraph
+    files: tuple[Path, ...]
+
+    @property
+    def supernodes(self) -> Supernodes:
+        """The groups: lists of a name and nodes."""
+        return self.graph.supernodes
+
+
+def group_nodes(
+    file: str | Path,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    *,
+    without: Sequence[str] = (),
+    only: bool = False,
+    dictionaries: Sequence[str | Path | Dictionary] = (),
+    alike: float = ALIKE,
+    out: str | Path = OUT,
+) -> Grouped:
+    """Save groups in a file, and write its page and picture again beside it.
+
+    Args:
+        file: A feature circuit's or an attribution graph's JSON.
+        groups: Nodes by their group's name. They leave the groups that they were in, and a name's old nodes its group.
+        without: Names of groups to take apart.
+        only: Of the groups that the file has, keep none.
+        dictionaries: Those that the nodes are of. With them the page has automatic groups, and what was read before of
+            their features.
+        alike: The cut of automatic groups: see `acdc.features.similarity`.
+        out: Below which features were read.
+
+    Raises:
+        FileError: The file can't be read or written, or holds something else.
+        CircuitError: A node isn't in the file, or in two groups; the circuit is of other dictionaries.
+        UnknownNameError: A group to be taken apart isn't there.
+    """
+    check_cut(alike)
+    path = Path(file).expanduser()
+    is_circuit = isinstance(told := read_json(path), dict) and told.get("format") == FORMAT
+    read = [x for given in dictionaries for x in ([given] if isinstance(given, Dictionary) else load_set(given))]
+    if is_circuit:
+        circuit = _regrouped(load_feature_circuit(path), groups or {}, without, only)
+        _check_same(circuit, read)
+        evidence = _evidence(path.parent / EVIDENCE)
+        return Grouped(circuit, (circuit.save(path), *write_shown(circuit, evidence, read, out, path.parent, alike)))
+    found = _regrouped(load_graph(path), groups or {}, without, only)
+    known = zip(read, readings_of(read, out), strict=True)
+    readings = {each.reads.layer: reading for each, reading in known if reading is not None}
+    traced = TracedPrompt(found, found, strongest_paths(found, 1))
+    written = write_trace(traced, path.parent, readings, alike_in_trace(found, read, alike), path.name)
+    return Grouped(found, written.files)
+
+
+def _regrouped(found: Grouping, groups: Mapping[str, Sequence[str]], without: Sequence[str], only: bool) -> Grouping:
+    names = [name for name, *_ in found.supernodes]
+    for name in without:
+        if name not in names:
+            raise unknown_name("group", name, names)
+    left = tuple(each for each in found.supernodes if not only and each[0] not in without)
+    return replace(found, supernodes=left).with_supernodes(groups)
+
+
+def _check_same(circuit: FeatureCircuit, dictionaries: Sequence[Dictionary]) -> None:
+    known = {record.sha256 for record in circuit.dictionaries}
+    for each in dictionaries:
+        if record_of(each).sha256 not in known:
+            its = ", ".join(record.name for record in circuit.dictionaries)
+            raise CircuitError(f"the circuit's nodes are not of {each.name!r} but of {its}: name these")
+
+
+def _evidence(path: Path) -> FeatureEvidence | None:
+    """What was measured of the circuit, from beside it."""
+    if not path.is_file():
+        return None
+    told = read_json(path)
+    found = told.get("evidence") if isinstance(told, dict) else None
+    return None if found is None else as_dataclass(FeatureEvidence, found, what=f"{path} is damaged")
+
+
+def groups_in(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Groups as a shell gives them, each `name=node,node`, or a file: a page's, or a list of lists of a name and nodes.
+
+    Raises:
+        CircuitError: Something else is given.
+        FileError: A file can't be read, or holds something else.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for text in given:
+        supernodes = _of_file(Path(text)) if Path(text).is_file() else (parsed(text),)
+        for name, *nodes in supernodes:
+            if name in found:
+                raise CircuitError(f"two groups are called {shown(name)}: give each a name of its own")
+            found[name] = tuple(nodes)
+    return found
+
+
+def _of_file(path: Path) -> Supernodes:
+    value: Any = read_json(path)
+    for key in ("qParams", "supernodes"):  # of Neuronpedia's graphs, and of circuits
+        value = value.get(key, value) if isinstance(value, dict) else value
+    if not isinstance(value, list) or not all(map(_is_group, value)):
+        raise FileError(f"{path} holds no groups: each is a list of a name and nodes")
+    return tuple(map(tuple, value))
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(each, str) for each in value)
