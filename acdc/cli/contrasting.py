@@ -31,7 +31,6 @@ from acdc.options.defaults import DEVICE, DTYPE, N_CONTRASTED, OUT, SEED, TOP_CO
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from acdc.evaluation.confidence import Interval
     from acdc.features.acting import AblatedFeature
     from acdc.runs.contrasting import ContrastRun
 
@@ -175,7 +174,7 @@ def _cells(run: "ContrastRun", i: int) -> list[str]:
 
     row, rule, peaks = run.found.rows[i], run.rules[i], run.peaks(i)
     cells = [str(row.feature), f"{row.first.fires:.1%}", f"{row.second.fires:.1%}"]
-    cells += [_interval(row.fires), _interval(row.difference), p_value(row.p), "yes" if row.holds else "no"]
+    cells += [row.fires.signed(), row.difference.signed(), p_value(row.p), "yes" if row.holds else "no"]
     cells += [f"{peaks[0][0]!r} {peaks[0][1]:.0%}" if peaks else ""]
     if run.read_on:
         cells += ["", ""] if rule is None else [accuracy(rule.test.detection), rule.text]
@@ -191,15 +190,10 @@ def _tell_ablated(ablated: "Sequence[AblatedFeature]", metric: str | None) -> No
     rows = [[*heads, "p", "matters", "moves"]]
     for each in ablated:
         own, control = each.judged_by
-        cells = [str(each.feature), each.firing, *(_interval(x.metric or x.kl) for x in (own, control))]
+        cells = [str(each.feature), each.firing, *((x.metric or x.kl).signed() for x in (own, control))]
         cells += [f"{own.n_changed} of {own.n}", *([f"{own.n_right}, {own.n_wrong}"] if metric else [])]
         moved = " ".join(f"{text!r} {change:+.3f}" for text, change in own.moved)
         rows.append([*cells, p_value(each.p), "yes" if each.matters else "no", moved])
     say("")
     aligned(rows)
     say("each feature set to 0, beside a similar feature or a random direction; p that they change the answers alike")
-
-
-def _interval(found: "Interval") -> str:
-    ends = "" if found.low is None or found.high is None else f" [{found.low:.3g}, {found.high:.3g}]"
-    return "undefined" if found.value is None else f"{found.value:+.3g}{ends}"

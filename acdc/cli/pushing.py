@@ -26,7 +26,6 @@ from acdc.cli.terminal import (
     options_of_task,
     placing,
     say,
-    table,
 )
 from acdc.errors import RunError
 from acdc.options.defaults import DEVICE, DTYPE, N_CONTINUED, N_STEERED, OUT, SEED
@@ -125,29 +124,43 @@ def _told(found: dict[str, Any], files: Sequence[Path], as_json: bool, tell: Cal
 
 
 def _tell(found: "PushedRun") -> None:
-    """A row for each dose; the control beside it."""
-    from acdc.evaluation.numbers import number
-    from acdc.interpret.telling import interval
-
-    own, control = found.tables
-    doses = found.own
+    """A row for each dose: what it changes, and what the control's same dose does."""
+    own, (what, _) = found.own, found.pushed[0]
     fires = (
         f"fires on {found.density:.2%} of their tokens, at most {found.largest:.3g}" if found.largest else "is silent"
     )
-    say(f"{own.direction} of {found.record['dictionary']['name']} ({own.site}), by {doses.kind}")
-    say(f"{doses.n_prompts} held-out prompts, on which it {fires}; {doses.n_neutral or 'no'} neutral texts")
+    dictionary = found.record["dictionary"]
+    say(f"{what} of {dictionary['name']} ({dictionary['writes']}), by {own.kind}")
+    say(f"{own.n_prompts} held-out prompts, on which it {fires}; {own.n_neutral or 'no'} neutral texts")
     say(f"control: {found.control_what}, pushed by the same doses")
-    heads, columns = ["dose", own.metric_name, "control"], [own.metric, control.metric]
-    rows = [["nothing" if dose is None else f"{dose:g}"] for dose in own.strengths]
-    for row, *there in zip(rows, *columns, strict=True):
-        row += [interval(each) for each in there]
-    if doses.n_neutral:
-        heads += ["neutral KL", "control"]
-        for row, *moved in zip(rows, own.neutral_kl, control.neutral_kl, strict=True):
-            row += [number(each) for each in moved]
-    table(heads, rows)
+    heads = ["dose", *(["of largest"] if found.largest else []), own.metric, "change", "control's", "p"]
+    heads += [*(["accuracy"] if own.rows[0].accuracy else []), *(["neutral KL", "control's"] if own.n_neutral else [])]
+    ranked = sorted(range(len(own.rows)), key=lambda i: _rank(own.rows[i].dose, own.kind))
+    aligned([[*heads, "moves"], *(_dose_cells(found, i) for i in ranked)])
+    say("change: against nothing pushed, prompt by prompt; p: that feature and control change it alike")
     for note in found.record["notes"]:
         say(note)
+
+
+def _rank(dose: float | None, kind: str) -> tuple[bool, float]:
+    """Where a row stands: nothing pushed comes first, and among amounts that are added, where they are 0."""
+    return (True, 0.0 if dose is None else dose) if kind == "add" else (dose is not None, dose or 0.0)
+
+
+def _dose_cells(found: "PushedRun", i: int) -> list[str]:
+    from acdc.evaluation.numbers import number, p_value
+
+    row, control = found.own.rows[i], found.control.rows[i]
+    cells = ["nothing" if row.dose is None else f"{row.dose:g}"]
+    if found.largest:
+        cells.append("" if row.dose is None else f"{row.dose / found.largest:.2g} x")
+    cells.append(number(row.metric.value))
+    cells += ["", "", ""] if row.dose is None else [row.change.signed(), control.change.signed(), p_value(found.p[i])]
+    if row.accuracy is not None:
+        cells.append("undefined" if row.accuracy.value is None else f"{row.accuracy.value:.1%}")
+    if found.own.n_neutral:
+        cells += [number(row.neutral_kl), number(control.neutral_kl)]
+    return [*cells, " ".join(f"{token!r} {rise:+.3f}" for token, rise in row.moved)]
 
 
 def _tell_texts(found: "Continuations") -> None:

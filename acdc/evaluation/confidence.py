@@ -55,6 +55,15 @@ class Interval:
     under_covers: bool = False
     no_meaning: str | None = None
 
+    def signed(self) -> str:
+        """As a difference: with signs, and with its ends where it has them.
+
+        >>> Interval(0.25, -0.5, 1.0, 0.95, 10, "BCa").signed()
+        '+0.25 [-0.5, +1]'
+        """
+        ends = "" if self.low is None or self.high is None else f" [{self.low:+.3g}, {self.high:+.3g}]"
+        return "undefined" if self.value is None else f"{self.value:+.3g}{ends}"
+
 
 def mean_interval(values: Values, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """The mean of per-prompt values, with its BCa bootstrap interval."""

@@ -9,7 +9,7 @@ to do with the task, where it is added at every token.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.errors import TaskError
-from acdc.evaluation.confidence import Interval, mean_interval
 from acdc.evaluation.values import performance_metric
 from acdc.interpret.continued import continued, resid_at
+from acdc.interpret.effects import Effect, effect_on
 from acdc.interpret.labels import labelled
 from acdc.interpret.neutral import mean_kl, neutral_batch
 from acdc.interpret.places import Places, places_of
@@ -62,12 +62,11 @@ class Direction:
     what: str = "difference of means"
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Row(Effect):
     """What one strength does. `strength` None: the direction is taken out, at every layer and token."""
 
     strength: float | None
-    metric: Interval
-    neutral_kl: float | None
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,7 @@ class Steered:
 
     Attributes:
         site: Where it acts.
-        metric: What the rows' `metric` is a mean of, over held-out prompts. Their `neutral_kl` is the mean divergence
-            (KL) from the model's own predictions over the tokens of neutral text, in nats; None without such text.
+        metric: What the rows' `metric` is a mean of, over held-out prompts.
     """
 
     direction: Direction
@@ -96,10 +94,7 @@ class Steered:
                 {
                     "direction": self.direction.what,
                     "strength": "ablated" if row.strength is None else f"{row.strength:g}",
-                    self.metric: row.metric.value,
-                    "low": row.metric.low,
-                    "high": row.metric.high,
-                    "neutral_kl": row.neutral_kl,
+                    **row.cells(self.metric),
                 }
                 for row in self.rows
             ]
@@ -139,7 +134,7 @@ def find_direction(
         for j, name in enumerate(here):
             if name in there:
                 each = Direction(label, classes, layer, name, vectors[i, j])
-                found.append((float(_steered(tuned, each, there[name], 1.0).mean()), each))
+                found.append((float(_values(tuned, _steered(tuned, each, there[name], 1.0)).mean()), each))
             step(i * len(here) + j + 1, len(layers) * len(here))
     sign = performance_metric(tuned).sign
     return min(found, key=lambda pair: sign * pair[0])[1]
@@ -193,10 +188,13 @@ def steer(
     neutral, rows = _Neutral.make(model, bos), list[Row]()
     for strength in (*strengths, None):
         if strength is None:
-            values = _values(problem, _without(problem.model, problem.batch, problem.clean, direction))
+            final = _without(problem.model, problem.batch, problem.clean, direction)
         else:
-            values = _steered(problem, direction, columns, strength)
-        rows.append(Row(strength, mean_interval(values), None if neutral is None else neutral.kl(direction, strength)))
+            final = _steered(problem, direction, columns, strength)
+        with torch.no_grad():
+            logits = model.unembed(final[:, -1])
+        effect = effect_on(problem, logits, None if neutral is None else neutral.kl(direction, strength))
+        rows.append(Row(**vars(effect), strength=strength))
         step(len(rows), len(strengths) + 1)
     (stream,) = stream_names(model, [direction.layer])
     site = f"{stream} at {direction.place}; taken out at every layer and token"
@@ -206,14 +204,14 @@ def steer(
 
 def _steered(
     problem: Problem, direction: Direction, columns: Int[Tensor, " batch"], strength: float
-) -> Float[np.ndarray, " batch"]:
-    """The metric of each prompt that is pushed away from its own class, at one column."""
+) -> Float[Tensor, "batch pos d_model"]:
+    """The last residual stream of prompts that are pushed away from their own class, at one column each."""
     names = labelled(problem.batch, direction.label, problem.model.tokenizer).names[: problem.batch.n]
     signs = torch.tensor([(name == direction.classes[0]) * 1.0 - (name == direction.classes[1]) for name in names])
     start, each = int(columns.min()), torch.arange(len(columns))
     x = resid_at(problem.clean, direction.layer)[:, start:].clone()
     x[each, columns - start] += strength * signs[:, None].to(x) * direction.vector
-    return _values(problem, continued(problem.model, problem.batch, problem.clean, x, layer=direction.layer))
+    return continued(problem.model, problem.batch, problem.clean, x, layer=direction.layer)
 
 
 def _without(

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from acdc.drawing import draw_steering
 from acdc.errors import RunError
+from acdc.evaluation.permutation import paired_p
+from acdc.evaluation.statistics import adjust
 from acdc.features.acting import Doses, Push, control_of, dose_effects, firings
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading.read import dictionary_hash
@@ -57,21 +60,31 @@ class PushedRun:
     files: tuple[Path, ...] = ()
 
     @property
+    def pushed(self) -> tuple[tuple[str, Doses], ...]:
+        """What is pushed, and what that does: the feature, and the control."""
+        return (f"feature {self.own.feature}", self.own), (self.control_what, self.control)
+
+    @property
     def tables(self) -> list[Steering]:
-        """As charts read them: the feature's, and the control's."""
-        site = self.record["dictionary"]["writes"]
-        return [
-            _table(doses, what, site)
-            for doses, what in ((self.own, f"feature {self.own.feature}"), (self.control, self.control_what))
-        ]
+        """As charts read them: the changes of the metric by the feature, and by the control."""
+        return [_table(doses, what, self.record["dictionary"]["writes"]) for what, doses in self.pushed]
+
+    @cached_property
+    def p(self) -> tuple[float, ...]:
+        """Of each row: that feature and control change the prompts' metric so differently by chance, by paired
+        permutations, adjusted for the number of doses (Holm)."""
+        seed = self.record["seed"]
+        doses = range(1, len(self.own.rows))
+        return (1.0, *adjust([paired_p(self.own.changes(i) - self.control.changes(i), seed=seed) for i in doses]))
 
     def frame(self) -> "pd.DataFrame":
-        """A line a dose of each: `pushed`, and what `Doses.frame` says."""
+        """A line a dose of each: `pushed`, what `Doses.frame` says, and `p`."""
         import pandas as pd
 
-        frames = [self.own.frame(), self.control.frame()]
-        for frame, table in zip(frames, self.tables, strict=True):
-            frame.insert(0, "pushed", table.direction)
+        frames = [doses.frame() for _, doses in self.pushed]
+        for frame, (what, _) in zip(frames, self.pushed, strict=True):
+            frame.insert(0, "pushed", what)
+            frame["p"] = self.p
         return pd.concat(frames, ignore_index=True)
 
     def _repr_html_(self) -> str:
@@ -81,7 +94,8 @@ class PushedRun:
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON holds it."""
         found = {"density": self.density, "largest": self.largest, "control": self.control_what}
-        return {**self.record, **found, "doses": [table.model_dump() for table in self.tables]}
+        doses = [{"pushed": what} | doses.to_dict() for what, doses in self.pushed]
+        return {**self.record, **found, "doses": doses, "p": list(self.p)}
 
 
 def push_on_task(
@@ -158,9 +172,9 @@ def _pushed(
 ) -> PushedRun:
     found = firings(problem.model, dictionary, problem.batch)
     control = control_of(dictionary, feature, found, seed=arguments.seed)
-    options: dict[str, Any] = {"kind": kind, "bos": arguments.bos, "progress": tell}
-    own = dose_effects(problem, dictionary, feature, doses, **options)
-    other = dose_effects(problem, control.dictionary, control.feature, doses, **options)
+    options: dict[str, Any] = {"kind": kind, "bos": arguments.bos}
+    own = dose_effects(problem, dictionary, feature, doses, progress=_half(tell, 0), **options)
+    other = dose_effects(problem, control.dictionary, control.feature, doses, progress=_half(tell, 1), **options)
     record = record_of(dictionary, feature, kind, doses, arguments.model) | {
         "task": arguments.task.name,
         "task_options": dict(arguments.task_options),
@@ -173,6 +187,13 @@ def _pushed(
     }
     density, largest = float(found.density[feature]), float(found.largest[feature])
     return PushedRun(own, other, control.what, density, largest, record)
+
+
+def _half(tell: Tell | None, i: int) -> Tell | None:
+    """Tells of one of two halves of the work."""
+    if tell is None:
+        return None
+    return lambda now: tell(replace(now, done=i * now.total + now.done, total=2 * now.total))
 
 
 def record_of(
@@ -199,9 +220,9 @@ def _table(doses: Doses, what: str, site: str) -> Steering:
     return Steering(
         direction=what,
         site=site,
-        metric_name=doses.metric,
+        metric_name=f"change of {doses.metric}",
         strengths=[row.dose for row in doses.rows],
-        metric=[estimated(row.metric) for row in doses.rows],
+        metric=[estimated(row.change) for row in doses.rows],
         neutral_kl=[number(row.neutral_kl) for row in doses.rows],
     )
 

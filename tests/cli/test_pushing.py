@@ -19,17 +19,26 @@ def test_doses_stand_beside_a_control(tmp_path: Path, capsys: pytest.CaptureFixt
     assert sorted(path.name for path in record.parent.iterdir()) == ["push.csv", "push.json", "push.svg"]
     found = json.loads(record.read_text())
     own, control = found["doses"]
-    assert own["strengths"] == control["strengths"] == [None, 0.0, 20.0] and found["n_prompts"] == 6
-    assert own["metric"][0] == control["metric"][0] and own["metric"][2] != control["metric"][2]
-    assert own["metric"][2]["low"] < own["metric"][2]["value"] < own["metric"][2]["high"]
-    assert len(pd.read_csv(record.parent / "push.csv")) == 6
-    assert "nothing pushed" in (record.parent / "push.svg").read_text()
+    assert own["pushed"] == "feature 12" and found["n_prompts"] == 6
+    rows, others = own["rows"], control["rows"]
+    assert [row["dose"] for row in rows] == [row["dose"] for row in others] == [None, 0, 20]
+    assert rows[0] == others[0] and rows[2]["metric"] != others[2]["metric"] and rows[0]["change"]["value"] == 0
+    assert rows[2]["change"]["low"] < rows[2]["change"]["value"] < rows[2]["change"]["high"]
+    assert rows[2]["change"]["value"] == pytest.approx(rows[2]["metric"]["value"] - rows[0]["metric"]["value"])
+    assert rows[2]["change"]["value"] == pytest.approx(sum(rows[2]["changes"]) / 6) and rows[2]["moved"]
+    table = pd.read_csv(record.parent / "push.csv")
+    assert len(table) == 6 and table.p.tolist() == [*found["p"]] * 2 and found["p"][0] == 1
+    assert (
+        "change of" in (record.parent / "push.svg").read_text()
+        and "nothing pushed" in (record.parent / "push.svg").read_text()
+    )
     assert "push.svg" in capsys.readouterr().out
 
 
 def test_the_table_says_what_the_control_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*ON_TASK, "--dose", "5", "--kind", "add", "--out", str(tmp_path)]) == 0
+    assert main([*ON_TASK, "--dose", "5", "--dose=-5", "--kind", "add", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
+    assert said.index("\n-5 ") < said.index("\nnothing ") < said.index("\n5 ") and "accuracy" in said
     assert "feature 12 of acdc-small.resid_post.1 (resid_post.1), by add" in said and "nothing" in said
     assert "control: feature " in said or "control: random direction of the same norm" in said
 

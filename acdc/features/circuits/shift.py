@@ -16,15 +16,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acdc.errors import RunError, counted
-from acdc.evaluation.confidence import Interval, mean_interval, share_interval
 from acdc.evaluation.numbers import number
-from acdc.evaluation.values import performance_metric, prompt_values
+from acdc.evaluation.values import performance_metric
 from acdc.features.circuits.masks import Kept, checked_node
 from acdc.features.circuits.nodes import NodeName
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.runs import FeatureRuns
 from acdc.features.dictionary import Dictionary
 from acdc.features.sites import through_sites
+from acdc.interpret.effects import Effect, effect_on
 from acdc.interpret.neutral import mean_kl, neutral_batch
 from acdc.models import PatchableModel
 from acdc.patching.activations import run
@@ -37,23 +37,11 @@ if TYPE_CHECKING:
 __all__ = ["Shift", "ShiftRow", "checked_features", "shift"]
 
 
-@dataclass(frozen=True)
-class ShiftRow:
-    """What the model does.
-
-    Attributes:
-        who: `model`, `without the features`, or `without others` (the control).
-        metric, accuracy: Means over prompts.
-        change: Of the metric, against the model.
-        neutral_kl: The mean KL divergence of the model's own predictions from these over the tokens of neutral text, in
-            nats; None where the tokenizer can spell none of it.
-    """
+@dataclass(frozen=True, kw_only=True)
+class ShiftRow(Effect):
+    """What one of the models does: `model`, `without the features`, or `without others` (the control)."""
 
     who: str
-    metric: Interval
-    accuracy: Interval | None
-    change: Interval
-    neutral_kl: float | None
 
 
 @dataclass(frozen=True)
@@ -77,22 +65,7 @@ class Shift:
         """One row a model: `who`, the metric, `low`, `high`, `change`, `accuracy`, `neutral_kl`."""
         import pandas as pd
 
-        return pd.DataFrame(
-            [
-                {
-                    "who": row.who,
-                    self.metric: row.metric.value,
-                    "low": row.metric.low,
-                    "high": row.metric.high,
-                    "change": row.change.value,
-                    "change_low": row.change.low,
-                    "change_high": row.change.high,
-                    "accuracy": None if row.accuracy is None else row.accuracy.value,
-                    "neutral_kl": row.neutral_kl,
-                }
-                for row in self.rows
-            ]
-        )
+        return pd.DataFrame([{"who": row.who} | row.cells(self.metric) for row in self.rows])
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON holds it."""
@@ -102,7 +75,7 @@ class Shift:
         """What the features do, and what as many others do."""
         lines = [f"{counted(len(self.features), 'feature')} set to zero, on {counted(self.n_prompts, 'prompt')}:"]
         for row in self.rows:
-            change = "" if row.who == "model" else f" ({_signed(row.change)})"
+            change = "" if row.who == "model" else f" ({row.change.signed()})"
             neutral = "" if row.neutral_kl is None else f"; neutral text moves by {number(row.neutral_kl)} nats a token"
             lines.append(f"{row.who}: {self.metric} {number(row.metric.value)}{change}{neutral}")
         return "\n".join(lines)
@@ -137,15 +110,10 @@ def shift(
     measured = {"model": (Kept.all(placed, spans, False), []), "without the features": (taken, names)}
     if others:
         measured["without others"] = (Kept.of(placed, spans, others), others)
-    own, rows = prompt_values(problem, runs.logits(~measured["model"][0])), list[ShiftRow]()
-    metric = performance_metric(problem).name
+    own, rows, metric = runs.logits(~measured["model"][0]), list[ShiftRow](), performance_metric(problem).name
     for who, (without, gone) in measured.items():
-        values = prompt_values(problem, runs.logits(~without))
-        accuracy = share_interval(values["accuracy"]) if "accuracy" in values else None
-        change = mean_interval(values[metric] - own[metric])
-        rows.append(
-            ShiftRow(who, mean_interval(values[metric]), accuracy, change, None if text is None else text.kl(gone))
-        )
+        effect = effect_on(problem, runs.logits(~without), None if text is None else text.kl(gone), own=own)
+        rows.append(ShiftRow(**vars(effect), who=who))
     n_neutral = 0 if neutral is None else neutral.n
     return Shift(tuple(map(str, names)), tuple(map(str, others)), metric, tuple(rows), problem.batch.n_pairs, n_neutral)
 
@@ -204,8 +172,3 @@ class _Neutral:
             return written + each.decode(left, read) - each.decode(features, read)
 
         return put
-
-
-def _signed(change: Interval) -> str:
-    ends = "" if change.low is None or change.high is None else f" [{change.low:+.3g}, {change.high:+.3g}]"
-    return "undefined" if change.value is None else f"{change.value:+.3g}{ends}"

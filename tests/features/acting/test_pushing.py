@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -61,6 +62,17 @@ def test_doses_are_beside_no_dose_and_neutral_text_tells_what_else_changed(monke
     none, zero, one = found.rows
     assert none.dose is None and none.metric == zero.metric != one.metric
     assert none.neutral_kl == zero.neutral_kl == pytest.approx(0, abs=1e-9)
+    assert zero.changes == (0,) * 6 and zero.change.value == 0 and zero.moved == ()
+    assert (
+        one.change.value == pytest.approx(one.metric.value - none.metric.value) == pytest.approx(np.mean(one.changes))
+    )
+    with torch.no_grad():
+        run = [
+            model.unembed(pushed(model, dictionary, problem.batch, each)[:, -1]).softmax(-1)
+            for each in (None, Push(DEAD, "clamp", 1.0))
+        ]
+    rise, named = (run[1] - run[0]).mean(0), dict(one.moved)
+    assert max(map(abs, named.values())) == pytest.approx(float(rise.abs().max()))
     assert one.neutral_kl is not None and one.neutral_kl > 1e-3
     assert found.frame()["dose"].tolist() == ["none", "0", "1"] and (found.n_prompts, found.n_neutral) == (6, 4)
 
