@@ -47,14 +47,14 @@ def tell_card(reading: "FeatureReading", card: "FeatureCard", examples: int) -> 
 
 
 def _rule(card: "FeatureCard") -> list[str]:
-    from acdc.report.feature_page import accuracy, verdict_of
+    from acdc.report.feature_page import accuracy, detection, verdict_of
 
     if card.rule is None:
         return [f"no rule: {card.no_rule}"]
     test, fit = card.rule.test, card.rule.fit
     return [
         f"rule: {card.rule.text}",
-        f"  {verdict_of(test)} on other windows: detection {accuracy(test.detection)}, "
+        f"  {verdict_of(test)} on other windows: {detection(test)}, "
         f"fuzzing {accuracy(test.fuzzing)} (balanced accuracy, chance 0.5)" + (f"; {test.why}" if test.why else ""),
         f"  it says {fit.recall:.0%} of the feature's tokens; about {fit.precision:.0%} of the tokens that it says are "
         "the feature's",

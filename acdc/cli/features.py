@@ -204,7 +204,6 @@ def _tell_list(
     from acdc.features.reading import rule_of
     from acdc.files import plain as strict
     from acdc.files import write_csv
-    from acdc.report.feature_page import accuracy
 
     reading = read.reading
     frame = reading.frame()
@@ -224,7 +223,7 @@ def _tell_list(
     rows = [["feature", "density", "largest", "entropy", "fires on", "raises", "detection", "rule"]]
     for row in listed[:top].itertuples():
         rule = rules[row.feature]
-        text, tested = ("", "") if rule is None else (rule.text, accuracy(rule.test.detection))
+        text, tested = ("", "") if rule is None else (rule.text, _detected(rule))
         numbers = [str(row.feature), f"{row.density:.2%}", f"{row.act_max:.3g}", f"{row.entropy:.1f}"]
         rows.append([*numbers, f"{row.token!r} {row.token_share:.0%}", repr(row.raises), tested, text])
     aligned(rows)
@@ -232,10 +231,16 @@ def _tell_list(
     say(
         f"{len(rows) - 1} of {len(listed):,}; {len(fires):,} of {len(frame):,} features fire on {about.corpus} "
         f"({about.n_tokens:,} tokens, {about.model}, {about.site}). Detection: balanced accuracy of the rule on "
-        "windows that it was not found on, chance 0.5."
+        "windows that it was not found on, chance 0.5; t: on tokens, where it fires in nearly every window."
     )
     for path in (*files, read.path):
         say(f"  {path}")
+
+
+def _detected(rule: "FoundRule") -> str:
+    from acdc.report.feature_page import accuracy
+
+    return accuracy(rule.test.detection) + (" t" if rule.test.over == "tokens" else "")
 
 
 def _told(rule: "FoundRule | None") -> dict[str, Any] | None:

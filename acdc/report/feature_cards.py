@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from acdc.features.reading import FeatureCard, FeatureReading, card_of
 from acdc.report.cards import Card, ClaimView
-from acdc.report.feature_page import accuracy, verdict_of
+from acdc.report.feature_page import accuracy, detection, verdict_of
 from acdc.report.text import number, share, token
 from acdc.report.words import words
 
@@ -56,7 +56,7 @@ def _rule(found: FeatureCard) -> tuple[ClaimView, ...]:
     if found.rule is None:
         return ()
     test = found.rule.test
-    score = f"{accuracy(test.detection)} in detection, {accuracy(test.fuzzing)} in fuzzing"
+    score = f"{detection(test)}, fuzzing {accuracy(test.fuzzing)}"
     about = "balanced accuracy, chance 0.5, on windows that the rule was not found on" + (test.why and f" ({test.why})")
     return (ClaimView("rule", score, verdict_of(test), about),)
 

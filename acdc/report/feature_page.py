@@ -14,7 +14,7 @@ from acdc.report.text import number, share, token
 from acdc.report.words import words
 from acdc.version import __version__
 
-__all__ = ["accuracy", "feature_page", "verdict_of", "write_feature_page"]
+__all__ = ["accuracy", "detection", "feature_page", "verdict_of", "write_feature_page"]
 
 
 def write_feature_page(path: str | Path, reading: FeatureReading, cards: Sequence[FeatureCard]) -> Path:
@@ -45,6 +45,7 @@ def feature_page(reading: FeatureReading, cards: Sequence[FeatureCard]) -> str:
             share=share,
             token=token,
             accuracy=accuracy,
+            detection=detection,
             verdict_of=verdict_of,
         )
     )
@@ -53,6 +54,11 @@ def feature_page(reading: FeatureReading, cards: Sequence[FeatureCard]) -> str:
 def accuracy(found: Accuracy | None) -> str:
     """A balanced accuracy with its interval, or that there is none."""
     return "untested" if found is None else f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+
+
+def detection(test: LabelTest) -> str:
+    """What detection says, and of what where that isn't windows."""
+    return f"detection{' over tokens' if test.over == 'tokens' else ''} {accuracy(test.detection)}"
 
 
 def verdict_of(test: LabelTest) -> str:

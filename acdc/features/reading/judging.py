@@ -3,6 +3,9 @@
 Detection: does the feature fire in this window? Windows in which it does, and random ones in which it doesn't.
 Fuzzing: are the marked tokens the ones on which it fires? Windows in which it does, marked rightly, or as many others.
 
+A feature that fires somewhere in nearly every window has none to say no to. Of it detection is over tokens: does it
+fire on the marked one? Tokens on which it does, and random ones of the same windows on which it doesn't.
+
     balanced accuracy = (share of yes among the right ones + share of no among the others) / 2,  chance .5
 
 Its interval joins the two shares' Wilson intervals (Newcombe 1998, the square-and-add method), which is right for few
@@ -13,6 +16,7 @@ Reference: Paulo et al. 2024 (arXiv 2410.13928), Automatically interpreting mill
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +26,7 @@ from acdc.features.reading.windows import Detect, Window
 
 __all__ = ["FEWEST", "Accuracy", "LabelTest", "Questions", "balanced_accuracy", "try_label"]
 
+Over = Literal["windows", "tokens"]
 FEWEST = 10  # windows of either kind, below which a label counts as untested
 
 
@@ -42,8 +47,10 @@ class LabelTest:
 
     Attributes:
         detection, fuzzing: Balanced accuracies; None where there were too few windows.
-        holds: Whether both intervals lie above chance, .5; None: untested.
+        holds: Whether the intervals of both lie above chance, .5; None: untested. Of detection over tokens, which asks
+            what fuzzing asks, its own is enough.
         why: Why something was not tested; else empty.
+        over: What detection was asked of: `windows` or `tokens`.
     """
 
     label: str
@@ -51,16 +58,23 @@ class LabelTest:
     fuzzing: Accuracy | None
     holds: bool | None
     why: str = ""
+    over: Over = "windows"
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What a label is asked: windows to say yes to, and windows to say no to, none of which it was made from."""
+    """What a label is asked: windows to say yes to, and windows to say no to, none of which it was made from.
+
+    Attributes:
+        fires, silent: Of detection; a token of each is marked where it is `over` tokens.
+        marked_right, marked_wrong: Of fuzzing.
+    """
 
     fires: tuple[Window, ...]
     silent: tuple[Window, ...]
     marked_right: tuple[Window, ...]
     marked_wrong: tuple[Window, ...]
+    over: Over = "windows"
 
 
 def try_label(label: str, detect: Detect, questions: Questions) -> LabelTest:
@@ -74,12 +88,13 @@ def try_label(label: str, detect: Detect, questions: Questions) -> LabelTest:
     """
     detection = _asked(label, detect, questions.fires, questions.silent)
     fuzzing = _asked(label, detect, questions.marked_right, questions.marked_wrong)
-    measured = [each for each in (detection, fuzzing) if each is not None]
-    few = [] if detection else [f"detection has {len(questions.fires)} and {len(questions.silent)} windows"]
+    measured, over = [each for each in (detection, fuzzing) if each is not None], questions.over
+    few = [] if detection else [f"detection has {len(questions.fires)} and {len(questions.silent)} {over}"]
     few += [] if fuzzing else [f"fuzzing has {len(questions.marked_right)} and {len(questions.marked_wrong)}"]
     why = f"{', '.join(few)}; {FEWEST} of each kind are needed" if few else ""
-    holds = None if len(measured) < 2 else all(each.low > 0.5 for each in measured)
-    return LabelTest(label, detection, fuzzing, holds, why)
+    enough = detection is not None and (fuzzing is not None or over == "tokens")
+    holds = all(each.low > 0.5 for each in measured) if enough else None
+    return LabelTest(label, detection, fuzzing, holds, why, over)
 
 
 def _asked(label: str, detect: Detect, yes: Sequence[Window], no: Sequence[Window]) -> Accuracy | None:

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from acdc.errors import RunError
+from acdc.features.reading.rules.seen import Seen
+from acdc.features.reading.rules.vocabulary import Vocabulary
 from acdc.features.reading.weights import Ranked
 
 if TYPE_CHECKING:
@@ -113,6 +115,11 @@ class FeatureReading:
         """Which tokens count."""
         real = self.ids >= 0
         return real & (real.cumsum(1) > self.about.skip)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """The text as rules see it."""
+        return Seen.whole(self.ids, Vocabulary(self.names))
 
     def check_index(self, index: int) -> None:
         """Raise `RunError` unless there is such a feature."""

@@ -15,7 +15,8 @@ class Window:
         ids: Their numbers.
         activations: How strongly the feature fires on each. Where a window is to be judged they are not given: empty.
         marked: The tokens that are asked about; none: the question is whether the feature fires anywhere in it.
-        counted: Those on which activations are counted; not those outside, or first in, a window of the text.
+        counted: Those on which activations are counted; not those first in a window of the text.
+        before, behind: How many tokens of the text's window stand before the slice, and behind it.
     """
 
     tokens: tuple[str, ...]
@@ -23,6 +24,8 @@ class Window:
     counted: tuple[bool, ...]
     activations: tuple[float, ...] = ()
     marked: tuple[bool, ...] = ()
+    before: int = 0
+    behind: int = 0
 
     def text(self, left: str = "«", right: str = "»") -> str:
         """The slice in a line, with the tokens marked that are asked about, or on which the feature fires."""

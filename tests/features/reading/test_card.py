@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from acdc.errors import RunError
-from acdc.features.reading import Window, card_of, judged
-from acdc.features.reading.card import questions_of
+from acdc.features.reading import Window, card_of, features_on, judged
 from acdc.features.reading.judging import try_label
-from acdc.features.reading.rules import Rule, find_rule, says
+from acdc.features.reading.questions import questions_of
+from acdc.features.reading.rules.kinds.tokens import TokenRule
 from acdc.features.reading.slices import BEFORE, around
 from tests.features.reading.planted import AFTER, DEAD, ON, RANDOM, planted
 
@@ -17,7 +17,7 @@ from tests.features.reading.planted import AFTER, DEAD, ON, RANDOM, planted
 @pytest.mark.parametrize(("index", "place"), [(ON, "on"), (AFTER, "after")])
 def test_a_planted_rule_is_found_and_its_test_is_near_1(index: int, place: str) -> None:
     card = card_of(planted().reading, index)
-    assert card.rule is not None and card.rule.rule == Rule(place, (planted().token,))
+    assert card.rule is not None and card.rule.rule == TokenRule(place, (planted().token,))
     assert card.rule.text == f"fires {place} {planted().reading.names[planted().token]!r}"
     assert (card.rule.fit.recall, card.rule.fit.precision) == (1, 1)
     test = card.rule.test
@@ -33,30 +33,6 @@ def test_a_random_feature_has_no_rule_and_a_wrong_label_is_at_chance() -> None:
     draw = np.random.default_rng(0)
     guess = judged(reading, ON, "guesses", lambda label, windows: draw.random(len(windows)) < 0.5)
     assert guess.detection is not None and guess.detection.low < 0.5 < guess.detection.high and not guess.holds
-
-
-def test_a_rule_sees_its_token_a_context_and_a_repetition() -> None:
-    ids = np.array([[-1, 5, 3, 7, 3, 9, 5], [-1, -1, 3, 3, 5, 7, 8]])
-    assert says(Rule("on", (3,)), ids).nonzero()[1].tolist() == [2, 4, 2, 3]
-    assert says(Rule("after", (3, 9)), ids).nonzero()[1].tolist() == [3, 5, 6, 3, 4]
-    assert says(Rule("on", (3,), 7), ids).nonzero() == (pytest.approx([0]), pytest.approx([4]))
-    assert says(Rule("on", ()), ids).nonzero()[1].tolist() == [4, 6, 3]
-    assert says(Rule("after", ()), ids).nonzero()[1].tolist() == [5, 4]
-
-
-def test_a_context_is_found_where_the_token_alone_says_too_much() -> None:
-    """The feature fires on 1 where 2 stood before, in half of the windows."""
-    rng = np.random.default_rng(0)
-    ids = rng.integers(3, 30, (80, 20))
-    ids[:, 12] = 1
-    ids[::2, 4] = 2
-    where = np.arange(0, 80, 2) * 20 + 12
-    found = find_rule(around(ids, where), ids, np.ones_like(ids, dtype=bool), len(where))
-    assert found is not None and found[0] == Rule("on", (1,), 2) and found[1].f1 == 1
-    several = np.where(rng.random(80) < 0.5, 40, 41)
-    ids[:, 12] = several
-    found = find_rule(around(ids, np.arange(80) * 20 + 12), ids, np.ones_like(ids, dtype=bool), 80)
-    assert found is not None and set(found[0].tokens) == {40, 41}
 
 
 def test_a_labeller_sees_no_window_that_is_asked_and_no_activation_is_told() -> None:
@@ -97,12 +73,30 @@ def test_questions_are_true() -> None:
 
 
 def test_too_few_windows_are_untested_and_a_judge_must_answer_all() -> None:
-    questions = questions_of(planted().reading, RANDOM)  # it fires somewhere in nearly every window
+    questions = questions_of(planted().reading, DEAD)
     found = try_label("anything", lambda label, windows: [True] * len(windows), questions)
     assert found.detection is None and found.holds is None
-    assert found.why.startswith("detection has 25 and 0 windows; 10 of each kind are needed")
+    assert found.why == "detection has 0 and 10 windows, fuzzing has 0 and 0; 10 of each kind are needed"
     with pytest.raises(RunError, match="asked about 50 windows and gave 1 answers"):
         judged(planted().reading, ON, "it", lambda label, windows: [True])
+
+
+def test_a_feature_of_nearly_every_window_is_tested_on_tokens() -> None:
+    reading = planted().reading
+    questions = questions_of(reading, RANDOM)
+    assert questions.over == "tokens" and len(questions.fires) == 25
+    fires = {(window.ids, window.marked.index(True)): True for window in questions.fires}
+    for window in (*questions.fires, *questions.silent):
+        assert sum(window.marked) == 1 and window.counted[window.marked.index(True)] and not window.activations
+    seen = features_on(planted().model, planted().dictionary, "".join(questions.fires[0].tokens), bos=False).activations
+    known = {(window.ids, window.marked.index(True)): False for window in questions.silent} | fires
+    told = try_label(
+        "it", lambda _, windows: [known.get((w.ids, w.marked.index(True)), True) for w in windows], questions
+    )
+    assert told.over == "tokens" and told.detection is not None and told.detection.value == 1
+    always = try_label("always", lambda _, windows: [True] * len(windows), questions)
+    assert always.detection is not None and always.detection.value == 0.5 and always.holds is False
+    assert seen[questions.fires[0].marked.index(True), RANDOM] > 0
 
 
 def test_a_card_tells_windows_by_strength() -> None:
