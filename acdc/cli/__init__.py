@@ -46,7 +46,7 @@ from acdc.ranks import ProcessEnded, joined, leave, rank_given
 
 __all__ = ["app", "main", "run_main"]
 
-RESUMABLE = ("discover", "evaluate", "explain", "benchmark", "sweep", "train-dictionary")
+RESUMABLE = ("discover", "evaluate", "explain", "benchmark", "sweep", "train-dictionary", "feature-circuit")
 SHARED = ("discover", "evaluate")  # by several processes
 STOPPED, UNREAD = 130, 141
 LONGEST = 1500  # letters of a message

@@ -2,22 +2,25 @@
 
 `<out>/<task>/<model>/features/circuit-<id>/`, the same for the same arguments, holds `feature_circuit.json` (read by
 `acdc.features.circuits.load_feature_circuit`), `nodes.csv` and `edges.csv`, `evidence.json` (what was asked, the
-numbers on held-out prompts, what taking features out does), a picture, and the page `report.html`.
+numbers on held-out prompts, what taking features out does), a picture, and the page `report.html`. Until they are there
+it holds the steps that are finished (`unfinished/`), so that a stopped search goes on.
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from acdc.drawing import draw
-from acdc.errors import FileError, RunError
+from acdc.errors import ACDCError, FileError, RunError
 from acdc.features import Dictionary, load_set
 from acdc.features.circuits import FeatureCircuit, FeatureEvidence, NodeName, Shift, evaluate, find, shift
-from acdc.features.circuits.finding import check_options
+from acdc.features.circuits.finding import check_options, full_options, record_of
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.shift import checked_features
+from acdc.features.circuits.steps import Step, afresh
 from acdc.features.similarity import alike_in_circuit, check_cut
 from acdc.files import write_csv, write_json
 from acdc.models import PatchableModel
@@ -28,7 +31,8 @@ from acdc.progress.bars import Progressing, shown
 from acdc.report.feature_circuit_page import findings_of_circuit
 from acdc.report.graph_page import write_graph_page
 from acdc.runs.arguments import Arguments, resolve_arguments
-from acdc.runs.fingerprint import fingerprint
+from acdc.runs.fingerprint import dictionary_hash, fingerprint, model_identity, versions
+from acdc.runs.finished_steps import FinishedSteps
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.runs.page import PAGE
 from acdc.runs.parity import check_parity
@@ -120,14 +124,79 @@ def feature_circuit(
             logger.warning("%s", note)
         if without:  # told before long work begins
             checked_features(Placed.on(loaded, read), problem.batch.spans, without)
-        circuit = find(problem, read, memory=arguments.memory, progress=tell, **options)
-        evidence, shifted = None, None
-        if n_held_out:
-            held_out = arguments.as_used(problem).problem(loaded, n=n_held_out, held_out=True, engines=())
-            evidence = evaluate(circuit, held_out, read, seen=problem.batch, memory=arguments.memory, progress=tell)
-            shifted = _without(held_out, read, without, arguments, tell)
-    record = _record(arguments, problem, circuit, without, n_held_out)
-    return _written(FoundFeatures(circuit, evidence, shifted, record), read, out, alike)
+        search = _Search(arguments, problem, read, full_options(options), tuple(without), n_held_out)
+        if out is None:
+            return search.found(afresh, tell)
+        folder = search.folder(Path(out))
+        step = search.finished_steps(folder)
+        try:
+            found = search.found(step, tell)
+        except FileError:  # like a full disk: it says nothing of the search
+            raise
+        except ACDCError:  # it would fail again in the same place
+            step.discard()
+            raise
+    written = _written(found, read, Path(out), folder, alike)
+    step.discard()
+    return written
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """All that decides what is found."""
+
+    arguments: Arguments
+    problem: Problem
+    read: Sequence[Dictionary]
+    options: dict[str, Any]
+    without: tuple[str, ...]
+    n_held_out: int
+
+    def found(self, step: Step, tell: Tell | None) -> FoundFeatures:
+        """The circuit, and what it does on held-out prompts."""
+        problem, read, memory = self.problem, self.read, self.arguments.memory
+        circuit = find(problem, read, memory=memory, step=step, progress=tell, **self.options)
+        if not self.n_held_out:
+            return FoundFeatures(circuit, None, None, self.record)
+        as_used = self.arguments.as_used(problem)
+        held_out = as_used.problem(problem.model, n=self.n_held_out, held_out=True, engines=())
+        evidence = evaluate(circuit, held_out, read, seen=problem.batch, memory=memory, step=step, progress=tell)
+        return FoundFeatures(
+            circuit, evidence, _without(held_out, read, self.without, self.arguments, tell), self.record
+        )
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """All that was asked."""
+        left_out = ("method", "options", "ablation")
+        asked = {key: value for key, value in self.arguments.to_json().items() if key not in left_out}
+        return {
+            "made_with": f"acdc {__version__}",
+            "arguments": asked | {"without": list(self.without), "n_held_out": self.n_held_out},
+            "options": self.options,
+            "dictionaries": [asdict(record_of(each)) for each in self.read],
+            "prompts_sha256": self.problem.batch.fingerprint,
+            "notes": list(self.problem.batch.notes),
+        }
+
+    def folder(self, out: Path) -> Path:
+        """Where it is kept below `out`."""
+        runs = runs_folder(out, self.problem.batch.task, self.problem.model.name, "features")
+        return runs / f"circuit-{fingerprint(self.record)[:10]}"
+
+    def finished_steps(self, folder: Path) -> FinishedSteps:
+        """Those of an earlier process, if it searched the same with the same weights and programs."""
+        identity = {
+            "record": self.record,
+            "model": model_identity(self.problem.model),
+            "dictionaries": [dictionary_hash(each) for each in self.read],
+            "memory": self.arguments.memory,
+            "versions": versions(),
+        }
+        steps = FinishedSteps(folder, fingerprint(identity))
+        if steps.are_there:
+            logger.info("continuing the unfinished search in %s", folder)
+        return steps
 
 
 def _read(given: str | Path | Dictionary, model: PatchableModel) -> Sequence[Dictionary]:
@@ -143,25 +212,6 @@ def _without(
     return shift(problem, read, names, bos=arguments.bos, memory=arguments.memory)
 
 
-def _record(
-    arguments: Arguments, problem: Problem, circuit: FeatureCircuit, without: Sequence[str], n_held_out: int
-) -> dict[str, Any]:
-    asked = {key: value for key, value in arguments.to_json().items() if key not in ("method", "options", "ablation")}
-    return {
-        "made_with": f"acdc {__version__}",
-        "arguments": asked | {"without": list(without), "n_held_out": n_held_out},
-        "dictionaries": circuit.to_dict()["dictionaries"],
-        "ablation": circuit.ablation,
-        "errors": circuit.errors,
-        "settings": circuit.settings,
-        "chosen_by": {
-            key: value for key, value in circuit.told.items() if key in ("faithfulness_asked", "threshold", "n_nodes")
-        },
-        "prompts_sha256": circuit.prompts_sha256,
-        "notes": list(problem.batch.notes),
-    }
-
-
 def _numbers(record: dict[str, Any], evidence: FeatureEvidence | None, shifted: Shift | None) -> dict[str, Any]:
     return {
         "record": record,
@@ -170,16 +220,13 @@ def _numbers(record: dict[str, Any], evidence: FeatureEvidence | None, shifted: 
     }
 
 
-def _written(found: FoundFeatures, read: Sequence[Dictionary], out: str | Path | None, alike: float) -> FoundFeatures:
-    """The circuit, in its folder below `out`.
+def _written(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder: Path, alike: float) -> FoundFeatures:
+    """The circuit, in its folder.
 
     Raises:
         FileError: A file can't be written.
     """
-    if out is None:
-        return found
     circuit, record = found.circuit, found.record
-    folder = runs_folder(out, circuit.task, circuit.model, "features") / f"circuit-{fingerprint(record)[:10]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

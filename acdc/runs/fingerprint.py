@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from acdc.features.dictionary import Dictionary
 from acdc.models import PatchableModel
 from acdc.models.offload import loaded_weight
 from acdc.version import __version__
 
-__all__ = ["HASHED", "fingerprint", "model_identity", "run_fingerprint", "versions"]
+__all__ = ["HASHED", "dictionary_hash", "fingerprint", "model_identity", "run_fingerprint", "versions"]
 
 HASHED = {"weights_sha256": "weights", "config_sha256": "configuration", "tokenizer_sha256": "tokenizer"}
 # what only says where something comes from: hashes of weights, tokenizer, configuration and prompts say what it is
@@ -57,6 +58,22 @@ def model_identity(model: PatchableModel) -> dict[str, Any]:
         "config_sha256": fingerprint(config),
         "tokenizer_sha256": _tokenizer_hash(model.tokenizer),
     }
+
+
+def dictionary_hash(dictionary: Dictionary) -> str:
+    """SHA-256 of all that decides what a dictionary encodes and decodes."""
+    activation = vars(dictionary.activation)
+    tensors = {name: each for name, each in activation.items() if isinstance(each, torch.Tensor)}
+    own = {name: getattr(dictionary, name) for name in ("encoder", "b_enc", "b_dec", "skip")}
+    tensors |= own | {"decoder": dictionary.decoder[:]}
+    plain = {name: each for name, each in activation.items() if name not in tensors}
+    told = (dictionary.reads, dictionary.writes, dictionary.takes_off_b_dec, dictionary.normalization)
+    digest = hashlib.sha256(f"{told} {type(dictionary.activation).__name__} {sorted(plain.items())}".encode())
+    for name, tensor in sorted(tensors.items()):
+        if tensor is not None:
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

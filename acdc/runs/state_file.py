@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -69,5 +70,5 @@ class StateFile:
         """What the file says of itself."""
         digest = hashlib.blake2b(digest_size=16)
         for name in sorted(state):
-            digest.update(name.encode() + state[name].numpy().tobytes())
+            digest.update(name.encode() + state[name].reshape(-1).view(torch.uint8).numpy().tobytes())
         return {"fingerprint": self.fingerprint, "digest": digest.hexdigest()}

@@ -12,6 +12,7 @@ from acdc.features import Dictionary, Site, save
 from acdc.features.activations import ReLU
 from acdc.features.circuits import FeatureCircuit, FeatureNode, load_feature_circuit
 from acdc.features.circuits.circuit import DictionaryRecord
+from acdc.runs.finished_steps import FinishedSteps
 
 WORDS = ["feature-circuit", "capitals", "--model", "acdc-tasks", "-n", "3", "--n-held-out", "3", "--steps", "2"]
 
@@ -49,6 +50,49 @@ def test_a_circuit_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFix
     evidence = json.loads((path.parent / "evidence.json").read_text())
     assert evidence["record"]["arguments"]["without"] == ["mlp_out.2/3"]
     assert evidence["evidence"]["n_seen"] == 0
+
+
+def test_a_stopped_search_goes_on_where_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes in the middle of the gradients, and again while the circuit is measured."""
+    folder = save(rotation("resid_post.1", width()), tmp_path / "saes" / "one").parent
+    save(rotation("mlp_out.2", width()), folder / "two")
+    words = [*WORDS, "--dictionary", str(folder), "--joined", "5", "--quiet", "--out"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    capsys.readouterr()
+    make, made, stop = FinishedSteps.__call__, [], {"effects-1-0", "evaluation-4"}
+
+    def stopped(self, name, found):
+        def counted():
+            if name in stop:
+                stop.remove(name)
+                raise KeyboardInterrupt
+            made.append(name)
+            return found()
+
+        return make(self, name, counted)
+
+    monkeypatch.setattr(FinishedSteps, "__call__", stopped)
+    for _ in range(2):
+        assert main([*words, str(tmp_path / "out")]) == 130
+        assert capsys.readouterr().err == "acdc: stopped; the same command goes on from here\n"
+        assert list((tmp_path / "out").rglob("unfinished/*.safetensors"))
+    assert main([*words, str(tmp_path / "out")]) == 0
+    assert len(made) == len(set(made)) > 10
+    assert not list((tmp_path / "out").rglob("unfinished"))
+    for name in ("feature_circuit.json", "nodes.csv", "edges.csv", "evidence.json"):
+        (whole,), (again,) = (list((tmp_path / out).rglob(name)) for out in ("whole", "out"))
+        assert whole.parent.name == again.parent.name
+        assert whole.read_bytes() == again.read_bytes()
+
+
+def test_a_search_that_fails_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(save(rotation("resid_post.1", width()), tmp_path / "one"))
+    words = ["--dictionary", folder, "--threshold", "1e6", "--quiet", "--out", str(tmp_path / "out")]
+    assert main([*WORDS, *words]) == 2
+    assert "no node's effect reaches 1e+06" in capsys.readouterr().err
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
 def test_a_mistake_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

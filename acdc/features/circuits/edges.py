@@ -17,7 +17,8 @@ memory.
 Reference: Marks et al. 2024 (arXiv 2403.19647), section 3.1 and appendix A.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -28,6 +29,7 @@ from acdc.features.circuits.effects import Effects, at_features, loss_of
 from acdc.features.circuits.masks import checked_node, summed, token_groups
 from acdc.features.circuits.nodes import FeatureEdge, NodeName
 from acdc.features.circuits.runs import FeatureRuns, Piece, SiteValues, values_at
+from acdc.features.circuits.steps import Step, afresh
 from acdc.features.sites import Site
 from acdc.patching.frozen import frozen
 
@@ -54,6 +56,7 @@ def feature_edges(
     steps: int,
     quadrature: Quadrature = "midpoint",
     at_once: int | None = None,
+    step: Step = afresh,
     note: Callable[[int], None] = lambda _: None,
 ) -> list[FeatureEdge]:
     """The edges between nodes, and from each to the logits, those of weight 0 left out.
@@ -62,12 +65,21 @@ def feature_edges(
         effects: The nodes'.
         steps, quadrature: Of the gradients of the edges to the logits; those of the effects.
         at_once: How many nodes of a site are passed back together; as many as fit into memory if None.
+        step: Called with the edges to the logits, and into those nodes, of each piece of the prompts.
         note: Called with the number of backward passes that were made.
     """
     weights = torch.zeros(len(nodes), len(nodes) + 1, dtype=torch.float64)
     for p, piece in enumerate(runs.pieces):
         each = _Piece(runs, piece, nodes, [of_site[p] for of_site in effects.gradients])
-        weights += each.weights(quadrature_points(quadrature, steps), at_once or fitting(runs, piece), note)
+        points = quadrature_points(quadrature, steps)
+        found = step(f"edges-logits-{p}", partial(each.to_logits, points))
+        weights[:, -1:] += found["weights"]
+        if len(runs.placed.sites) > 1:
+            note(steps)
+        for some in each.entered(at_once or fitting(runs, piece)):
+            found = step(f"edges-{some[0]}-{p}", partial(each.into, some))
+            weights[:, some] += found["weights"]
+            note(len(some))
     names = [*map(str, nodes), LOGITS]
     rows = weights.nonzero().tolist()
     return [FeatureEdge(names[u], names[d], float(weights[u, d])) for u, d in rows]
@@ -85,32 +97,45 @@ class _Piece:
     def __init__(self, runs: FeatureRuns, piece: Piece, nodes: Sequence[NodeName], gradients: Sequence[Tensor]) -> None:
         self.runs, self.piece, self.nodes, self.gradients = runs, piece, nodes, gradients
         at = [checked_node(runs.placed, runs.problem.batch.spans, node) for node in nodes]
-        self.rows = [row for _, row in at]
+        self.dictionary_of, self.rows = [i for i, _ in at], [row for _, row in at]
         self.of_site = {i: [u for u, (j, _) in enumerate(at) if j == i] for i in sorted({i for i, _ in at})}
-        self.clean, self.ablated = runs.clean(piece), runs.ablated(piece)
         self.groups = token_groups(piece.batch)
 
-    def weights(
-        self, points: list[tuple[float, float]], at_once: int, note: Callable[[int], None]
-    ) -> Float64[Tensor, "nodes nodes_1"]:
-        """`[u, d]`; the last column is of the logits."""
-        found = torch.zeros(len(self.nodes), len(self.nodes) + 1, dtype=torch.float64)
+    @cached_property
+    def clean(self) -> list[SiteValues]:
+        return self.runs.clean(self.piece)
+
+    @cached_property
+    def ablated(self) -> list[tuple[Tensor, Tensor]]:
+        return self.runs.ablated(self.piece)
+
+    def to_logits(self, points: list[tuple[float, float]]) -> dict[str, Tensor]:
+        """What each node does to the logits: `weights`, `[node 1]`."""
         if len(self.runs.placed.sites) == 1:
-            found[:, -1:] = self._change(0, self.gradients[0][None])
-            return found
+            return {"weights": self._change(0, self.gradients[0][None])}
+        found = torch.zeros(len(self.nodes), 1, dtype=torch.float64)
         with frozen(self.runs.problem.model), torch.enable_grad():
             for share, weight in points:
                 leaves, _, final = self._run(share)
                 loss = loss_of(self.runs, self.piece, final)
-                found[:, -1:] += weight * self._upstream(loss[None], leaves)
-                note(1)
-            leaves, seen, _ = self._run(0.0)
-            for i, entered in list(self.of_site.items())[1:]:
-                for first in range(0, len(entered), at_once):
-                    some = entered[first : first + at_once]
-                    found[:, some] = self._upstream(self._followed(i, some, seen[i]), leaves[:i])
-                    note(len(some))
-        return found
+                found += weight * self._upstream(loss[None], leaves)
+        return {"weights": found}
+
+    def entered(self, at_once: int) -> Iterator[list[int]]:
+        """The nodes that edges can enter, by site, at most so many at once."""
+        for nodes in list(self.of_site.values())[1:]:
+            yield from (nodes[i : i + at_once] for i in range(0, len(nodes), at_once))
+
+    def into(self, some: list[int]) -> dict[str, Tensor]:
+        """What each node does to some nodes of a site: `weights`, `[node k]`."""
+        i, (leaves, seen, _) = self.dictionary_of[some[0]], self._clean_run
+        with frozen(self.runs.problem.model), torch.enable_grad():
+            return {"weights": self._upstream(self._followed(i, some, seen[i]), leaves[:i])}
+
+    @cached_property
+    def _clean_run(self) -> tuple[list[Tensor], list[SiteValues], Tensor]:
+        with frozen(self.runs.problem.model), torch.enable_grad():
+            return self._run(0.0)
 
     def _run(self, share: float) -> tuple[list[Tensor], list[SiteValues], Tensor]:
         """A run in which what each dictionary writes is a leaf, so that no gradient passes its site; some way towards

@@ -16,6 +16,7 @@ Reference: Marks et al. 2024 (arXiv 2403.19647), equations 3 and 4.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import torch
 from jaxtyping import Float, Float64
@@ -25,6 +26,7 @@ from acdc.discovery.attribution.quadrature import Quadrature, quadrature_points
 from acdc.features.circuits.masks import summed
 from acdc.features.circuits.nodes import NodeName
 from acdc.features.circuits.runs import FeatureRuns, Piece, SiteValues
+from acdc.features.circuits.steps import Step, afresh
 from acdc.features.dictionary import Dictionary
 from acdc.features.sites import Site, through_sites
 from acdc.patching.frozen import frozen
@@ -77,32 +79,55 @@ def node_effects(
     *,
     steps: int,
     quadrature: Quadrature = "midpoint",
+    step: Step = afresh,
     note: Callable[[], None] = lambda: None,
 ) -> Effects:
     """The effects of all features and errors.
 
     Args:
         steps: How many gradients a site takes.
-        note: Called behind each site of each piece of the prompts.
+        step: Called with each site of each piece of the prompts.
+        note: Called behind them.
     """
     points, placed, spans = quadrature_points(quadrature, steps), runs.placed, runs.problem.batch.spans
-    features = [torch.zeros(()) for _ in placed.sites]
-    errors, gradients = list(features), [list[Tensor]() for _ in placed.sites]
-    for piece in runs.pieces:
-        ablated = runs.ablated(piece)
-        for i, clean in enumerate(runs.clean(piece)):
-            each = placed.dictionaries[i]
-            to_features, to_error = ablated[i][0] - clean.features, ablated[i][1] - clean.error
-            way = each.decode(ablated[i][0], clean.read) - each.decode(clean.features, clean.read) + to_error
-            gradient = _mean_gradient(runs, piece, placed.sites[i], clean, way, points)
-            found = (at_features(each, gradient, clean.read) @ each.decoder[:][:, 0].T) * to_features
-            features[i] = features[i].to(found.device) + summed(found, piece.batch)
-            errors[i] = errors[i].to(found.device) + summed((gradient * to_error).sum(-1), piece.batch)
-            gradients[i].append(gradient)
+    device = runs.problem.model.device
+    features, errors = ([torch.zeros((), device=device) for _ in placed.sites] for _ in range(2))
+    gradients = [list[Tensor]() for _ in placed.sites]
+    for p, piece in enumerate(runs.pieces):
+        values = cache(partial(_values, runs, piece))
+        for i in range(len(placed.sites)):
+            found = step(f"effects-{i}-{p}", partial(_at_site, runs, piece, i, values, points))
+            features[i] = features[i] + found["features"].to(device)
+            errors[i] = errors[i] + found["errors"].to(device)
+            gradients[i].append(found["gradient"].to(device))
             note()
     return Effects(
         placed.sites, spans, tuple(features), tuple(errors), tuple(map(tuple, gradients)), steps * len(placed.sites)
     )
+
+
+Values = tuple[list[SiteValues], list[tuple[Tensor, Tensor]]]
+
+
+def _values(runs: FeatureRuns, piece: Piece) -> Values:
+    """The clean and the ablated ones."""
+    return runs.clean(piece), runs.ablated(piece)
+
+
+def _at_site(
+    runs: FeatureRuns, piece: Piece, i: int, values: Callable[[], Values], points: list[tuple[float, float]]
+) -> dict[str, Tensor]:
+    """The effects of a site's features and error, and the mean gradient there."""
+    each, clean, ablated = runs.placed.dictionaries[i], values()[0][i], values()[1][i]
+    to_features, to_error = ablated[0] - clean.features, ablated[1] - clean.error
+    way = each.decode(ablated[0], clean.read) - each.decode(clean.features, clean.read) + to_error
+    gradient = _mean_gradient(runs, piece, runs.placed.sites[i], clean, way, points)
+    found = (at_features(each, gradient, clean.read) @ each.decoder[:][:, 0].T) * to_features
+    return {
+        "features": summed(found, piece.batch),
+        "errors": summed((gradient * to_error).sum(-1), piece.batch),
+        "gradient": gradient,
+    }
 
 
 def _mean_gradient(

@@ -3,14 +3,18 @@
 What is measured is what is measured of circuits of heads and MLPs, and by the same code: the metrics of the model, of
 the circuit, of its complement and of every node ablated, normalised faithfulness with intervals, and the circuit's and
 the model's answers to damage (Wang et al. 2022, section 4.2). Marks et al. call the faithfulness of the complement the
-circuit's completeness: near 0 where the complement can't do without the circuit.
+circuit's completeness: near 0 where the complement can't do without the circuit. Beside it stands what the circuit's
+errors keep alone, and with as many random features, for a kept error may be nearly the whole of its site.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from acdc.errors import CircuitError
 from acdc.evaluation.confidence import Interval, headline
@@ -20,12 +24,14 @@ from acdc.evaluation.numbers import number
 from acdc.evaluation.parts.completeness import Damage
 from acdc.evaluation.predictions import Prediction
 from acdc.evaluation.values import outcomes_from, prompt_values
+from acdc.features.circuits.baselines import Baselines, measured_baselines, n_compared
 from acdc.features.circuits.circuit import FeatureCircuit
 from acdc.features.circuits.finding import record_of
 from acdc.features.circuits.masks import Kept
 from acdc.features.circuits.nodes import NodeName
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.runs import Errors, FeatureAblation, FeatureRuns
+from acdc.features.circuits.steps import Step, afresh
 from acdc.features.dictionary import Dictionary
 from acdc.options.ranges import checked
 from acdc.patching.problem import Problem
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["FeatureEvidence", "evaluate", "runs_of"]
 
 N_SETS = 5  # of nodes that are taken out of circuit and model
+N_RANDOM = 5  # circuits of as many random features
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class FeatureEvidence:
         errors: What became of errors.
         intervals: `headline`'s: every metric by `model`, `circuit`, `complement` and `corrupted` (every node ablated),
             and the faithfulness of circuit and complement by each.
+        baselines: The circuit's errors alone, and with random features.
         damages: What circuit and model do without some of the circuit's nodes, the largest gap first.
         warnings: What makes any circuit of this model on these prompts doubtful.
         n_seen: How many prompts the search saw; None: not known.
@@ -57,6 +65,7 @@ class FeatureEvidence:
     metric: str
     errors: str
     intervals: dict[str, dict[str, Interval]]
+    baselines: Baselines
     damages: tuple[Damage, ...]
     predictions: tuple[Prediction, ...]
     warnings: tuple[str, ...]
@@ -101,12 +110,23 @@ class FeatureEvidence:
             [
                 f"on {prompts_text(self.n_prompts, self.n_seen)}:",
                 f"faithfulness {_shown(self.faithfulness)} by {self.metric}",
+                *self._baselines(),
                 f"of the complement {_shown(self.of_complement)}",
                 f"{self.metric}: {means}",
                 f"under damage: {gap}",
                 *(f"caution: {each}" for each in self.warnings),
             ]
         )
+
+    def _baselines(self) -> Iterator[str]:
+        alone, drawn = self.baselines.errors_alone, [x for x in self.baselines.random if x is not None]
+        if alone is not None:
+            yield f"of its errors alone {shown_ratio(alone, None)}"
+        if drawn:
+            ends = f" [{number(min(drawn))}, {number(max(drawn))}]"
+            what = "of as many random features" + ("" if alone is None else " and its errors")
+            shared = f", which have {self.baselines.overlap:.0%} of its features" if self.baselines.overlap else ""
+            yield f"{what} {number(sum(drawn) / len(drawn))}{ends} in {len(drawn)} draws{shared}"
 
 
 def evaluate(
@@ -117,7 +137,9 @@ def evaluate(
     errors: Errors | None = None,
     seen: PromptBatch | None = None,
     n_sets: int = N_SETS,
+    n_random: int = N_RANDOM,
     memory: int | None = None,
+    step: Step = afresh,
     progress: Tell | None = None,
 ) -> FeatureEvidence:
     """Measure a circuit on a problem's prompts, held-out ones for example.
@@ -128,14 +150,16 @@ def evaluate(
         errors: What becomes of errors; as in the search if None.
         seen: The search's prompts, to tell how many of these it saw.
         n_sets: How many sets of the circuit's nodes, each with half of them, are drawn and taken out.
+        n_random: How many circuits of random features it is compared with.
+        step: What keeps finished runs: see `acdc.features.circuits.steps`.
 
     Raises:
         CircuitError: The circuit is of other dictionaries or spans.
         ModelError: A dictionary isn't of this model.
     """
     runs = runs_of(circuit, problem, dictionaries, errors=errors, memory=memory)
-    passes = 3 + 2 * (1 + n_sets)
-    measured = _Measured(runs, len(runs.pieces) * passes, progress)
+    passes = 3 + n_compared(circuit, n_random) + 2 * (1 + n_sets)
+    measured = _Measured(runs, len(runs.pieces) * passes, step, progress)
     kept, spans = Kept.of(runs.placed, circuit.spans, circuit.names), problem.batch.spans
     logits = {
         "model": problem.clean.logits,
@@ -149,6 +173,7 @@ def evaluate(
         metric=outcomes.metric,
         errors=runs.errors,
         intervals=headline(outcomes),
+        baselines=measured_baselines(runs, circuit, n_random, measured.mean, outcomes.values[outcomes.metric]),
         damages=_damages(measured, circuit, kept, n_sets),
         predictions=outcomes.predictions,
         warnings=cautions(outcomes),
@@ -193,16 +218,27 @@ def runs_of(
 class _Measured:
     """Circuits' logits, with progress."""
 
-    def __init__(self, runs: FeatureRuns, total: int, progress: Tell | None) -> None:
-        self.runs, self.total, self.progress, self.done = runs, total, progress, 0
+    def __init__(self, runs: FeatureRuns, total: int, step: Step, progress: Tell | None) -> None:
+        self.runs, self.total, self.step, self.progress, self.done, self.asked = runs, total, step, progress, 0, 0
 
-    def logits(self, kept: Kept) -> Any:
-        return self.runs.logits(kept, note=self._note)
+    def logits(self, kept: Kept) -> Tensor:
+        return self._take("logits", kept, lambda logits: logits).to(self.runs.problem.clean.logits)
 
     def mean(self, kept: Kept) -> float:
         """The mean of the problem's metric."""
-        problem = self.runs.problem
-        return float(prompt_values(problem, self.logits(kept))[problem.objective.metric.name].mean())
+        problem, name = self.runs.problem, self.runs.problem.objective.metric.name
+
+        def mean(logits: Tensor) -> Tensor:
+            return torch.tensor(prompt_values(problem, logits)[name].mean(), dtype=torch.float64)
+
+        return float(self._take("mean", kept, mean))
+
+    def _take(self, what: str, kept: Kept, of: Callable[[Tensor], Tensor]) -> Tensor:
+        """Questions come in an order that the circuit decides, and are told apart by their numbers."""
+        self.asked += 1
+        found = self.step(f"evaluation-{self.asked}", lambda: {what: of(self.runs.logits(kept, note=self._note))})
+        self.done = self.asked * len(self.runs.pieces)
+        return found[what]
 
     def _note(self) -> None:
         self.done += 1

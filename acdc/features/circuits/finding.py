@@ -1,6 +1,7 @@
 """Finding a feature circuit (Marks et al. 2024): score nodes, keep the strongest, join them by edges."""
 
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -10,20 +11,23 @@ from acdc.errors import RunError, unknown_name
 from acdc.features.circuits.circuit import DictionaryRecord, FeatureCircuit
 from acdc.features.circuits.edges import feature_edges, n_passes
 from acdc.features.circuits.effects import node_effects
+from acdc.features.circuits.forecast import Forecast
 from acdc.features.circuits.nodes import FeatureEdge, FeatureNode
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.runs import Errors, FeatureAblation, FeatureRuns
 from acdc.features.circuits.selection import Chosen, choose
+from acdc.features.circuits.steps import Step, afresh
 from acdc.features.dictionary import Dictionary
 from acdc.options.defaults import FAITHFULNESS
 from acdc.options.ranges import Count, Range, Steps, checked
 from acdc.patching.problem import Problem
 from acdc.progress import Progress, Tell
 
-__all__ = ["check_options", "find", "record_of"]
+__all__ = ["check_options", "find", "full_options", "record_of"]
 
 EDGES_PER_NODE = 0.1  # Marks et al.: edges are kept from a tenth of the nodes' threshold on
 STEPS, JOINED = 10, 100
+GRADIENTS = "gradients"  # the first stage
 WAYS: dict[str, Any] = {  # to choose nodes
     "faithfulness": Annotated[float, Range(0, 1, open_below=True)],
     "threshold": Annotated[float, Range(0, open_below=True)],
@@ -54,6 +58,7 @@ def find(
     steps: int = STEPS,
     quadrature: Quadrature = "midpoint",
     memory: int | None = None,
+    step: Step = afresh,
     progress: Tell | None = None,
 ) -> FeatureCircuit:
     """The features that a task needs, and how they make each other.
@@ -73,6 +78,7 @@ def find(
         errors: frozen, running, kept or removed: see `acdc.features.circuits.runs`.
         steps, quadrature: Of integrated gradients; steps 10, quadrature right are the published ones.
         memory: About how many bytes a step may take; prompts are run in pieces that fit.
+        step: What keeps finished steps, so that a stopped search goes on: see `acdc.features.circuits.steps`.
 
     Raises:
         ModelError: A dictionary isn't of this model, or two are of one site.
@@ -87,15 +93,23 @@ def find(
     runs = FeatureRuns(problem, Placed.on(problem.model, dictionaries), ablation, errors, memory)
     records = {each.writes[0]: record_of(each) for each in dictionaries}  # as given, whatever the model's dtype
     n_sites, n_pieces = len(runs.placed.sites), len(runs.pieces)
+    forecast = Forecast(runs, steps, min(n_joined, n_nodes or n_joined), "faithfulness" in asked)
     found = node_effects(
-        runs, steps=steps, quadrature=quadrature, note=_counting(progress, "gradients", n_sites * n_pieces, "sites")
+        runs,
+        steps=steps,
+        quadrature=quadrature,
+        step=forecast.told(step, GRADIENTS, progress),
+        note=_counting(progress, GRADIENTS, n_sites * n_pieces, "sites"),
     )
     ranked = found.ranked(errors=errors in ("frozen", "running"))
-    chosen = choose(runs, ranked, **asked, note=_counting(progress, "measuring circuits", MOST_PASSES, "circuits"))
+    circuits = _counting(progress, "measuring circuits", MOST_PASSES, "circuits")
+    chosen = choose(runs, ranked, **asked, step=step, note=circuits)
     joined = [name for name, _ in chosen.nodes[:n_joined]]
     passes = n_passes(joined, runs.placed.sites, steps)
     note = _counting(progress, "edges", passes * n_pieces, "backward passes")
-    edges = feature_edges(runs, found, joined, steps=steps, quadrature=quadrature, note=note) if joined else []
+    edges = (
+        feature_edges(runs, found, joined, steps=steps, quadrature=quadrature, step=step, note=note) if joined else []
+    )
     least = _least(chosen, n_joined) if edge_threshold is None else edge_threshold
     return FeatureCircuit(
         model=problem.model.name,
@@ -142,6 +156,12 @@ def check_options(options: Mapping[str, Any]) -> None:
         checked(name, KINDS[name], value)
     if len(given := [name for name in WAYS if options.get(name) is not None]) > 1:
         raise RunError(f"{' and '.join(given)} are different ways to choose nodes: give one of them")
+
+
+def full_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of `find`, with the defaults of those that aren't given."""
+    defaults = inspect.signature(find).parameters
+    return {name: options.get(name, defaults[name].default) for name in KINDS}
 
 
 def _least(chosen: Chosen, n_joined: int) -> float:

@@ -103,6 +103,26 @@ def test_faithfulness_is_1_of_all_nodes_and_0_of_none_and_in_between_what_a_forw
     assert "4 of them seen in the search" in evidence.summary()
 
 
+def test_a_circuit_is_compared_with_its_errors_alone_and_with_random_features() -> None:
+    problem = tiny_problem()
+    found = find(problem, DICTIONARIES, n_nodes=12, steps=1, n_joined=0)
+    errors = [(node, name) for node, name in zip(found.nodes, found.names, strict=True) if name.index is None]
+    assert 0 < len(errors) < 12
+    evidence = evaluate(found, problem, DICTIONARIES, n_sets=0, n_random=3)
+    alone = evaluate(replace(found, nodes=tuple(node for node, _ in errors)), problem, DICTIONARIES, n_sets=0)
+    assert evidence.baselines.errors_alone == pytest.approx(alone.faithfulness.value, abs=1e-9)
+    assert alone.baselines.random == () and alone.baselines.overlap is None
+    assert len(set(evidence.baselines.random)) == 3
+    assert 0 < evidence.baselines.overlap < 1
+    assert evidence.forward_passes == 3 + 4 + 2
+    assert "of its errors alone" in evidence.summary() and "in 3 draws" in evidence.summary()
+    whole = find(problem, DICTIONARIES, n_nodes=10**6, steps=1, n_joined=0, errors="kept")
+    same = evaluate(whole, problem, DICTIONARIES, n_sets=0, n_random=1).baselines
+    assert same.errors_alone is None
+    assert same.random == (pytest.approx(1, abs=1e-9),)
+    assert same.overlap == 1
+
+
 def test_errors_that_are_removed_or_kept_are_no_nodes() -> None:
     problem = tiny_problem()
     for errors in ("kept", "removed"):
