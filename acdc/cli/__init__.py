@@ -50,6 +50,7 @@ RESUMABLE = ("discover", "evaluate", "explain", "benchmark", "sweep", "train-dic
 SHARED = ("discover", "evaluate")  # by several processes
 STOPPED, UNREAD = 130, 141
 LONGEST = 1500  # letters of a message
+FULL = "the memory is full; use fewer prompts (--n), a smaller model or a narrower dictionary"
 LONGEST_WORD = 4096  # letters of an argument: as many as a path may have
 
 
@@ -81,13 +82,15 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return UNREAD
     except MemoryError as error:
-        return _fail("the memory is full; use fewer prompts (--n) or a smaller model", error, 1, debug)
+        return _fail(FULL, error, 1, debug)
     except OSError as error:
         where = "" if error.filename is None else f" ({str(error.filename)[:200]})"
         return _fail(f"{error.strerror or error}{where}", error, 2, debug)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: an unknown command, a missing argument
             return _fail(error.format_message() + _usage(error), error, 2, debug)
+        if "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":  # torch's own, of each device
+            return _fail(FULL, error, 1, debug)
         return _fail(f"{type(error).__name__}: {error} (--debug shows where)", error, 1, debug)
 
 

@@ -1,5 +1,6 @@
 """The text that features are read on, as a user names it: a text (`acdc.runs.text_sources`), or a task's prompts."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ __all__ = ["MOST_TOKENS", "N_OF_TASK", "corpus_of"]
 
 MOST_TOKENS = 1_000_000  # that are read of a text
 N_OF_TASK = 500  # prompts
+
+logger = logging.getLogger(__name__)
 
 
 def corpus_of(
@@ -54,4 +57,7 @@ def corpus_of(
     if (texts := documents(source)) is None:
         read_text(source)  # says so where it isn't there at all
         raise FileError(f"{source}: expected text in the column {TEXT_KEY!r}")
-    return windows_of(texts, model, length=length, most=most, bos=bos, name=Path(source).name)
+    found = windows_of(texts, model, length=length, most=most, bos=bos, name=Path(source).name)
+    if (n := int(found.attention.sum())) < min(length, model.n_context or length):
+        logger.warning("%s has %d tokens, fewer than a window: densities and rules of so few mean little", source, n)
+    return found

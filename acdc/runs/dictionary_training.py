@@ -74,6 +74,8 @@ def train_dictionary(
     reads = sites_asked(model, site)
     places = places_of(model, reads, written_asked(model, reads, writes))
     seed = checked("seed", Seed, seed)
+    if batch < 1 or buffer < 1:
+        raise RunError(f"batch and buffer must be at least 1 token, not {batch:,} and {buffer:,}")
     if tokens < batch:
         raise RunError(f"tokens, {tokens:,}, must be at least those of a batch, {batch:,}")
     n = EXPANSION * max(width_of(model, place.reads) for place in places) if width is None else width

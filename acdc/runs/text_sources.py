@@ -76,6 +76,7 @@ def texts_of(
     """
     if length < 2:
         raise RunError(f"a window must have at least 2 tokens, not {length}")
+    _check_used(sources, prompts, part, key, task_options)
     most = tokens + tokens // 9 + 2 * length  # a tenth is held out
     found = []
     for source in sources:
@@ -88,6 +89,19 @@ def texts_of(
         held_out = task.batch(model.tokenizer, n=max(1, min(HELD_OUT, prompts // 10)), held_out=True, **chosen)
         found.append((task.batch(model.tokenizer, n=prompts, **chosen), held_out))
     return _joined([one for one, _ in found]), _joined([other for _, other in found])
+
+
+def _check_used(sources: Sequence[str], prompts: int, part: str, key: str, task_options: dict[str, Any]) -> None:
+    """Raise `RunError` where an option is given that no source has a use for."""
+    sets = [source.startswith(DATASET) for source in sources]
+    texts = [is_text(source) for source in sources]
+    if part != "train" and not any(sets):
+        raise RunError(f"the part {part!r} (--split) is one of a data set (hf:NAME), and none is named")
+    if key != TEXT_KEY and not any(a or Path(b).suffix.lower() in SUFFIXES for a, b in zip(sets, sources, strict=True)):
+        raise RunError(f"{key!r} (--key) is of rows of a data file or a data set, and none is named")
+    if (task_options or prompts != PROMPTS) and all(a or b for a, b in zip(sets, texts, strict=True)):
+        given = ", ".join(task_options) or f"prompts, {prompts}"
+        raise RunError(f"{given}: these are options of a task, and none is named")
 
 
 def documents(source: str, *, part: str = "train", key: str = TEXT_KEY) -> Iterable[str] | None:

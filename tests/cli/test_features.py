@@ -77,6 +77,12 @@ def test_a_text_is_read_in_windows(said: Said, place: Path, name: str) -> None:
     assert told["about"]["corpus"] == name and told["about"]["n_tokens"] <= 900
 
 
+def test_a_text_shorter_than_a_window_is_told(said: Said, place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (place / "short.txt").write_text(" a b c d")
+    said("features", "--model", "induction-compiled", "--text", str(place / "short.txt"), "--json")
+    assert "short.txt has 4 tokens, fewer than a window: densities and rules of so few mean little" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("command", "given", "told"),
     [

@@ -207,9 +207,10 @@ def test_a_request_to_end_keeps_its_exit_code(
 def test_a_full_memory_and_a_full_disk_are_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fails_with(MemoryError(), monkeypatch)
-    assert main(["discover", "ioi"]) == 1
-    assert "the memory is full; use fewer prompts" in capsys.readouterr().err
+    for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")):
+        fails_with(error, monkeypatch)
+        assert main(["discover", "ioi"]) == 1
+        assert "the memory is full; use fewer prompts" in capsys.readouterr().err
     fails_with(OSError(28, "No space left on device", "x\x1b"), monkeypatch)
     assert "No space left on device (x )" in refused(capsys, ["discover", "ioi"])
 

@@ -115,5 +115,5 @@ def settled(given: Site | None, told: str | None, what: str, model: PatchableMod
         raise FileError(f"{what} is of the site {found} ({told}), not {given}")
     if (site := found or given) is None:
         says = "doesn't say its site" if told is None else f"is of {printable(told, 80)!r}, which is no site of ours"
-        raise FileError(f"{what} {says}; if you know it, give it: site='resid_post.5'")
+        raise FileError(f"{what} {says}; if you know it, give it: site='resid_post.5' (--site resid_post.5)")
     return site

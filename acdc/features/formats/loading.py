@@ -1,5 +1,6 @@
 """Reading and writing dictionaries: the public verbs."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,15 @@ import torch
 from acdc.errors import FileError
 from acdc.features.dictionary import Dictionary
 from acdc.features.formats.format import Reading
+from acdc.features.formats.models import is_same_model
 from acdc.features.formats.registry import FORMATS, find_format, format_of, patterns_of
 from acdc.features.formats.source import folder_of
 from acdc.features.sites import Site
 from acdc.models import PatchableModel
 
 __all__ = ["load", "load_set", "save"]
+
+logger = logging.getLogger(__name__)
 
 
 def load(
@@ -132,6 +136,15 @@ def _chosen(found: Sequence[Dictionary], site: Site | None, name: str) -> Dictio
 
 
 def _checked(found: Sequence[Dictionary], model: PatchableModel | None) -> tuple[Dictionary, ...]:
-    for dictionary in found if model is not None else ():
-        dictionary.check_fits(model)  # type: ignore[arg-type]
+    """The dictionaries, of which each fits the model; one of another model of the same widths is told."""
+    if model is None:
+        return tuple(found)
+    for dictionary in found:
+        dictionary.check_fits(model)
+    others = {each.model: each for each in found if each.model and not is_same_model(each.model, model.name)}
+    for trained_on, first in others.items():
+        logger.warning(
+            "dictionary %r was trained on %r, and %r is given: of another model its features mean nothing",
+            *(first.name, trained_on, model.name),
+        )
     return tuple(found)

@@ -1,6 +1,5 @@
 """Dictionaries of the Hugging Face hub through its own client, against a hub on this machine."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,7 +155,6 @@ def test_a_large_download_is_told_before_it_begins(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(hub_module, "LARGE", 1)
-    monkeypatch.setattr(logging.getLogger("acdc"), "propagate", True)
     load_set("someone/clt")
     assert [record.message for record in caplog.records] == ["downloading 7 files (0.0 GB) of someone/clt"]
     load_set("someone/clt")

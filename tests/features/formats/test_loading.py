@@ -57,6 +57,19 @@ def test_a_dictionary_of_another_model_or_site_is_refused(tmp_path: Path) -> Non
         load(tmp_path / "wide", model=model)
 
 
+def test_another_model_of_the_same_widths_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = tiny_model("gpt2")
+    for layer in (0, 1):
+        at = f"blocks.{layer}.hook_resid_post"
+        for name in ("gpt2-small", "pythia-70m"):
+            write_saelens(tmp_path / name / at, "standard", metadata={"hook_name": at, "model_name": name})
+    load_set(tmp_path / "gpt2-small", model=model)
+    assert not caplog.records
+    load_set(tmp_path / "pythia-70m", model=model)
+    (record,) = caplog.records
+    assert "was trained on 'pythia-70m', and 'gpt2' is given: of another model" in record.message
+
+
 def test_damaged_files_are_told(tmp_path: Path) -> None:
     w = write_saelens(tmp_path, "standard")
     w["b_enc"][3] = float("nan")
