@@ -9,12 +9,15 @@ from acdc.features.reading import FeatureCard, FeatureReading
 from acdc.features.reading.judging import Accuracy, LabelTest
 from acdc.files import write_atomically
 from acdc.report.assets import assets
+from acdc.report.histogram import HEIGHT, WIDTH, bars
 from acdc.report.page import environment
 from acdc.report.text import number, share, token
 from acdc.report.words import words
 from acdc.version import __version__
 
 __all__ = ["accuracy", "detection", "feature_page", "verdict_of", "write_feature_page"]
+
+SHOWN, SHOWN_OF_PART = 8, 3  # windows that are seen at once: the strongest, and of each group by strength
 
 
 def write_feature_page(path: str | Path, reading: FeatureReading, cards: Sequence[FeatureCard]) -> Path:
@@ -37,6 +40,12 @@ def feature_page(reading: FeatureReading, cards: Sequence[FeatureCard]) -> str:
             about=reading.about,
             n_features=reading.n_features,
             cards=cards,
+            linked={card.index for card in cards},
+            SHOWN=SHOWN,
+            SHOWN_OF_PART=SHOWN_OF_PART,
+            bars=bars,
+            width=WIDTH,
+            height=HEIGHT,
             version=__version__,
             style=Markup(assets().style),
             policy=Markup(assets().policy),
