@@ -156,19 +156,21 @@ def _check(
 
 
 def _tell(found: "TracedPrompt") -> None:
-    graph, pruned = found.graph, found.pruned
+    graph = found.graph
     likely = sorted((n for n in graph.nodes if n.kind == "logit"), key=lambda node: -(node.probability or 0))
-    say(f"{graph.prompt!r} in {graph.model}: {', '.join(node.label for node in likely)}")
-    kept = "" if pruned is graph else f"; {counted(len(pruned.nodes), 'node')}, {counted(pruned.n_edges, 'edge')} kept"
-    say(f"{counted(len(graph.nodes), 'node')}, {counted(graph.n_edges, 'edge')}{kept}")
+    together = sum(node.probability or 0 for node in likely)
+    told = "" if len(likely) == 1 else f" (together {together:.0%})"
+    say(f"{graph.prompt!r} in {graph.model}: {', '.join(node.label for node in likely)}{told}")
+    kept = f"; {counted(len(graph.nodes), 'node')}, {counted(graph.n_edges, 'edge')} kept" if found.record else ""
+    say(f"{counted(found.n_nodes, 'node')}, {counted(found.n_edges, 'edge')}{kept}")
     if graph.replacement is not None and graph.completeness is not None:
         say(
             f"replacement {graph.replacement:.2f} (share of what reaches the logits that is no error), "
             f"completeness {graph.completeness:.2f} (share of what nodes read that is none)"
         )
     if graph.left_out:
-        n = sum(node.kind == "feature" for node in graph.nodes)
-        say(f"{n:,} of {graph.n_active:,} active features; the others have {graph.left_out:.1%} of the influence")
+        traced = f"{graph.n_traced:,} of {graph.n_active:,} active features are nodes"
+        say(f"{traced}; the others have {graph.left_out:.1%} of the influence")
     for note in graph.notes:
         say(note)
     rows = [["share", "", "path"]]
@@ -178,4 +180,10 @@ def _tell(found: "TracedPrompt") -> None:
 
 
 def _path(nodes: "tuple[Node, ...]") -> str:
-    return " > ".join(node.label if node.kind == "logit" else f"{node.label} @{node.position}" for node in nodes)
+    return " > ".join(map(_step, nodes))
+
+
+def _step(node: "Node") -> str:
+    if node.kind == "logit":
+        return node.label
+    return f"{node.label} @{node.position}" + (f" ({node.text})" if node.kind == "feature" and node.text else "")

@@ -76,6 +76,8 @@ def _cards(graph: AttributionGraph, columns: tuple[str, ...], readings: Mapping[
             f"{KINDS[node.kind]}{layer}, at position {columns[node.position]}.",
             _facts(node),
         )
+        if node.kind == "feature" and node.text:
+            card = replace(card, label=node.text, sentence=f"{card.sentence} Its label: {node.text}.")
         reading = readings.get(node.layer)
         if node.kind == "feature" and reading is not None and rank < MOST_READ:
             card = with_reading(card, reading, node.index)
@@ -101,8 +103,7 @@ def _opening(graph: AttributionGraph, readings: Mapping[int, FeatureReading]) ->
     if graph.completeness is not None:
         facts.append(Fact("completeness", number(graph.completeness), "share of what nodes read that is no error"))
     if graph.left_out:
-        n = sum(node.kind == "feature" for node in graph.nodes)
-        more = f"of influence; {n:,} of {graph.n_active:,} active features are nodes"
+        more = f"of influence; {graph.n_traced:,} of {graph.n_active:,} active features are nodes"
         facts.append(Fact("left out", share(graph.left_out), more))
     return Opening(
         f"What makes {graph.model} go on as it does after “{graph.prompt}”?",

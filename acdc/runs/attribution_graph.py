@@ -3,9 +3,11 @@ page."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from acdc.circuits.flow import EDGE_SHARE, NODE_SHARE
 from acdc.circuits.supernodes import Supernodes
@@ -23,19 +25,21 @@ from acdc.features.attribution_graphs.graph import check_shares
 from acdc.features.dictionary import Dictionary
 from acdc.features.formats import load_set
 from acdc.features.reading import FeatureReading
+from acdc.features.reading.read import dictionary_hash as features_hash
 from acdc.features.similarity import alike_in_trace, check_cut
-from acdc.files import write_csv
+from acdc.files import write_csv, write_json
 from acdc.options.defaults import ALIKE, MEMORY, OUT
 from acdc.options.sizes import size_of
 from acdc.progress.bars import Progressing
 from acdc.report.graph_page import write_graph_page
 from acdc.report.trace_page import findings_of_trace
-from acdc.runs.fingerprint import fingerprint
+from acdc.runs.fingerprint import dictionary_hash, model_identity, run_fingerprint
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.runs.model_spec import ModelSpec
 from acdc.runs.page import PAGE
 from acdc.runs.patching_files import slug
 from acdc.runs.readings import readings_of
+from acdc.version import __version__
 
 __all__ = ["MOST_DRAWN", "TracedPrompt", "open_graph", "trace_prompt", "write_trace"]
 
@@ -49,35 +53,44 @@ class TracedPrompt:
     """An attribution graph, and where it was written.
 
     Attributes:
-        graph: The whole graph; of a file, what it holds.
-        pruned: What carries most of the influence.
+        graph: What carries most of the influence, with the whole graph's scores; of a file, what it holds. The whole
+            graph is not kept: `acdc.features.attribution_graphs.trace` gives it.
+        n_nodes, n_edges: Of the whole graph.
         paths: Its strongest paths.
+        record: What was asked, of which model and dictionaries; empty of a file.
         path: The folder; None if nothing was to be written.
     """
 
     graph: AttributionGraph
-    pruned: AttributionGraph
+    n_nodes: int
+    n_edges: int
     paths: tuple[GraphPath, ...]
+    record: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     files: tuple[Path, ...] = ()
 
+    @classmethod
+    def of(cls, graph: AttributionGraph, n_paths: int) -> "TracedPrompt":
+        """A graph that a file held."""
+        return cls(graph, len(graph.nodes), graph.n_edges, strongest_paths(graph, n_paths))
+
     def to_dict(self) -> dict[str, Any]:
         """Its figures and paths, as JSON holds them."""
-        graph, pruned = self.graph, self.pruned
-        logits = [node for node in pruned.nodes if node.kind == "logit"]
+        graph = self.graph
+        logits = [node for node in graph.nodes if node.kind == "logit"]
         logits.sort(key=lambda node: -(node.probability or 0.0))
         return {
             "prompt": graph.prompt,
             "model": graph.model,
             "dictionaries": list(graph.dictionaries),
             "logits": [{"token": node.text, "probability": node.probability, "value": node.value} for node in logits],
-            "n_nodes": len(graph.nodes),
-            "n_edges": graph.n_edges,
+            "n_nodes": self.n_nodes,
+            "n_edges": self.n_edges,
             "n_active": graph.n_active,
             "left_out": graph.left_out,
             "replacement": graph.replacement,
             "completeness": graph.completeness,
-            "pruned": {"n_nodes": len(pruned.nodes), "n_edges": pruned.n_edges, "shares": pruned.pruning},
+            "pruned": {"n_nodes": len(graph.nodes), "n_edges": graph.n_edges, "shares": graph.pruning},
             "paths": [
                 {"share": path.share, "sign": path.sign, "nodes": [node.id for node in path.nodes]}
                 for path in self.paths
@@ -128,16 +141,24 @@ def trace_prompt(
     loaded = [each for found in sets for each in found]
     told = options or {}
     graph = trace(patchable, prompt, loaded, memory=bound, progress=progress, **told)
-    pruned = graph.pruned(nodes, edges)
-    found = TracedPrompt(graph, pruned, strongest_paths(pruned, n_paths))
+    n_nodes, n_edges, graph = len(graph.nodes), graph.n_edges, graph.pruned(nodes, edges)
+    asked = {"prompt": prompt, "shares": [nodes, edges], "alike": alike, **told}
+    record = {"arguments": asked, "model": model_identity(patchable), "dictionaries": [_identity(d) for d in loaded]}
+    found = TracedPrompt(graph, n_nodes, n_edges, strongest_paths(graph, n_paths), record)
     if out is None:
         return found
-    record = {"prompt": prompt, "dictionaries": list(graph.dictionaries), "shares": [nodes, edges], **told}
-    name = f"{slug(prompt)[:40]}-{fingerprint(record)[:10]}"
+    name = f"{slug(prompt)[:40]}-{run_fingerprint(record)[:10]}"
     known = zip(loaded, readings_of(loaded, out), strict=True)
     readings = {each.reads.layer: reading for each, reading in known if reading is not None}
-    groups = alike_in_trace(pruned, loaded, alike)
+    groups = alike_in_trace(graph, loaded, alike)
     return write_trace(found, runs_folder(out, "traces", spec.name, name), readings, groups)
+
+
+def _identity(dictionary: Dictionary) -> dict[str, Any]:
+    """What a dictionary is; a decoder that stays in its file is known by its place."""
+    if isinstance(dictionary.decoder, Tensor):
+        return {"name": dictionary.name, "sha256": dictionary_hash(dictionary)}
+    return {"name": dictionary.name, "features_sha256": features_hash(dictionary)}
 
 
 def open_graph(path: str | Path, *, n_paths: int = 10, out: str | Path | None = None) -> TracedPrompt:
@@ -150,7 +171,7 @@ def open_graph(path: str | Path, *, n_paths: int = 10, out: str | Path | None = 
         FileError: It can't be read, or a file can't be written.
     """
     graph = load_graph(path)
-    found = TracedPrompt(graph, graph, strongest_paths(graph, n_paths))
+    found = TracedPrompt.of(graph, n_paths)
     return found if out is None else write_trace(found, Path(out))
 
 
@@ -174,13 +195,18 @@ def write_trace(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"can't make {folder}: {error.strerror or error}") from None
-    graph = found.pruned
+    findings = findings_of_trace(found.graph, readings, alike)
+    graph = found.graph.labelled({card.name: card.label for card in findings.cards if card.label})
+    found = replace(found, graph=graph, paths=strongest_paths(graph, len(found.paths)))
     files = [
         save_graph(graph, folder / name),
         write_csv(folder / "nodes.csv", graph.node_frame()),
         write_csv(folder / "edges.csv", graph.frame()),
-        write_graph_page(folder / PAGE, findings_of_trace(graph, readings, alike)),
+        write_graph_page(folder / PAGE, findings),
     ]
+    if found.record:
+        record = {"made_with": f"acdc {__version__}", **found.record, "found": found.to_dict()}
+        files.append(write_json(folder / "trace.json", record))
     try:
         files += draw(graph.strongest(MOST_DRAWN).weighted(grouped=True), folder / "graph.svg")
     except FileError:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from acdc.circuits.supernodes import Supernodes, parsed
 from acdc.errors import CircuitError, FileError, shown, unknown_name
 from acdc.features import Dictionary, load_set
-from acdc.features.attribution_graphs import AttributionGraph, load_graph, strongest_paths
 from acdc.features.circuits import FeatureCircuit, FeatureEvidence, load_feature_circuit
 from acdc.features.circuits.circuit import FORMAT
 from acdc.features.circuits.finding import record_of
@@ -78,7 +77,7 @@ def group_nodes(
     found = _regrouped(load_graph(path), groups or {}, without, only)
     known = zip(read, readings_of(read, out), strict=True)
     readings = {each.reads.layer: reading for each, reading in known if reading is not None}
-    traced = TracedPrompt(found, found, strongest_paths(found, 1))
+    traced = TracedPrompt.of(found, 1)
     written = write_trace(traced, path.parent, readings, alike_in_trace(found, read, alike), path.name)
     return Grouped(found, written.files)
 

@@ -25,6 +25,8 @@ MISTAKES = {
     "trace x --model acdc-small --probability 2": "probability must be above 0 and at most 1, not 2",
     "trace x --model acdc-small --max-logits 0": "max_logits must be at least 1, not 0",
     "trace x --model acdc-small --dictionary tests": "tests",
+    "trace x --model reverse-compiled --dictionary acdc-small.transcoders": "reads 128 dimensions at mlp_in.0, but",
+    f"trace {'John.' * 40} --model acdc-small": "longer than the context of 'acdc-small'",
 }
 
 

@@ -84,6 +84,7 @@ def _metadata(graph: AttributionGraph, slug: str) -> MetadataJSON:
             replacement_score=graph.replacement,
             completeness_score=graph.completeness,
             n_active=graph.n_active,
+            n_traced=graph.n_traced,
             left_out=graph.left_out,
             notes=list(graph.notes),
         ),
@@ -127,14 +128,14 @@ def _feature(node: Node) -> int | None:
 
 
 def _clerp(node: Node) -> str:
-    """The label that viewers show; a feature's is left to whoever reads the feature."""
+    """The label that viewers show; where a feature has none, they look for one of their own."""
     match node.kind:
         case "logit":
             return f'Output "{node.text}" (p={node.probability or 0:.3f})'
         case "token":
             return f'Emb: "{node.text}"'
         case "feature":
-            return ""
+            return node.text
     return node.label
 
 
@@ -152,8 +153,9 @@ def load_graph(path: str | os.PathLike[str]) -> AttributionGraph:
     kept_ids = Counter(node.node_id for node in told.nodes)
     if twice := [name for name, n in kept_ids.items() if n > 1]:
         raise FileError(
-            f"{path}: two nodes have the id {shown(twice[0])}, so its links are ambiguous (circuit-tracer once called "
-            "errors 0_L_P, which may be a feature's id too); let a newer version write it"
+            f"{path}: two nodes have the id {shown(twice[0])}, so its links are ambiguous (circuit-tracer to 0.5 calls "
+            "the error of layer L 0_L_P, which is also the id of feature L of layer 0); let a version write it, or "
+            "Neuronpedia, that calls errors L_-1_P"
         )
     try:
         check_supernodes(told.qParams.supernodes, kept_ids)
@@ -201,7 +203,7 @@ def _read_node(path: str | os.PathLike[str], told: NodeJSON, graph: GraphJSON) -
         layer,
         told.ctx_idx,
         index,
-        text=tokens[told.ctx_idx] if kind == "token" else _output(told.clerp) if kind == "logit" else "",
+        text=_text(kind, told, graph),
         activation=told.activation,
         value=told.value,
         bias=told.bias,
@@ -231,6 +233,18 @@ def _layer_and_index(path: str | os.PathLike[str], kind: str, told: NodeJSON) ->
             f"its id contradicts ({form})"
         )
     return layer - (kind == "logit"), parts.get("index", -1)
+
+
+def _text(kind: str, told: NodeJSON, graph: GraphJSON) -> str:
+    match kind:
+        case "token":
+            return graph.metadata.prompt_tokens[told.ctx_idx]
+        case "logit":
+            return _output(told.clerp)
+        case "feature":
+            given = {pair[0]: pair[1] for pair in graph.qParams.clerps if len(pair) == 2}
+            return given.get(f"{told.layer}_{told.feature}_{told.ctx_idx}", given.get(f"{told.feature}", told.clerp))
+    return ""
 
 
 def _output(clerp: str) -> str:
@@ -265,6 +279,7 @@ def _read_graph(path: str | os.PathLike[str], told: GraphJSON, nodes: list[Node]
         replacement=metadata.info.replacement_score,
         completeness=metadata.info.completeness_score,
         n_active=metadata.info.n_active,
+        n_traced=metadata.info.n_traced,
         left_out=metadata.info.left_out,
         pruning=(shares[0] or 1.0, shares[1] or 1.0),
         notes=tuple(metadata.info.notes),

@@ -37,8 +37,8 @@ class AttributionGraph:
         replacement: Share of what reaches the logits that comes from tokens and not from errors, in [0, 1], of the
             whole graph; None where it has no errors.
         completeness: Share of what nodes read that is no error, each node by its influence; None likewise.
-        n_active: Features that are not zero on the prompt; those that are no nodes have the share `left_out` of all
-            influence.
+        n_active: Features that are not zero on the prompt. So many as `n_traced` are nodes of the whole graph, and the
+            others have the share `left_out` of all influence.
         pruning: The shares of nodes' and edges' influence by which it was pruned; None: not.
         notes: What a reader must know.
         pinned, supernodes: What a reader of the file chose: ids, and groups of ids under a name.
@@ -54,6 +54,7 @@ class AttributionGraph:
     replacement: float | None = None
     completeness: float | None = None
     n_active: int = 0
+    n_traced: int = 0
     left_out: float = 0.0
     pruning: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
@@ -129,6 +130,11 @@ class AttributionGraph:
             rows=(np.cumsum(nodes) - 1)[self.rows[rows]],
             weights=np.where(edges[inner], self.weights[inner], 0),
         )
+
+    def labelled(self, labels: Mapping[str, str]) -> "AttributionGraph":
+        """The graph with labels of features, by their nodes' ids."""
+        named = (replace(n, text=labels[n.id]) if n.kind == "feature" and n.id in labels else n for n in self.nodes)
+        return replace(self, nodes=tuple(named))
 
     def edges(self) -> list[tuple[Node, Node, float, float]]:
         """Source, target, weight and influence of each edge, the most influential first."""

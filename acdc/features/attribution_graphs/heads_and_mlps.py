@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from acdc.features.attribution_graphs.logits import Logits
+from acdc.features.attribution_graphs.pace import Counted
 from acdc.features.attribution_graphs.room import check_room
 from acdc.metrics.answers import wide
 from acdc.models import PatchableModel
@@ -31,7 +32,7 @@ from acdc.patching.gradient.frozen_norms import FrozenNorms
 from acdc.patching.gradient.rules import RULES
 from acdc.patching.layout import Layout
 from acdc.patching.pattern import head_patterns
-from acdc.progress import Progress, Tell
+from acdc.progress import Tell
 from acdc.prompts.batch import PromptBatch
 
 __all__ = ["ComponentRows", "component_rows"]
@@ -98,7 +99,7 @@ def component_rows(
     of_logits = _of_logits(model, cache, logits)
     add(of_logits, n_columns - n_logits, len(outputs))
     reaching = torch.einsum("t,tpd->pd", logits.probabilities.to(outputs), of_logits.gradients)[None]
-    layout = Layout(batch, model.dtype)
+    layout, count = Layout(batch, model.dtype), Counted(tell, "layers", graph.n_layers)
     for layer in reversed(range(graph.n_layers)):
         block, first = model.components.blocks[layer], graph.head_src(layer)
         below = reaching
@@ -111,8 +112,8 @@ def component_rows(
         for part in _of_heads(model, block, layout, cache.resid_pre[layer], at_heads, memory):
             add(part, place, first)
             reaching, place = reaching + part.gradients.sum(0), place + len(part.values)
-        if tell is not None:
-            tell(Progress(graph.n_layers - layer, graph.n_layers, stage="tracing", unit="layers"))
+        left = layer * (layer + 1) / (graph.n_layers * (graph.n_layers + 1))  # a layer reads all before it
+        count(graph.n_layers - layer, share=1 - left)
     return ComponentRows(weights, nodes, values)
 
 

@@ -17,7 +17,7 @@ class Node:
         layer: The block that it belongs to; -1 of tokens, and the number of blocks of logits.
         position: Its token's, from 0.
         index: A feature's or head's number, or a token's id; -1 of what a position has one of.
-        text: The token, of tokens and logits.
+        text: The token, of tokens and logits; of a feature its label, if it has one.
         activation: A feature's.
         value: What its row sums to, with the bias and what is left out: a feature's pre-activation, how far a logit is
             above the vocabulary's mean, or what a head or MLP gives the logits. None where it has no row.

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from acdc.circuits.flow import sum_of_paths
 from acdc.features.attribution_graphs.logits import Logits
+from acdc.features.attribution_graphs.pace import Counted
 from acdc.features.attribution_graphs.replacement import ActiveFeatures, LocalReplacement
 from acdc.features.attribution_graphs.room import check_room
 from acdc.metrics.answers import wide
-from acdc.progress import Progress, Tell
+from acdc.progress import Tell
 
 __all__ = ["FeatureRows", "feature_rows"]
 
@@ -76,6 +77,7 @@ def feature_rows(
     nodes[:n_logits] = np.arange(n_columns - n_logits, n_columns)
     done, at_once = n_logits, _at_once(local, memory)
     pending, reached = np.array([], dtype=int), np.zeros(n_columns)
+    count = Counted(tell, "features", n_rows - n_logits)
     while done < n_rows:
         if not len(pending):
             reached = sum_of_paths(weights[:done], roots, nodes[:done])
@@ -86,8 +88,7 @@ def feature_rows(
         weights[done : done + len(batch), : n_columns - n_logits] = _backward(local, outputs, seeds)
         nodes[done : done + len(batch)] = batch
         done += len(batch)
-        if tell is not None:
-            tell(Progress(done - n_logits, n_rows - n_logits, stage="tracing", unit="features"))
+        count(done - n_logits, share=(done - n_logits) / (n_rows - n_logits))
     reached = sum_of_paths(weights, roots, nodes)
     return FeatureRows(weights, nodes, np.sort(nodes[n_logits:]), reached)
 

@@ -5,9 +5,10 @@ Keys that the schema doesn't know are ours, and other readers pass them over: a 
 share of all nodes' influence that a node has together with those of more: viewers prune by it.
 """
 
+import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 __all__ = ["LIKE", "GraphJSON", "InfoJSON", "LinkJSON", "MetadataJSON", "NodeJSON", "PruningJSON", "QParamsJSON"]
 
@@ -27,6 +28,7 @@ class InfoJSON(BaseModel):
     replacement_score: float | None = None
     completeness_score: float | None = None
     n_active: int = 0
+    n_traced: int = 0
     left_out: float = 0.0
     notes: list[str] = Field(default_factory=list)
 
@@ -54,13 +56,35 @@ class MetadataJSON(BaseModel):
 
 
 class QParamsJSON(BaseModel):
-    """What a viewer shows at first; `supernodes` are lists of a name and ids."""
+    """What a viewer shows at first.
+
+    circuit-tracer's page saves what stands in its address: ids with commas, lists as JSON's text, and null.
+
+    Attributes:
+        supernodes: Lists of a name and ids.
+        clerps: Labels that a reader gave: of a feature, by its number, or by its layer, number and position. They are
+            read into the nodes, and not written: a page that finds any here expects JSON's text.
+    """
 
     pinnedIds: list[str] = Field(default_factory=list)
     supernodes: list[list[str]] = Field(default_factory=list)
     linkType: str = "both"
-    clickedId: str | None = ""
+    clickedId: str = ""
     sg_pos: str = ""
+    clerps: list[list[str]] = Field(default_factory=list, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        found = {name: each for name, each in value.items() if each is not None}
+        for name in ("supernodes", "clerps"):
+            if isinstance(found.get(name), str):
+                found[name] = json.loads(found[name] or "[]")
+        if isinstance(found.get("pinnedIds"), str):
+            found["pinnedIds"] = [each for each in found["pinnedIds"].split(",") if each]
+        return found
 
 
 class NodeJSON(BaseModel):

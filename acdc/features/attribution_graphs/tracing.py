@@ -17,7 +17,7 @@ from acdc.models import PatchableModel
 from acdc.options.defaults import MEMORY
 from acdc.patching.activations import run
 from acdc.patching.gradient.rules import RULES, Rules, check_rules
-from acdc.progress import Tell
+from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.texts import text_batch
@@ -26,6 +26,7 @@ from acdc.prompts.tokens import pieces
 __all__ = ["MAX_FEATURES", "trace"]
 
 MAX_FEATURES = 7500
+INFLUENCE = "adding up paths"
 
 
 def trace(
@@ -78,24 +79,26 @@ def trace(
         local = local_replacement(model, batch, dictionaries, skipped=len(batch.before))
         logits = likely_logits(model, local.last, most=max_logits, probability=probability)
         found = feature_rows(local, logits, most=max_features, memory=memory, tell=tell)
-    values = (local.final.detach() @ logits.vectors.to(local.final).T)[0] + logits.biases.to(local.final)
-    nodes = [*feature_nodes(model, batch, local), *logit_nodes(model, batch, logits, values.tolist())]
-    chosen = np.array([node.kind != "feature" for node in nodes], dtype=bool)
-    chosen[found.features] = True
-    whole = float(found.influence.sum())
-    graph = AttributionGraph(
-        prompt,
-        tuple(pieces(model.tokenizer, batch.clean[0].tolist())),
-        model.name,
-        tuple(each.dictionary.name for each in local.features),
-        tuple(nodes),
-        found.nodes,
-        found.weights,
-        n_active=sum(len(each.indices) for each in local.features),
-        left_out=float(found.influence[~chosen].sum()) / whole if whole else 0.0,
-        notes=_notes(model, batch, dictionaries),
-    )
-    return finished(graph, chosen)
+        announce(tell, INFLUENCE)
+        values = (local.final.detach() @ logits.vectors.to(local.final).T)[0] + logits.biases.to(local.final)
+        nodes = [*feature_nodes(model, batch, local), *logit_nodes(model, batch, logits, values.tolist())]
+        chosen = np.array([node.kind != "feature" for node in nodes], dtype=bool)
+        chosen[found.features] = True
+        whole = float(found.influence.sum())
+        graph = AttributionGraph(
+            prompt,
+            tuple(pieces(model.tokenizer, batch.clean[0].tolist())),
+            model.name,
+            tuple(each.dictionary.name for each in local.features),
+            tuple(nodes),
+            found.nodes,
+            found.weights,
+            n_active=sum(len(each.indices) for each in local.features),
+            n_traced=len(found.features),
+            left_out=float(found.influence[~chosen].sum()) / whole if whole else 0.0,
+            notes=_notes(model, batch, dictionaries),
+        )
+        return finished(graph, chosen)
 
 
 def _of_components(
@@ -119,6 +122,7 @@ def _of_components(
     ]
     nodes = [replace(node, value=values.get(i)) for i, node in enumerate(nodes)]
     tokens = tuple(pieces(model.tokenizer, batch.clean[0].tolist()))
+    announce(tell, INFLUENCE)
     graph = AttributionGraph(prompt, tokens, model.name, (), tuple(nodes), found.nodes, found.weights)
     return finished(graph, np.ones(n_columns, dtype=bool))
 
@@ -131,10 +135,28 @@ def _check(max_features: int, max_logits: int, probability: float) -> None:
         raise RunError(f"probability must be above 0 and at most 1, not {probability:g}")
 
 
+def in_words(layers: Sequence[int]) -> str:
+    """Layers in short.
+
+    >>> in_words([0, 1, 2, 5, 7, 8])
+    '0-2, 5, 7-8'
+    """
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
 def _notes(model: PatchableModel, batch: PromptBatch, dictionaries: Sequence[Dictionary]) -> tuple[str, ...]:
     written = {site.layer for each in dictionaries for site in each.writes}
-    without = [str(layer) for layer in range(model.graph.n_layers) if layer not in written]
-    notes = [f"no dictionary writes at the MLPs of layers {', '.join(without)}: they are all error"] if without else []
+    without = [layer for layer in range(model.graph.n_layers) if layer not in written]
+    notes = []
+    if without:
+        layers = ("layers " if len(without) > 1 else "layer ") + in_words(without)
+        notes.append(f"no dictionary writes at the MLP of {layers}: there all that it writes is one error a position")
     if batch.before:
         notes.append(f"at {', '.join(batch.before)} before the prompt, what MLPs write is all error")
     return tuple(notes)

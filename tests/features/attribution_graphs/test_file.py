@@ -76,6 +76,69 @@ def test_layers_features_and_errors_are_called_as_viewers_expect(
     assert (logit["layer"], logit["clerp"][:8], token["layer"]) == ("4", 'Output "', "E")
 
 
+def as_circuit_tracer(told: dict[str, Any], error: str) -> dict[str, Any]:
+    """Our file as circuit-tracer writes it: its order, its names of errors, its labels, and no key of ours."""
+    types = ["cross layer transcoder", "mlp reconstruction error", "embedding", "logit"]
+    names = {
+        node["node_id"]: error.format(node["layer"], node["ctx_idx"])
+        if node["feature_type"] == types[1]
+        else node["node_id"]
+        for node in told["nodes"]
+    }
+    kept = NODE | {"token_prob", "is_target_logit", "run_idx", "reverse_ctx_idx", "influence", "activation"}
+    nodes = [{key: value for key, value in node.items() if key in kept} for node in told["nodes"]]
+    for node in nodes:
+        label = node["clerp"] if node["feature_type"] == "logit" else ""
+        node.update(node_id=names[node["node_id"]], clerp=label)
+    nodes.sort(key=lambda node: (types.index(node["feature_type"]), -node["token_prob"]))
+    keys = METADATA | {"transcoder_list", "node_threshold", "schema_version"}
+    return {
+        "metadata": {key: told["metadata"][key] for key in keys},
+        "qParams": {"pinnedIds": [], "supernodes": [], "linkType": "both", "clickedId": "", "sg_pos": ""},
+        "nodes": nodes,
+        "links": [{**e, "source": names[e["source"]], "target": names[e["target"]]} for e in reversed(told["links"])],
+    }
+
+
+@pytest.mark.parametrize("error", ["{}_-1_{}", "0_9{}_{}"])
+def test_circuit_tracer_s_file_of_a_graph_opens_as_the_same_graph(
+    error: str, graphs: tuple[AttributionGraph, ...], tmp_path: Path
+) -> None:
+    pruned = graphs[0].pruned()
+    told = json.loads(save_graph(pruned, tmp_path / "ours.json").read_text())
+    (tmp_path / "theirs.json").write_text(json.dumps(as_circuit_tracer(told, error)))
+    found = load_graph(tmp_path / "theirs.json")
+    assert [(n.kind, n.layer, n.position, n.index, n.text) for n in found.nodes] == [
+        (n.kind, n.layer, n.position, n.index, n.text) for n in pruned.nodes
+    ]
+    order = np.argsort(found.rows), np.argsort(pruned.rows)
+    assert np.array_equal(found.weights[order[0]], pruned.weights[order[1]])
+    assert [node.cumulative for node in found.nodes] == [node.cumulative for node in pruned.nodes]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_viewers_find_what_they_read(which: int, graphs: tuple[AttributionGraph, ...], tmp_path: Path) -> None:
+    """By circuit-tracer's and Neuronpedia's pages, which were read and opened with such files."""
+    graph = graphs[which]
+    told = json.loads(save_graph(graph, tmp_path / "graph.json").read_text())
+    metadata, nodes = told["metadata"], told["nodes"]
+    assert metadata["schema_version"] == 1 and 0 < metadata["node_threshold"] <= 1  # the slider's end
+    assert all(isinstance(told["qParams"][key], str) for key in ("linkType", "clickedId", "sg_pos"))
+    assert "clerps" not in told["qParams"]  # what is there is parsed as JSON's text
+    for node in nodes:
+        assert type(node["feature"]) in (int, type(None)) and isinstance(node["clerp"], str)
+        assert node["layer"] == "E" or int(node["layer"]) >= 0
+        assert node["influence"] is None or 0 <= node["influence"] <= 1  # hidden above the slider
+        if node["feature_type"] == "logit":
+            assert float(node["clerp"].split("(p=")[1].split(")")[0]) == pytest.approx(node["token_prob"], abs=1e-3)
+    places = [(n["layer"], n["feature"], n["ctx_idx"], n["feature_type"]) for n in nodes]
+    assert len(set(places)) == len(nodes)  # pages call a node by these
+    logits = [node["feature"] for node in nodes if node["feature_type"] == "logit"]
+    assert logits == sorted(logits)  # Neuronpedia's scores sort logits and not their probabilities
+    ids = {node["node_id"] for node in nodes}
+    assert {end for link in told["links"] for end in (link["source"], link["target"])} <= ids
+
+
 def foreign() -> dict[str, Any]:
     """As circuit-tracer writes one, without a key of ours."""
     rest = {"token_prob": 0.0, "is_target_logit": False, "run_idx": 0, "reverse_ctx_idx": 0, "activation": None}
@@ -120,6 +183,27 @@ def test_another_tools_file_opens(tmp_path: Path) -> None:
     same(load_graph(save_graph(graph, tmp_path / "ours.json")), graph)
 
 
+def test_what_a_reader_chose_and_named_in_a_page_is_read(tmp_path: Path) -> None:
+    told = foreign()
+    told["nodes"][0]["clerp"] = "digits"
+    (tmp_path / "named.json").write_text(json.dumps(told))
+    graph = load_graph(tmp_path / "named.json")
+    assert graph.nodes[1].text == "digits" and graph.nodes[1].label == "f0.6200"
+    same(load_graph(save_graph(graph, tmp_path / "ours.json")), graph)
+    told["qParams"] = {  # as circuit-tracer's page saves it
+        "pinnedIds": "E_17_1,0_6200_1",
+        "supernodes": '[["numbers", "E_17_1", "0_6200_1"]]',
+        "linkType": None,
+        "clickedId": None,
+        "clerps": '[["19229300", "one"]]',
+    }
+    (tmp_path / "saved.json").write_text(json.dumps(told))
+    graph = load_graph(tmp_path / "saved.json")
+    assert graph.pinned == ("E_17_1", "0_6200_1") and graph.supernodes == (("numbers", "E_17_1", "0_6200_1"),)
+    assert graph.nodes[1].text == "one"
+    assert graph.labelled({"0_6200_1": "two", "E_17_1": "no"}).nodes[1].text == "two"
+
+
 def _set(*keys: Any, value: Any) -> Callable[[dict[str, Any]], None]:
     def change(told: Any) -> None:
         for key in keys[:-1]:
@@ -137,6 +221,7 @@ def _set(*keys: Any, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("nodes", 0, "node_id", value="0-6200-1"), "'0-6200-1' is no id of a cross layer transcoder.*5_123_7"),
         (_set("nodes", 0, "layer", value="3"), "said to be of layer 3 and ctx_idx 1, which its id contradicts"),
         (_set("nodes", 1, "node_id", value="0_6200_1"), "two nodes have the id '0_6200_1'"),
+        (_set("qParams", "supernodes", value="[["), "qParams"),
         (_set("nodes", 1, "feature_type", value="neuron"), "feature_type 'neuron'; known are embedding"),
         (_set("nodes", 2, "ctx_idx", value=2), "ctx_idx 2, of 2 prompt_tokens"),
         (_set("links", 0, "source", value="E_5_1"), "joins 'E_5_1', which is no node"),
