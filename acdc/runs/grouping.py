@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from acdc.circuits.supernodes import Supernodes, parsed
 from acdc.errors import CircuitError, FileError, shown, unknown_name
 from acdc.features import Dictionary, load_set
+from acdc.features.attribution_graphs import AttributionGraph, load_graph
 from acdc.features.circuits import FeatureCircuit, FeatureEvidence, load_feature_circuit
 from acdc.features.circuits.circuit import FORMAT
 from acdc.features.circuits.finding import record_of
