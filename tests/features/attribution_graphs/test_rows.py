@@ -67,7 +67,7 @@ def test_a_transcoder_that_is_the_mlp_leaves_no_error() -> None:
     assert of_errors.size and of_errors.max() < 1e-12
     assert graph.replacement == pytest.approx(1, abs=1e-12) and graph.completeness == pytest.approx(1, abs=1e-12)
     without = trace(model, PROMPT, exact[1:])  # the first layer's MLP is all error
-    assert without.replacement is not None and without.replacement < 0.95 and "layers 0:" in without.notes[0]
+    assert without.replacement is not None and without.replacement < 0.95 and "of layer 0:" in without.notes[0]
 
 
 def test_fewer_features_are_the_most_influential_and_what_is_left_out_is_told() -> None:
