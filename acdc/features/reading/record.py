@@ -1,6 +1,5 @@
 """What was read of a dictionary's features on a text: all that a list, a search and a card need, without the model."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from acdc.errors import RunError
 from acdc.features.reading.rules.seen import Seen
 from acdc.features.reading.rules.vocabulary import Vocabulary
+from acdc.features.reading.token_shares import TokenShares
 from acdc.features.reading.weights import Ranked
 
 if TYPE_CHECKING:
@@ -130,19 +130,24 @@ class FeatureReading:
             )
 
     def fires_on(self, index: int, *, before: int = 0) -> Tokens:
-        """The tokens on which a feature fires, or those `before` it, with their shares; of a sample of at most 200."""
-        where = self.fired[index][self.fired[index] >= 0]
-        window, column = np.divmod(where, self.ids.shape[1])
-        found = np.where(column >= before, self.ids[window, np.maximum(column - before, 0)], -1)
-        counts = Counter(found[found >= 0].tolist())
-        ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-        return tuple((self.names[token], n / len(where)) for token, n in ranked)
+        """The tokens on which a feature fires, or those before it (1), with their shares; of a sample of 200."""
+        return tuple((self.names[token], share) for token, share in self._shares[before].most(index))
 
     def entropy(self, index: int) -> float:
         """Of the tokens on which a feature fires, in bits: 0 where it is always the same one. It is that of the sample,
         so it is too small where there are many; NaN of a feature that never fires."""
-        shares = np.array([share for _, share in self.fires_on(index)])
-        return float("nan") if not len(shares) else float(-(shares * np.log2(shares)).sum()) + 0.0
+        return float(self._shares[0].entropy[index])
+
+    @cached_property
+    def _shares(self) -> tuple[TokenShares, TokenShares]:
+        """Of the tokens on which features fire, and of those before them."""
+        window, column = np.divmod(self.fired, self.ids.shape[1])
+        sizes, there = (self.fired >= 0).sum(1), self.fired >= 0
+        on, ahead = (
+            TokenShares.of(np.where(there & (column >= before), self.ids[window, column - before], -1), sizes)
+            for before in (0, 1)
+        )
+        return on, ahead
 
     def tokens_of(self, ranked: Ranked, index: int) -> Tokens:
         """Tokens with their logits, as text; those that aren't moved are left out."""
@@ -158,8 +163,8 @@ class FeatureReading:
         if text not in self._texts:
             near = f"; did you mean {' ' + text!r}?" if " " + text in self._texts else ""
             raise RunError(f"no token of {self.about.corpus!r} is {text!r}{near}")
-        shares = {i: dict(self.fires_on(i, before=before)).get(text, 0.0) for i in range(self.n_features)}
-        return sorted((i for i, share in shares.items() if share), key=lambda i: -shares[i])
+        shares = self._shares[before].of_tokens(np.array([i for i, name in self.names.items() if name == text]))
+        return np.argsort(-shares, kind="stable")[: np.count_nonzero(shares)].tolist()
 
     @cached_property
     def _texts(self) -> frozenset[str]:

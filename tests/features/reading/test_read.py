@@ -1,5 +1,6 @@
 """What is read of features equals what a sort of all activations says, whatever order and batches they come in."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -129,6 +130,24 @@ def test_the_text_is_cut_into_windows_and_their_first_tokens_do_not_count() -> N
     ]
     assert counted(batch).sum().item() == 5
     assert windows_of(["1 2 3 4 5 6 7 8"], model, length=3, most=3, bos=False).n == 1
+
+
+def test_tokens_are_counted_with_their_shares(tiny: tuple) -> None:
+    reading, total = tiny[3], 0.0
+    for index in range(reading.n_features):
+        where = reading.fired[index][reading.fired[index] >= 0]
+        for before in (0, 1):
+            there = [divmod(token, reading.ids.shape[1]) for token in where.tolist()]
+            counts = Counter(int(reading.ids[row, column - before]) for row, column in there if column >= before)
+            ranked = sorted(
+                ((token, n) for token, n in counts.items() if token >= 0), key=lambda pair: (-pair[1], pair[0])
+            )
+            right = [(reading.names[token], n / len(where)) for token, n in ranked]
+            assert list(reading.fires_on(index, before=before)) == right
+        shares = [share for _, share in reading.fires_on(index)]
+        assert reading.entropy(index) == pytest.approx(-sum(s * np.log2(s) for s in shares)) or not shares
+        total += len(shares)
+    assert total > 20
 
 
 def test_search_by_token(tiny: tuple) -> None:

@@ -10,18 +10,22 @@ from acdc.features.reading.rules.kinds.phrase import PhraseRule
 from acdc.features.reading.rules.kinds.position import FirstTokensRule, LastTokenRule
 from acdc.features.reading.rules.kinds.repetition import RepetitionRule
 from acdc.features.reading.rules.kinds.tokens import TokenRule
+from acdc.features.reading.rules.kinds.words import WordRule
 from acdc.features.reading.rules.narrowing.context import InContext
 from acdc.features.reading.rules.narrowing.preceded import Preceded
+from acdc.features.reading.rules.narrowing.preceded_by_class import PrecededByClass
 from acdc.features.reading.rules.vocabulary import CLASSES
 from acdc.features.reading.slices import BEFORE
 
 WORDS = [f" {a}{b}" for a in "bcdfghklm" for b in "aeiou"]
-NAMES = dict(enumerate([*WORDS, " 7", "12", "\n", " Ann", " Bob", ",", " $"]))
+NAMES = dict(enumerate([*WORDS, " 7", "12", "\n", " Ann", " Bob", ",", " $", "ann", " bob", " Zed"]))
 VOCABULARY = Vocabulary(NAMES)
 RULES: list[tuple[Rule, str, list[list[int]]]] = [  # with patterns that are planted, each into a third of the windows
     (TokenRule("on", (3,)), "fires on ' bo'", []),
     (TokenRule("on", (3, 40)), "fires on ' bo' or ' ma'", []),
     (TokenRule("after", (3,)), "fires after ' bo'", []),
+    (WordRule("on", ("ann",)), "fires on 'ann' in any case", []),
+    (WordRule("after", ("ann", "bob")), "fires after 'ann' or 'bob' in any case", [[48, 48, 48]]),
     (ClassRule("on", "a capitalised word"), "fires on a capitalised word", []),
     (ClassRule("after", "a number"), "fires after a number", []),
     (RepetitionRule("on"), "fires on a token that is among the 19 before it", []),
@@ -36,8 +40,9 @@ RULES: list[tuple[Rule, str, list[list[int]]]] = [  # with patterns that are pla
         "fires on ' bo' right after ' cu ci'",
         [[9, 7, 3], [11, 7, 3], [9, 7, 4]],
     ),
-    (Preceded(TokenRule("on", (3,)), ((9, 7),)), "fires on ' bo' right after ' cu' or ' ci'", [[7, 3], [9, 3]]),
+    (Preceded(TokenRule("on", (3,)), ((9, 7),)), "fires on ' bo' right after ' cu' or ' ci'", [[9, 3], [9, 3], [7, 3]]),
     (Preceded(ClassRule("on", "a number"), ((51,),)), "fires on a number right after ' $'", [[51, 45], [51, 46]]),
+    (PrecededByClass(TokenRule("on", (3,)), "a number"), "fires on ' bo' right after a number", [[45, 3], [46, 3]]),
     (InContext(TokenRule("on", (3,)), (9,)), "fires on ' bo' where ' cu' is among the 20 tokens before", []),
     (InContext(TokenRule("on", (3,)), (9,), 5), "fires on ' bo' where ' cu' is among the 5 tokens before", [[9, 4, 3]]),
     (
@@ -118,6 +123,7 @@ def test_classes_are_what_they_are_called() -> None:
         "a number": [" 7", "12"],
         "a capitalised word": [" Ann"],
         "a word in capitals": ["NATO"],
+        "a word or a piece of one": [" Ann", "NATO", " I", " word", "ing"],
         "a single letter": [" I"],
         "a word's beginning": [" Ann", " I", " word"],
         "letters that go on without a space": ["NATO", "ing"],

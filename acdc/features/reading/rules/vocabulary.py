@@ -1,12 +1,13 @@
 """How tokens read, and the classes of them that rules name: numbers, capitalised words, line breaks."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-__all__ = ["CLASSES", "Vocabulary"]
+__all__ = ["CLASSES", "Vocabulary", "word_of"]
 
 # From what the class is called to whether a token, as it reads, is of it.
 CLASSES: dict[str, Callable[[str], bool]] = {
@@ -15,11 +16,21 @@ CLASSES: dict[str, Callable[[str], bool]] = {
     "a number": lambda text: text.strip().isdecimal(),
     "a capitalised word": lambda text: text.strip().isalpha() and text.strip()[0].isupper() and not text.isupper(),
     "a word in capitals": lambda text: text.strip().isalpha() and text.isupper() and len(text.strip()) > 1,
+    "a word or a piece of one": lambda text: text.strip().isalpha(),
     "a single letter": lambda text: text.strip().isalpha() and len(text.strip()) == 1,
     "a word's beginning": lambda text: text[:1] == " " and text[1:].isalpha(),
     "letters that go on without a space": lambda text: text.isalpha(),
     "punctuation": lambda text: bool(text.strip()) and not any(c.isalnum() or c.isspace() for c in text.strip()),
 }
+
+
+def word_of(text: str) -> str:
+    """A token as a word, however it is written; empty where it is none.
+
+    >>> word_of(" If"), word_of(" 7")
+    ('if', '')
+    """
+    return text.strip().lower() if text.strip().isalpha() else ""
 
 
 class Vocabulary:
@@ -44,6 +55,17 @@ class Vocabulary:
         for token, text in self.names.items():
             for name, is_of in CLASSES.items():
                 found[name][token] = is_of(text)
+        return found
+
+    def that_read(self, words: Sequence[str]) -> list[int]:
+        """The tokens that are these words, however they are written."""
+        return [token for word in words for token in self._words[word]]
+
+    @cached_property
+    def _words(self) -> dict[str, list[int]]:
+        found = defaultdict(list)
+        for token, text in self.names.items():
+            found[word_of(text)].append(token)
         return found
 
     def listed(self, tokens: Iterable[int]) -> str:
