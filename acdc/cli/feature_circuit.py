@@ -30,11 +30,13 @@ from acdc.cli.terminal import (
 from acdc.options.defaults import ALIKE, DEVICE, DTYPE, N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
 
 if TYPE_CHECKING:
+    from acdc.features.circuits import FeatureCircuit
     from acdc.runs.feature_circuits import FoundFeatures
 
 __all__ = ["feature_circuit"]
 
 TOP = 20
+LOGITS = "logits"
 
 
 @app.command("feature-circuit")
@@ -62,7 +64,10 @@ def feature_circuit(
     ] = "midpoint",
     without: Annotated[
         list[str] | None,
-        typer.Option(metavar="FEATURE", help="Take it out of the model, like mlp_out.5/123; may be given again."),
+        typer.Option(metavar="FEATURE", help="Take it out, like mlp_out.5/123, or all of a label; may be given again."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own labels: CSV with the columns node and label.")
     ] = None,
     metric: Annotated[str | None, typer.Option(help="[default: the task's own]")] = None,
     positions: Annotated[str, typer.Option(help="all, spans (nodes are of the task's spans) or each.")] = POSITIONS,
@@ -90,12 +95,14 @@ def feature_circuit(
     of_task = options_of_task(task_option)
     hush()
     from acdc.runs.feature_circuits import feature_circuit as found_by
+    from acdc.runs.feature_labels import labels_in
 
     found = found_by(
         model,
         task,
         dictionary or (),
         without=without or (),
+        labels=None if labels is None else labels_in(labels),
         n=n,
         n_held_out=n_held_out,
         metric=metric,
@@ -137,12 +144,19 @@ def _tell(found: "FoundFeatures", top: int) -> None:
     circuit = found.circuit
     say(circuit.summary())
     say("")
-    table(["node", "effect"], [[node.name, f"{node.effect:+.4g}"] for node in circuit.nodes[:top]])
-    if circuit.edges:
+    heads = ["node", "effect", *(["label"] if circuit.labels else [])]
+    rows = [[x.name, f"{x.effect:+.4g}", circuit.labels.get(x.name, "")] for x in circuit.nodes[:top]]
+    table(heads, [row[: len(heads)] for row in rows])
+    edges = [edge for edge in circuit.edges if edge.dst != LOGITS or len(circuit.dictionaries) > 1]
+    if edges:  # of a single site edges are its nodes' effects
         say("")
-        rows = [[edge.src, edge.dst, f"{edge.weight:+.4g}"] for edge in circuit.edges[:top]]
-        table(["from", "to", "weight"], rows)
+        ends = [[_end(circuit, edge.src), _end(circuit, edge.dst), f"{edge.weight:+.4g}"] for edge in edges[:top]]
+        table(["from", "to", "weight"], ends)
     for part in (found.evidence, found.shift):
         if part is not None:
             say("")
             say(part.summary())
+
+
+def _end(circuit: "FeatureCircuit", name: str) -> str:
+    return name if name == LOGITS else circuit.called(name, whole=True)

@@ -1,6 +1,7 @@
 """What the page of a feature circuit shows."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from acdc.circuits.influence import influence
 from acdc.circuits.supernodes import Supernodes
@@ -67,7 +68,12 @@ def _cards(
         reading = readings.get(site)
         if reading is not None and name.index is not None and rank < MOST_READ:
             card = with_reading(card, reading, name.index)
-        yield card
+        label = circuit.labels.get(node.name)
+        yield card if label in (None, card.label) else replace(card, label=label, sentence=_called(card, label))
+
+
+def _called(card: Card, label: str) -> str:
+    return f"{card.sentence} Its label: {label}."
 
 
 def _kind(name: NodeName) -> str:

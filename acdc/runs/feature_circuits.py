@@ -7,8 +7,8 @@ it holds the steps that are finished (`unfinished/`), so that a stopped search g
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from acdc.progress.bars import Progressing, shown
 from acdc.report.feature_circuit_page import findings_of_circuit
 from acdc.report.graph_page import write_graph_page
 from acdc.runs.arguments import Arguments, resolve_arguments
+from acdc.runs.feature_labels import called, check_labels, labelled
 from acdc.runs.fingerprint import dictionary_hash, fingerprint, model_identity, versions
 from acdc.runs.finished_steps import FinishedSteps
 from acdc.runs.folders import check_writable, runs_folder
@@ -74,6 +75,7 @@ def feature_circuit(
     dictionaries: Sequence[str | Path | Dictionary],
     *,
     without: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
     n: int = N_PROMPTS,
     n_held_out: int = N_HELD_OUT,
     metric: str | None = None,
@@ -91,7 +93,9 @@ def feature_circuit(
         model, task, metric, positions: As for `acdc.discover`.
         dictionaries: SAEs or transcoders: folders, names on the hub, or as they are. Of a folder of several, all.
         without: Features to take out of the model, on held-out prompts and on neutral text: names like
-            `mlp_out.5/123`.
+            `mlp_out.5/123`, or a label that some have.
+        labels: Your own labels of features, by names; others are called by the rules that were read before of them
+            (`acdc features`, in the same `out`).
         n_held_out: Held-out prompts; 0: none.
         alike: Features of one site and span whose mean similarity is at least this are one group of the page: see
             `acdc.features.similarity`.
@@ -109,6 +113,8 @@ def feature_circuit(
         raise RunError("what taking features out does is measured on held-out prompts: ask for some (--n-held-out)")
     check_options(options)
     check_cut(alike)
+    own = dict(labels or {})
+    without = called(without, own)
     for name in without:
         NodeName.parse(name)
     arguments = resolve_arguments(model, task, metric=metric, positions=positions, n=n, seed=seed, **(loading or {}))
@@ -122,11 +128,13 @@ def feature_circuit(
         check_parity(problem)
         for note in problem.batch.notes:
             logger.warning("%s", note)
-        if without:  # told before long work begins
-            checked_features(Placed.on(loaded, read), problem.batch.spans, without)
+        placed = Placed.on(loaded, read)  # what can't be used is told before long work begins
+        check_labels(own, placed, problem.batch.spans)
+        if without:
+            checked_features(placed, problem.batch.spans, without)
         search = _Search(arguments, problem, read, full_options(options), tuple(without), n_held_out)
         if out is None:
-            return search.found(afresh, tell)
+            return _labelled(search.found(afresh, tell), read, own, OUT, tell)
         folder = search.folder(Path(out))
         step = search.finished_steps(folder)
         try:
@@ -136,6 +144,7 @@ def feature_circuit(
         except ACDCError:  # it would fail again in the same place
             step.discard()
             raise
+        found = _labelled(found, read, own, out, tell)
     written = _written(found, read, Path(out), folder, alike)
     step.discard()
     return written
@@ -201,6 +210,13 @@ class _Search:
 
 def _read(given: str | Path | Dictionary, model: PatchableModel) -> Sequence[Dictionary]:
     return [given] if isinstance(given, Dictionary) else load_set(given, model=model)
+
+
+def _labelled(
+    found: FoundFeatures, read: Sequence[Dictionary], own: Mapping[str, str], out: str | Path, tell: Tell | None
+) -> FoundFeatures:
+    announce(tell, "labels of features")
+    return replace(found, circuit=labelled(found.circuit, read, own, out))
 
 
 def _without(

@@ -40,7 +40,7 @@ def test_a_circuit_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFix
     printed = capsys.readouterr().out
     assert "8 nodes of" in printed
     assert "on 3 held-out prompts:\nfaithfulness" in printed
-    assert "1 feature set to zero, on 3 prompts:" in printed
+    assert "1 feature set to zero, on 3 prompts, on " in printed
     (path,) = (tmp_path / "out").rglob("feature_circuit.json")
     circuit = load_feature_circuit(path)
     assert len(circuit.nodes) == 8

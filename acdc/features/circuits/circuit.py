@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from acdc.circuits.supernodes import Supernodes, check_supernodes, contracted, merged
 from acdc.circuits.weighted import WeightedGraph
 from acdc.errors import counted
 from acdc.features.circuits.graph import graph_of
-from acdc.features.circuits.nodes import FeatureEdge, FeatureNode, NodeName
+from acdc.features.circuits.nodes import ERROR, FeatureEdge, FeatureNode, NodeName
 from acdc.files import write_json
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "VERSION", "DictionaryRecord", "FeatureCircuit"]
 
 FORMAT, VERSION = "acdc feature circuit", 1
+LONGEST = 40  # letters of a label in pictures and tables
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class FeatureCircuit:
         settings: Of the gradients, and the threshold of edges.
         cost: Forward and backward passes of all prompts.
         supernodes: Nodes that are drawn as one, as a reader chose them: lists of a name and nodes' names.
+        labels: What features are for, in words, by nodes' names: a reader's own, or the rule by which one fires.
     """
 
     model: str
@@ -76,6 +79,7 @@ class FeatureCircuit:
     settings: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, int] = field(default_factory=dict)
     supernodes: Supernodes = ()
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[NodeName, ...]:
@@ -83,7 +87,8 @@ class FeatureCircuit:
         return tuple(NodeName.parse(node.name) for node in self.nodes)
 
     def frame(self) -> "pd.DataFrame":
-        """One row a node: `node`, `site`, `layer`, `index` (none: the error), `span`, `effect`."""
+        """One row a node: `node`, `site`, `layer`, `index` (none: the error), `span`, `effect`, `label` (or an
+        empty text)."""
         import pandas as pd
 
         rows = [
@@ -94,10 +99,11 @@ class FeatureCircuit:
                 "index": name.index,
                 "span": name.span,
                 "effect": node.effect,
+                "label": self.labels.get(node.name, ""),
             }
             for node, name in zip(self.nodes, self.names, strict=True)
         ]
-        found = pd.DataFrame(rows, columns=["node", "site", "layer", "index", "span", "effect"])
+        found = pd.DataFrame(rows, columns=["node", "site", "layer", "index", "span", "effect", "label"])
         return found.astype({"index": "Int64"})
 
     def edges_frame(self) -> "pd.DataFrame":
@@ -112,12 +118,18 @@ class FeatureCircuit:
         """The nodes that edges join, as a weighted graph, which `acdc.draw` draws.
 
         Args:
-            labels: What a node is called in a picture, by its name, where it isn't its name.
+            labels: What a node is called in a picture, by its name; else its number and the beginning of its label.
             most: Only so many edges, the strongest.
             grouped: Each supernode is one node.
         """
-        graph = graph_of(self, labels or {})
+        graph = graph_of(self, {name: self.called(name) for name in self.labels} | (labels or {}))
         return (contracted(graph, self.supernodes) if grouped else graph).strongest(most)
+
+    def called(self, name: str, *, whole: bool = False) -> str:
+        """A node's number, or its whole name, and the beginning of its label, if it has one."""
+        node, label = NodeName.parse(name), self.labels.get(name, "")
+        number = name if whole else ERROR if node.index is None else str(node.index)
+        return f"{number} {shorten(label.removeprefix('fires '), LONGEST, placeholder='…')}".strip()
 
     def with_supernodes(self, groups: Mapping[str, Iterable[str]]) -> "FeatureCircuit":
         """The circuit with these nodes drawn as one, by the groups' names; they leave the groups that they were in.

@@ -37,8 +37,9 @@ class Placed:
             each.check_fits(model)
             if len(each.writes) > 1:
                 raise ModelError(
-                    f"dictionary {each.name!r} writes at {len(each.writes)} layers: feature circuits are of SAEs and "
-                    "transcoders that write at one layer"
+                    f"dictionary {each.name!r} writes at {len(each.writes)} layers, as cross-layer transcoders do; a "
+                    "node of a feature circuit stands at one site, with one error there, so give SAEs or transcoders "
+                    "of single layers, or trace a prompt through this set (acdc trace PROMPT --dictionary SET)"
                 )
         order = {site: i for i, site in enumerate(sites_of(model))}
         for each in dictionaries:

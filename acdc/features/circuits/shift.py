@@ -18,7 +18,7 @@ from torch import Tensor
 from acdc.errors import RunError, counted
 from acdc.evaluation.numbers import number
 from acdc.evaluation.values import performance_metric
-from acdc.features.circuits.masks import Kept, checked_node
+from acdc.features.circuits.masks import Kept, checked_node, token_groups
 from acdc.features.circuits.nodes import NodeName
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.runs import FeatureRuns
@@ -52,6 +52,7 @@ class Shift:
         features: Their names.
         others: The control's.
         metric: What the rows' `metric` is.
+        n_firing: On how many of the prompts one of the features fires.
     """
 
     features: tuple[str, ...]
@@ -60,6 +61,7 @@ class Shift:
     rows: tuple[ShiftRow, ...]
     n_prompts: int
     n_neutral: int
+    n_firing: int
 
     def frame(self) -> "pd.DataFrame":
         """One row a model: `who`, the metric, `low`, `high`, `change`, `accuracy`, `neutral_kl`."""
@@ -73,11 +75,14 @@ class Shift:
 
     def summary(self) -> str:
         """What the features do, and what as many others do."""
-        lines = [f"{counted(len(self.features), 'feature')} set to zero, on {counted(self.n_prompts, 'prompt')}:"]
+        on = f"on {counted(self.n_prompts, 'prompt')}, on {self.n_firing:,} of which one fires"
+        lines = [f"{counted(len(self.features), 'feature')} set to zero, {on}:"]
         for row in self.rows:
             change = "" if row.who == "model" else f" ({row.change.signed()})"
             neutral = "" if row.neutral_kl is None else f"; neutral text moves by {number(row.neutral_kl)} nats a token"
             lines.append(f"{row.who}: {self.metric} {number(row.metric.value)}{change}{neutral}")
+        if not self.n_neutral:
+            lines.append("neutral text was not run: the model's tokenizer can't spell it")
         return "\n".join(lines)
 
 
@@ -115,7 +120,15 @@ def shift(
         effect = effect_on(problem, runs.logits(~without), None if text is None else text.kl(gone), own=own)
         rows.append(ShiftRow(**vars(effect), who=who))
     n_neutral = 0 if neutral is None else neutral.n
-    return Shift(tuple(map(str, names)), tuple(map(str, others)), metric, tuple(rows), problem.batch.n_pairs, n_neutral)
+    return Shift(
+        tuple(map(str, names)),
+        tuple(map(str, others)),
+        metric,
+        tuple(rows),
+        problem.batch.n_pairs,
+        n_neutral,
+        _n_firing(runs, taken),
+    )
 
 
 def checked_features(placed: Placed, spans: tuple[str, ...], features: Sequence[str | NodeName]) -> list[NodeName]:
@@ -133,6 +146,18 @@ def checked_features(placed: Placed, spans: tuple[str, ...], features: Sequence[
             raise RunError(f"{name} is an error, not a feature: what a dictionary can't say is not taken out")
         checked_node(placed, spans, name)
     return names
+
+
+def _n_firing(runs: FeatureRuns, taken: Kept) -> int:
+    """On how many prompts one of the features fires where it is taken out."""
+    found = 0
+    for piece in runs.pieces:
+        groups, real = token_groups(piece.batch), piece.batch.attention
+        fires = torch.zeros_like(real)
+        for each, mask in zip(runs.clean(piece), taken.features, strict=True):
+            fires |= ((each.features > 0) & mask[groups]).any(-1)
+        found += int((fires & real).any(1).sum())
+    return found
 
 
 def _others(runs: FeatureRuns, names: Sequence[NodeName]) -> list[NodeName]:

@@ -205,6 +205,9 @@ def test_features_are_taken_out_of_a_model(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.rows[0].neutral_kl == pytest.approx(0, abs=1e-12)
     assert found.rows[1].neutral_kl > 1e-6
     assert found.n_neutral == 2
+    fires = [(clean[runs.placed.sites.index(x.site)].features[..., x.index] > 0) for x in map(NodeName.parse, names)]
+    assert found.n_firing == int(((fires[0] | fires[1]) & problem.batch.attention).any(1).sum())
+    assert "can't spell it" in replace(found, n_neutral=0).summary()
     assert len(found.others) == 2
     assert not set(found.others) & set(names)
     assert list(found.frame()["who"]) == [row.who for row in found.rows]
@@ -229,7 +232,7 @@ def test_what_can_t_be_used_is_refused() -> None:
         "reads 20 dimensions at mlp_out.0, but 'gpt2' has 16": [wide],
         "two dictionaries stand at one site": [sae(SITES[0]), transcoder(0)],
         "at resid_post.0 and .* at resid_pre.1": [sae(Site(0, "resid_post")), sae(Site(1, "resid_pre"))],
-        "writes at 2 layers": [cross],
+        "writes at 2 layers, as cross-layer transcoders do; .* or trace a prompt .* .acdc trace": [cross],
         "reads mlp_in.1, behind mlp_out.0": [late],
     }
     for message, dictionaries in refused.items():
