@@ -101,8 +101,8 @@ def features(
     if prompt is not None and model is None:
         raise RunError("name the model that is to read the prompt (--model)")
     loading = _loading(dtype, device, placing(device_map, offload), revision, trust_remote_code)
-    hush()
     if prompt is not None:
+        hush()
         _tell_prompt(dictionary, model, prompt, site, bos, loading, top, csv, as_json)
         return
     asked = {"n": n, "length": length, "most": tokens, "site": site, "seed": seed, "bos": bos}
@@ -141,7 +141,6 @@ def feature(
 ) -> None:
     """Show features' cards: where they fire, a rule with its test, what they write, and their neighbours."""
     loading = _loading(dtype, device, placing(device_map, offload), revision, trust_remote_code)
-    hush()
     asked = {"n": n, "length": length, "most": tokens, "site": site, "seed": seed, "bos": bos}
     read = _read(dictionary, model, text, task, asked, out, task_option, loading, not (quiet or as_json))
     from acdc.features.reading import card_of
@@ -193,6 +192,7 @@ def _read(
     if text is not None and ("n" in options or task_option):
         raise RunError("--n and --task-option are about a task's prompts; leave them out with --text")
     made = options_of_task(task_option)
+    hush()  # it brings in the libraries that load a model, for which a list of what is kept doesn't wait
     return read_on(
         dictionary, model, text=text, task=task, out=out, task_options=made, progress=progress, **options, **loading
     )
@@ -209,8 +209,9 @@ def _tell_list(
     frame = reading.frame()
     fires = frame[frame.fires > 0]
     if token is not None or after is not None:
-        found = reading.on_token(token or after or "", before=int(token is None))
-        listed = frame.iloc[found]
+        asked, before = token or after or "", int(token is None)
+        frame = frame.assign(share=reading.share_of(asked, before=before))
+        listed = frame.iloc[reading.on_token(asked, before=before)]
     else:
         listed = fires.sort_values(sort, ascending=SORTS[sort], kind="stable")
     files = [] if csv is None else [write_csv(csv, listed)]
@@ -220,14 +221,21 @@ def _tell_list(
         counts = {"n_features": len(frame), "n_fire": len(fires)}
         dump(strict({"about": asdict(reading.about), **counts, "features": told}))
         return
-    rows = [["feature", "density", "largest", "entropy", "fires on", "raises", "detection", "rule"]]
+    searched = "share" in frame
+    heads = ["feature", *(["share"] if searched else []), "density", "largest", "entropy", "fires on", "raises"]
+    rows = [[*heads, "detection", "rule"]]
     for row in listed[:top].itertuples():
         rule = rules[row.feature]
         text, tested = ("", "") if rule is None else (rule.text, _detected(rule))
-        numbers = [str(row.feature), f"{row.density:.2%}", f"{row.act_max:.3g}", f"{row.entropy:.1f}"]
+        numbers = [str(row.feature), *([f"{row.share:.0%}"] if searched else []), f"{row.density:.2%}"]
+        numbers += [f"{row.act_max:.3g}", f"{row.entropy:.1f}"]
         rows.append([*numbers, f"{row.token!r} {row.token_share:.0%}", repr(row.raises), tested, text])
     aligned(rows)
     about = reading.about
+    if searched:
+        say(
+            f"share: of {asked!r} in a sample of the tokens {'before those ' if before else ''}on which a feature fires"
+        )
     say(
         f"{len(rows) - 1} of {len(listed):,}; {len(fires):,} of {len(frame):,} features fire on {about.corpus} "
         f"({about.n_tokens:,} tokens, {about.model}, {about.site}). Detection: balanced accuracy of the rule on "

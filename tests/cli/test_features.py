@@ -63,7 +63,7 @@ def test_they_are_read_once_and_found_by_token_or_prompt(said: Said, monkeypatch
     monkeypatch.setattr("acdc.runs.feature_reading.read_features", lambda *a, **k: pytest.fail("read again"))
     assert said("features", *ON_TASK) == first
     by_token = said("features", "--token", token).splitlines()
-    assert by_token[1].split()[0] == "0"
+    assert by_token[0].split()[:2] == ["feature", "share"] and by_token[1].split()[:2] == ["0", "100%"]
     assert json.loads(said("features", "--after", token, "--json"))["features"][0]["feature"] == 1
     fires = json.loads(said("features", "--model", "induction-compiled", "--prompt", f" q{token} k", "--json"))
     assert {"feature", "position", "token", "activation"} == set(fires["features"][0])

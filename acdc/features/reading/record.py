@@ -160,11 +160,19 @@ class FeatureReading:
         Raises:
             RunError: No token of the text reads so.
         """
+        shares = self.share_of(text, before=before)
+        return np.argsort(-shares, kind="stable")[: np.count_nonzero(shares)].tolist()
+
+    def share_of(self, text: str, *, before: int = 0) -> Float[np.ndarray, " n"]:
+        """How large a share a token is of those on which each feature fires, or of those before them (`before=1`).
+
+        Raises:
+            RunError: No token of the text reads so.
+        """
         if text not in self._texts:
             near = f"; did you mean {' ' + text!r}?" if " " + text in self._texts else ""
             raise RunError(f"no token of {self.about.corpus!r} is {text!r}{near}")
-        shares = self._shares[before].of_tokens(np.array([i for i, name in self.names.items() if name == text]))
-        return np.argsort(-shares, kind="stable")[: np.count_nonzero(shares)].tolist()
+        return self._shares[before].of_tokens(np.array([i for i, name in self.names.items() if name == text]))
 
     @cached_property
     def _texts(self) -> frozenset[str]:
@@ -181,9 +189,9 @@ class FeatureReading:
         return pd.DataFrame([self._row(i) for i in indices])
 
     def _row(self, index: int) -> dict[str, object]:
-        n, none = int(self.n_fires[index]), (("", float("nan")),)
-        on, after = (self.fires_on(index, before=before) or none for before in (0, 1))
-        raised = self.tokens_of(self.raises, index) or none
+        n = int(self.n_fires[index])
+        (on, on_share), (after, after_share) = (self._first(index, before) for before in (0, 1))
+        raised = self.tokens_of(self.raises, index)
         return {
             "feature": index,
             "density": n / self.about.n_tokens,
@@ -191,9 +199,13 @@ class FeatureReading:
             "act_max": float(self.act_max[index]),
             "act_mean": float(self.total[index] / n) if n else float("nan"),
             "entropy": self.entropy(index),
-            "token": on[0][0],
-            "token_share": on[0][1],
-            "before": after[0][0],
-            "before_share": after[0][1],
-            "raises": raised[0][0],
+            "token": on,
+            "token_share": on_share,
+            "before": after,
+            "before_share": after_share,
+            "raises": raised[0][0] if raised else "",
         }
+
+    def _first(self, index: int, before: int) -> tuple[str, float]:
+        found = self._shares[before].first(index)
+        return ("", float("nan")) if found is None else (self.names[found[0]], found[1])

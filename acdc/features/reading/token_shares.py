@@ -38,6 +38,11 @@ class TokenShares:
         here = slice(self.start[index], self.start[index + 1])
         return list(zip(self.token[here].tolist(), self.share[here].tolist(), strict=True))
 
+    def first(self, index: int) -> tuple[int, float] | None:
+        """The most frequent of a feature's tokens, and its share; None without a sample."""
+        at, end = self.start[index : index + 2]
+        return (int(self.token[at]), float(self.share[at])) if at < end else None
+
     def of_tokens(self, tokens: Int[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
         """How large a share of each feature's sample some tokens are together."""
         return np.bincount(self._feature, self.share * np.isin(self.token, tokens), minlength=len(self.start) - 1)
