@@ -10,7 +10,7 @@ from dataclasses import replace
 from acdc.circuits.weighted import WeightedEdge, WeightedGraph, WeightedNode
 from acdc.errors import CircuitError, counted, nearest, printable, shown
 
-__all__ = ["GROUP", "Supernodes", "check_supernodes", "contracted", "merged", "parsed"]
+__all__ = ["GROUP", "Supernodes", "check_supernodes", "contracted", "merged", "parsed", "within"]
 
 GROUP = "group"  # the kind of a supernode in a graph
 Supernodes = tuple[tuple[str, ...], ...]
@@ -66,8 +66,18 @@ def merged(old: Supernodes, new: Mapping[str, Iterable[str]]) -> Supernodes:
     """
     fresh = tuple((name, *nodes) for name, nodes in new.items())
     taken = {node for _, *nodes in fresh for node in nodes}
-    left = ((name, *(node for node in nodes if node not in taken)) for name, *nodes in old if name not in new)
-    return tuple(each for each in left if len(each) > 1) + fresh
+    others = tuple(each for each in old if each[0] not in new)
+    return within(others, {node for _, *nodes in others for node in nodes} - taken) + fresh
+
+
+def within(supernodes: Supernodes, nodes: Collection[str]) -> Supernodes:
+    """What is left of supernodes where there are only these nodes.
+
+    >>> within((("names", "a", "b"), ("rest", "c")), {"a", "d"})
+    (('names', 'a'),)
+    """
+    left = ((name, *(node for node in ids if node in nodes)) for name, *ids in supernodes)
+    return tuple(each for each in left if len(each) > 1)
 
 
 def contracted(graph: WeightedGraph, supernodes: Iterable[Sequence[str]]) -> WeightedGraph:

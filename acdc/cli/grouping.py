@@ -7,7 +7,7 @@ import typer
 
 from acdc.cli.app import app
 from acdc.cli.terminal import Debug, Json, Quiet, dump, hush, say, table
-from acdc.options.defaults import ALIKE, OUT
+from acdc.options.defaults import OUT
 
 __all__ = ["Alike", "group"]
 
@@ -28,9 +28,8 @@ def group(
     only: Annotated[bool, typer.Option("--only", help="Keep none of the groups that the file has.")] = False,
     dictionary: Annotated[
         list[str] | None,
-        typer.Option(metavar="DICT", help="The nodes' dictionary, for automatic groups and cards; may be repeated."),
+        typer.Option(metavar="DICT", help="The nodes' dictionary, for what was read of them; may be repeated."),
     ] = None,
-    alike: Alike = ALIKE,
     out: Annotated[Path, typer.Option(help="Below which `acdc features` kept what it read.")] = Path(OUT),
     as_json: Json = False,
     quiet: Quiet = False,
@@ -50,7 +49,6 @@ def group(
         without=without or (),
         only=only,
         dictionaries=dictionary or (),
-        alike=alike,
         out=out,
     )
     files = [str(path) for path in found.files]

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from acdc.circuits.influence import influence
-from acdc.circuits.supernodes import Supernodes
 from acdc.errors import counted
 from acdc.evaluation.confidence import Interval
 from acdc.evaluation.held_out import prompts_text
@@ -24,14 +23,12 @@ def findings_of_circuit(
     circuit: FeatureCircuit,
     evidence: FeatureEvidence | None = None,
     readings: Mapping[str, FeatureReading] | None = None,
-    alike: Supernodes = (),
 ) -> GraphFindings:
     """A feature circuit's page.
 
     Args:
         evidence: What it does on held-out prompts.
         readings: What is known of the features, by the site that their dictionary writes.
-        alike: Features that are alike: see `acdc.features.similarity`.
     """
     graph = circuit.graph(most=MOST_EDGES)
     reaching, known = influence(graph), readings or {}
@@ -44,7 +41,7 @@ def findings_of_circuit(
         len(circuit.edges),
         effect="effect",
         supernodes=circuit.supernodes,
-        alike=alike,
+        alike=circuit.alike,
         document=("feature_circuit.json", circuit.to_dict()) if len(circuit.edges) <= MOST_EDGES else None,
     )
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from acdc.circuits.influence import Influence
-from acdc.circuits.supernodes import Supernodes
 from acdc.circuits.weighted import WeightedGraph
 from acdc.errors import counted
 from acdc.features.attribution_graphs import AttributionGraph
@@ -18,7 +18,7 @@ from acdc.report.graph_page import GraphFindings
 from acdc.report.opening import Fact, Opening
 from acdc.report.text import number, share, token
 
-__all__ = ["findings_of_trace"]
+__all__ = ["document_of", "findings_of_trace"]
 
 KINDS = {
     "token": "The embedding of a token",
@@ -30,15 +30,12 @@ KINDS = {
 }
 
 
-def findings_of_trace(
-    graph: AttributionGraph, readings: Mapping[int, FeatureReading] | None = None, alike: Supernodes = ()
-) -> GraphFindings:
+def findings_of_trace(graph: AttributionGraph, readings: Mapping[int, FeatureReading] | None = None) -> GraphFindings:
     """An attribution graph's page, its columns the prompt's tokens.
 
     Args:
         graph: As it was pruned.
         readings: What is known of the features, by layer.
-        alike: Features that are alike: see `acdc.features.similarity`.
     """
     few, known = graph.strongest(MOST_EDGES), readings or {}
     columns = tuple(f"{i} {token(text)}" for i, text in enumerate(graph.tokens))
@@ -53,9 +50,14 @@ def findings_of_trace(
         graph.n_edges,
         notes=graph.notes,
         supernodes=graph.supernodes,
-        alike=alike,
-        document=("graph.json", graph_json(graph, "graph")) if graph.n_edges <= MOST_EDGES else None,
+        alike=graph.alike,
+        document=document_of(graph),
     )
+
+
+def document_of(graph: AttributionGraph) -> tuple[str, dict[str, Any]] | None:
+    """The graph's file, as its page saves it again; None where it is too large for a page."""
+    return ("graph.json", graph_json(graph, "graph")) if graph.n_edges <= MOST_EDGES else None
 
 
 def _in_columns(graph: AttributionGraph, columns: tuple[str, ...]) -> WeightedGraph:

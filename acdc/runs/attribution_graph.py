@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor
 
 from acdc.circuits.flow import EDGE_SHARE, NODE_SHARE
-from acdc.circuits.supernodes import Supernodes
 from acdc.drawing import draw
 from acdc.errors import FileError
 from acdc.features.attribution_graphs import (
@@ -32,7 +31,7 @@ from acdc.options.defaults import ALIKE, MEMORY, OUT
 from acdc.options.sizes import size_of
 from acdc.progress.bars import Progressing
 from acdc.report.graph_page import write_graph_page
-from acdc.report.trace_page import findings_of_trace
+from acdc.report.trace_page import document_of, findings_of_trace
 from acdc.runs.fingerprint import dictionary_hash, model_identity, run_fingerprint
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.runs.model_spec import ModelSpec
@@ -142,6 +141,7 @@ def trace_prompt(
     told = options or {}
     graph = trace(patchable, prompt, loaded, memory=bound, progress=progress, **told)
     n_nodes, n_edges, graph = len(graph.nodes), graph.n_edges, graph.pruned(nodes, edges)
+    graph = replace(graph, alike=alike_in_trace(graph, loaded, alike))
     asked = {"prompt": prompt, "shares": [nodes, edges], "alike": alike, **told}
     record = {"arguments": asked, "model": model_identity(patchable), "dictionaries": [_identity(d) for d in loaded]}
     found = TracedPrompt(graph, n_nodes, n_edges, strongest_paths(graph, n_paths), record)
@@ -150,8 +150,7 @@ def trace_prompt(
     name = f"{slug(prompt)[:40]}-{run_fingerprint(record)[:10]}"
     known = zip(loaded, readings_of(loaded, out), strict=True)
     readings = {each.reads.layer: reading for each, reading in known if reading is not None}
-    groups = alike_in_trace(graph, loaded, alike)
-    return write_trace(found, runs_folder(out, "traces", spec.name, name), readings, groups)
+    return write_trace(found, runs_folder(out, "traces", spec.name, name), readings)
 
 
 def _identity(dictionary: Dictionary) -> dict[str, Any]:
@@ -179,14 +178,12 @@ def write_trace(
     found: TracedPrompt,
     folder: Path,
     readings: Mapping[int, FeatureReading] | None = None,
-    alike: Supernodes = (),
     name: str = "graph.json",
 ) -> TracedPrompt:
     """The graph as `name`, its tables, its page and a picture, in a folder that is made.
 
     Args:
         readings: What is known of the features, by layer.
-        alike: Features that are alike, to be grouped on the page.
 
     Raises:
         FileError: A file can't be written.
@@ -195,9 +192,10 @@ def write_trace(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"can't make {folder}: {error.strerror or error}") from None
-    findings = findings_of_trace(found.graph, readings, alike)
+    findings = findings_of_trace(found.graph, readings)
     graph = found.graph.labelled({card.name: card.label for card in findings.cards if card.label})
     found = replace(found, graph=graph, paths=strongest_paths(graph, len(found.paths)))
+    findings = replace(findings, document=document_of(graph))  # with the labels
     files = [
         save_graph(graph, folder / name),
         write_csv(folder / "nodes.csv", graph.node_frame()),

@@ -132,7 +132,7 @@ def feature_circuit(
         check_labels(own, placed, problem.batch.spans)
         if without:
             checked_features(placed, problem.batch.spans, without)
-        search = _Search(arguments, problem, read, full_options(options), tuple(without), n_held_out)
+        search = _Search(arguments, problem, read, full_options(options), tuple(without), n_held_out, alike)
         if out is None:
             return _labelled(search.found(afresh, tell), read, own, OUT, tell)
         folder = search.folder(Path(out))
@@ -145,7 +145,7 @@ def feature_circuit(
             step.discard()
             raise
         found = _labelled(found, read, own, out, tell)
-    written = _written(found, read, Path(out), folder, alike)
+    written = _written(found, read, Path(out), folder)
     step.discard()
     return written
 
@@ -160,11 +160,13 @@ class _Search:
     options: dict[str, Any]
     without: tuple[str, ...]
     n_held_out: int
+    alike: float
 
     def found(self, step: Step, tell: Tell | None) -> FoundFeatures:
         """The circuit, and what it does on held-out prompts."""
         problem, read, memory = self.problem, self.read, self.arguments.memory
         circuit = find(problem, read, memory=memory, step=step, progress=tell, **self.options)
+        circuit = replace(circuit, alike=alike_in_circuit(circuit, read, self.alike, problem))
         if not self.n_held_out:
             return FoundFeatures(circuit, None, None, self.record)
         as_used = self.arguments.as_used(problem)
@@ -236,7 +238,7 @@ def _numbers(record: dict[str, Any], evidence: FeatureEvidence | None, shifted: 
     }
 
 
-def _written(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder: Path, alike: float) -> FoundFeatures:
+def _written(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder: Path) -> FoundFeatures:
     """The circuit, in its folder.
 
     Raises:
@@ -253,7 +255,7 @@ def _written(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder
         write_csv(folder / "edges.csv", circuit.edges_frame()),
         write_json(folder / "evidence.json", _numbers(record, found.evidence, found.shift)),
     ]
-    files += write_shown(circuit, found.evidence, read, out, folder, alike)
+    files += write_shown(circuit, found.evidence, read, out, folder)
     return FoundFeatures(circuit, found.evidence, found.shift, record, folder, tuple(files))
 
 
@@ -263,7 +265,6 @@ def write_shown(
     dictionaries: Sequence[Dictionary],
     out: str | Path,
     folder: Path,
-    alike: float = ALIKE,
 ) -> list[Path]:
     """The page, with what was read before below `out` of the dictionaries' features, and a picture.
 
@@ -272,7 +273,7 @@ def write_shown(
     """
     known = zip(dictionaries, readings_of(dictionaries, out), strict=True)
     readings = {str(each.writes[0]): reading for each, reading in known if reading is not None}
-    found = findings_of_circuit(circuit, evidence, readings, alike_in_circuit(circuit, dictionaries, alike))
+    found = findings_of_circuit(circuit, evidence, readings)
     files = [write_graph_page(folder / PAGE, found)]
     try:
         files += draw(circuit.graph(most=DRAWN, grouped=True), folder / "feature_circuit.svg")

@@ -13,9 +13,8 @@ from acdc.features.attribution_graphs import AttributionGraph, load_graph
 from acdc.features.circuits import FeatureCircuit, FeatureEvidence, load_feature_circuit
 from acdc.features.circuits.circuit import FORMAT
 from acdc.features.circuits.finding import record_of
-from acdc.features.similarity import alike_in_trace, check_cut
 from acdc.files import as_dataclass, read_json
-from acdc.options.defaults import ALIKE, OUT
+from acdc.options.defaults import OUT
 from acdc.runs.attribution_graph import TracedPrompt, write_trace
 from acdc.runs.feature_circuits import write_shown
 from acdc.runs.readings import readings_of
@@ -46,7 +45,6 @@ def group_nodes(
     without: Sequence[str] = (),
     only: bool = False,
     dictionaries: Sequence[str | Path | Dictionary] = (),
-    alike: float = ALIKE,
     out: str | Path = OUT,
 ) -> Grouped:
     """Save groups in a file, and write its page and picture again beside it.
@@ -56,9 +54,7 @@ def group_nodes(
         groups: Nodes by their group's name. They leave the groups that they were in, and a name's old nodes its group.
         without: Names of groups to take apart.
         only: Of the groups that the file has, keep none.
-        dictionaries: Those that the nodes are of. With them the page has automatic groups, and what was read before of
-            their features.
-        alike: The cut of automatic groups: see `acdc.features.similarity`.
+        dictionaries: Those that the nodes are of. With them the page has what was read before of their features.
         out: Below which features were read.
 
     Raises:
@@ -66,7 +62,6 @@ def group_nodes(
         CircuitError: A node isn't in the file, or in two groups; the circuit is of other dictionaries.
         UnknownNameError: A group to be taken apart isn't there.
     """
-    check_cut(alike)
     path = Path(file).expanduser()
     is_circuit = isinstance(told := read_json(path), dict) and told.get("format") == FORMAT
     read = [x for given in dictionaries for x in ([given] if isinstance(given, Dictionary) else load_set(given))]
@@ -74,12 +69,11 @@ def group_nodes(
         circuit = _regrouped(load_feature_circuit(path), groups or {}, without, only)
         _check_same(circuit, read)
         evidence = _evidence(path.parent / EVIDENCE)
-        return Grouped(circuit, (circuit.save(path), *write_shown(circuit, evidence, read, out, path.parent, alike)))
+        return Grouped(circuit, (circuit.save(path), *write_shown(circuit, evidence, read, out, path.parent)))
     found = _regrouped(load_graph(path), groups or {}, without, only)
     known = zip(read, readings_of(read, out), strict=True)
     readings = {each.reads.layer: reading for each, reading in known if reading is not None}
-    traced = TracedPrompt.of(found, 1)
-    written = write_trace(traced, path.parent, readings, alike_in_trace(found, read, alike), path.name)
+    written = write_trace(TracedPrompt.of(found, 1), path.parent, readings, path.name)
     return Grouped(found, written.files)
 
 

@@ -128,7 +128,6 @@ def test_groups_are_saved_and_a_mistake_in_one_is_told(tmp_path: Path, capsys: p
         "group 'x' names 'resid_post.1/4', which is not a node": ["--group", "x=resid_post.1/4"],
         "written name=node,node": ["--group", "x"],
         "unknown group 'bot': did you mean 'both'?": ["--without", "bot"],
-        "alike must be": ["--alike", "2"],
     }.items():
         assert main(["group", path, *given]) == 2
         assert message in capsys.readouterr().err

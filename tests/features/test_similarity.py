@@ -12,8 +12,11 @@ from acdc.features import Dictionary, Site
 from acdc.features.activations import ReLU
 from acdc.features.circuits import FeatureCircuit, FeatureEdge, FeatureNode
 from acdc.features.circuits.finding import record_of
+from acdc.features.circuits.masks import token_groups
 from acdc.features.similarity import alike, alike_in_circuit, alike_in_trace, similarity
+from acdc.features.sites import through_sites
 from tests.features.attribution_graphs.transcoders import PROMPT, transcoders
+from tests.features.circuits.tiny import split_identity, tiny_problem
 from tests.report.test_graph_page import traced
 from tests.tiny import tiny_model
 
@@ -72,7 +75,27 @@ def test_groups_of_a_circuit_are_of_one_site_and_span_and_of_what_is_drawn() -> 
     groups = alike_in_circuit(found, [dictionary()], 0.95)
     assert groups == tuple(("like 3", f"{SITE}/3@{span}", f"{SITE}/4@{span}") for span in ("S1", "S2"))
     assert len(alike_in_circuit(replace(found, edges=()), [dictionary()], 0.95)) == 3  # all nodes are drawn then
-    assert alike_in_circuit(found, []) == ()
+    assert alike_in_circuit(replace(found, nodes=nodes[:1], edges=()), [dictionary()]) == ()
+
+
+@pytest.mark.parametrize("spans", [False, True])
+def test_features_that_fire_together_at_a_span_are_alike(spans: bool) -> None:
+    problem, found = tiny_problem(spans=spans), split_identity(SITE)
+    batch = problem.batch
+    span, row = (batch.spans[1], 1) if spans else ("", 0)
+    names = [f"{SITE}/{i}" + (f"@{span}" if spans else "") for i in range(found.n_features)]
+    nodes = tuple(FeatureNode(name, 1.0) for name in names)
+    circuit = FeatureCircuit("m", "t", "kl", "zero", "frozen", batch.spans, (record_of(found),), nodes, (), 9, 9, 1, "")
+    kept: list[torch.Tensor] = []
+    with torch.no_grad():
+        through_sites(problem.model, batch, batch.clean, lambda at, x: kept.append(x) or x if at == SITE else x)
+    counted = batch.attention.bool() & (batch.attention.cumsum(1) > 1) & (token_groups(batch) == row)
+    acts = found.encode(kept[0][counted]).T.numpy()  # [feature token]
+    unit = acts / np.linalg.norm(acts, axis=1, keepdims=True).clip(1e-30)
+    expected = slow(np.maximum(similarity(found, range(len(names))), unit @ unit.T), 0.5)
+    groups = alike_in_circuit(circuit, [found], 0.5, problem)
+    assert sorted(list(map(names.index, members)) for _, *members in groups) == expected and len(expected) > 2
+    assert alike_in_circuit(circuit, [found], 0.5) == ()  # by their weights no two are
 
 
 def test_groups_of_a_trace_are_of_one_layer_and_token() -> None:

@@ -87,6 +87,7 @@ def _metadata(graph: AttributionGraph, slug: str) -> MetadataJSON:
             n_traced=graph.n_traced,
             left_out=graph.left_out,
             notes=list(graph.notes),
+            alike=[list(each) for each in graph.alike],
         ),
         pruning_settings=PruningJSON(node_threshold=nodes, edge_threshold=edges),
     )
@@ -159,8 +160,9 @@ def load_graph(path: str | os.PathLike[str]) -> AttributionGraph:
         )
     try:
         check_supernodes(told.qParams.supernodes, kept_ids)
+        check_supernodes(told.metadata.info.alike, kept_ids)
     except CircuitError as error:
-        raise FileError(f"{path}: qParams.supernodes: {error}") from None
+        raise FileError(f"{path}: supernodes: {error}") from None
     nodes = sorted((_read_node(path, node, told) for node in told.nodes), key=kind_rank)
     graph = _read_graph(path, told, nodes)
     return graph if any(node.influence_share is not None for node in told.nodes) else _measured(graph)
@@ -285,6 +287,7 @@ def _read_graph(path: str | os.PathLike[str], told: GraphJSON, nodes: list[Node]
         notes=tuple(metadata.info.notes),
         pinned=tuple(told.qParams.pinnedIds),
         supernodes=tuple(map(tuple, told.qParams.supernodes)),
+        alike=tuple(map(tuple, metadata.info.alike)),
     )
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from acdc.circuits.flow import EDGE_SHARE, NODE_SHARE, kept, sum_of_paths
 from acdc.circuits.score_kinds import ScoreWords
-from acdc.circuits.supernodes import Supernodes, check_supernodes, contracted, merged
+from acdc.circuits.supernodes import Supernodes, check_supernodes, contracted, merged, within
 from acdc.circuits.weighted import WeightedEdge, WeightedGraph, WeightedNode
 from acdc.errors import RunError
 from acdc.features.attribution_graphs.nodes import Node
@@ -42,6 +42,7 @@ class AttributionGraph:
         pruning: The shares of nodes' and edges' influence by which it was pruned; None: not.
         notes: What a reader must know.
         pinned, supernodes: What a reader of the file chose: ids, and groups of ids under a name.
+        alike: Features that are alike, likewise: see `acdc.features.similarity`.
     """
 
     prompt: str
@@ -60,6 +61,7 @@ class AttributionGraph:
     notes: tuple[str, ...] = ()
     pinned: tuple[str, ...] = ()
     supernodes: Supernodes = ()
+    alike: Supernodes = ()
 
     @cached_property
     def places(self) -> Mapping[str, int]:
@@ -121,11 +123,11 @@ class AttributionGraph:
         rows = nodes[self.rows]
         inner = np.ix_(rows, nodes)
         ids = {node.id for node, stays in zip(self.nodes, nodes, strict=True) if stays}
-        here = ((name, *(id for id in members if id in ids)) for name, *members in self.supernodes)
         return replace(
             self,
             pinned=tuple(id for id in self.pinned if id in ids),
-            supernodes=tuple(each for each in here if len(each) > 1),
+            supernodes=within(self.supernodes, ids),
+            alike=within(self.alike, ids),
             nodes=tuple(node for node, stays in zip(self.nodes, nodes, strict=True) if stays),
             rows=(np.cumsum(nodes) - 1)[self.rows[rows]],
             weights=np.where(edges[inner], self.weights[inner], 0),

@@ -31,6 +31,7 @@ class InfoJSON(BaseModel):
     n_traced: int = 0
     left_out: float = 0.0
     notes: list[str] = Field(default_factory=list)
+    alike: list[list[str]] = Field(default_factory=list)
 
 
 class PruningJSON(BaseModel):

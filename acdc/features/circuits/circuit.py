@@ -60,6 +60,7 @@ class FeatureCircuit:
         cost: Forward and backward passes of all prompts.
         supernodes: Nodes that are drawn as one, as a reader chose them: lists of a name and nodes' names.
         labels: What features are for, in words, by nodes' names: a reader's own, or the rule by which one fires.
+        alike: Features that are alike, likewise: see `acdc.features.similarity`.
     """
 
     model: str
@@ -80,6 +81,7 @@ class FeatureCircuit:
     cost: dict[str, int] = field(default_factory=dict)
     supernodes: Supernodes = ()
     labels: dict[str, str] = field(default_factory=dict)
+    alike: Supernodes = ()
 
     @property
     def names(self) -> tuple[NodeName, ...]:

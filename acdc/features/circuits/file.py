@@ -28,6 +28,7 @@ def load_feature_circuit(path: str | os.PathLike[str]) -> FeatureCircuit:
     try:
         names = {str(name) for name in found.names}
         check_supernodes(found.supernodes, names)
+        check_supernodes(found.alike, names)
     except ACDCError as error:
         raise FileError(f"{path} is damaged: {error}") from None
     if len(names) < len(found.nodes):

@@ -27,6 +27,7 @@ function drawChart() {
 function keptWords() {
   const isWhole = state.n === GRAPH.n_edges && !(state.only && state.pins.size);
   if (isWhole && GRAPH.whole) return `The whole circuit: faithfulness ${GRAPH.whole.text} by ${GRAPH.whole.metric}, measured on ${GRAPH.whole.prompts}.`;
+  if (DOCUMENT) return ""; // of features, nodes are what was measured, not edges
   if (!GRAPH.curve) return "Faithfulness of what is shown: not measured.";
   const { points, metric, prompts } = GRAPH.curve;
   const known = points.filter((point) => point.ofThis && point.f !== null);

@@ -1,10 +1,11 @@
 // Where nodes stand: rows from the input to the logits and, where there are spans, a column for each.
 
 const GAP = 14;
-const COLUMN_GAP = 44;
+const COLUMN_GAP = GRAPH.spans.length > 6 ? 18 : 44;
 const HEIGHT = ROLES.length ? 38 : 28; // a role is a second line
 const LANE = 6; // the room of a line that passes a row
-const [WIDEST, WRAPPED] = [1500, 950]; // of a row in one line, and of each line where it needs several
+const WIDEST = 1.6; // canvases' widths that rows in one line may take; where they need several lines, each takes one
+const [LEAST_ROOM, SPARE] = [150, 100]; // of a column's line; of each column, where there are many
 const MOST_LANES = 30000; // with more, lines lead straight to where they end
 
 /** The nodes and edges to draw: the first n of the order, of pinned nodes alone if so asked, heads of a role as one. */
@@ -68,7 +69,9 @@ function layOut({ nodes, edges }) {
     edge.to = byIndex.get(edge.dst);
   });
   const spans = spansIn(nodes);
-  const levels = [...d3.group(nodes, rowOf)].sort((a, b) => a[0] - b[0]).map(([, row]) => wrapped(row, Math.max(1, spans.length)));
+  const whole = [...d3.group(nodes, rowOf)].sort((a, b) => a[0] - b[0]).map(([, row]) => row);
+  const room = roomOf(whole, spans);
+  const levels = whole.map((row) => wrapped(row, room));
   const rows = levels.flat();
   rows.forEach((row, r) => row.forEach((node) => (node.r = r)));
   const heads = levels.flatMap((lines, l) => lines.map(([first], i) => ({ label: i ? "" : first.row, layer: first.layer, l })));
@@ -81,11 +84,26 @@ function layOut({ nodes, edges }) {
   return { rows: heads, columns, step, left, right };
 }
 
+const widthIn = (nodes) => d3.sum(nodes, (node) => node.width + GAP);
+
+/** How wide a line of a column may be: so wide that all columns together fill a canvas, the narrow ones whole. */
+function roomOf(rows, spans) {
+  const canvas = document.getElementById("graph").getBoundingClientRect().width || 950;
+  const widths = d3.sort((spans.length ? spans : [undefined]).map((span) => d3.max(rows, (row) => widthIn(row.filter((node) => columnOf(node) === span)))));
+  if (d3.sum(widths) <= WIDEST * canvas) return Infinity;
+  let left = Math.max(canvas, SPARE * widths.length + canvas / 2);
+  for (const [i, width] of widths.entries()) {
+    const share = left / (widths.length - i);
+    if (width > share) return Math.max(LEAST_ROOM, share);
+    left -= width;
+  }
+  return Infinity;
+}
+
 /** A row that is too wide as several lines, in each column the strongest nodes first. */
-function wrapped(row, n_columns) {
+function wrapped(row, room) {
   const cells = d3.groups(row, columnOf).map(([, cell]) => cell.sort((a, b) => a.i - b.i));
-  const widths = cells.map((cell) => d3.sum(cell, (node) => node.width + GAP));
-  const lines = cells.map((cell, c) => (widths[c] <= WIDEST / n_columns ? 1 : Math.min(cell.length, Math.ceil((widths[c] * n_columns) / WRAPPED))));
+  const lines = cells.map((cell) => Math.min(cell.length, Math.max(1, Math.ceil(widthIn(cell) / room))));
   const cut = (cell, n, i) => cell.slice(Math.ceil((cell.length * i) / n), Math.ceil((cell.length * (i + 1)) / n));
   return d3.range(Math.max(...lines)).map((i) => cells.flatMap((cell, c) => (i < lines[c] ? cut(cell, lines[c], i) : [])));
 }

@@ -2,6 +2,7 @@
 
 const panel = document.getElementById("panel");
 const MOST_LISTED = 25;
+const HAS_INPUTS = EDGES.some((edge) => edge.input);
 
 function showPanel() {
   const node = state.node ? GRAPH.nodes[INDEX.get(state.node)] : null;
@@ -60,18 +61,18 @@ function edgeList(node, way) {
       "tr",
       {},
       element("td", {}, toNode(GRAPH.nodes[edge[other]].id)),
-      element("td", {}, edge.input),
+      HAS_INPUTS ? element("td", {}, edge.input) : null,
       element("td", { class: "amount" }, signed(edge.weight)),
       element("td", { class: "amount" }, plain(edge.influence)),
     ),
   );
   const more = edges.length > rows.length ? ` (the strongest ${rows.length} of ${edges.length})` : "";
-  const heads = [way === "in" ? "from" : "to", "input", GRAPH.words.label, "influence"];
+  const heads = [way === "in" ? "from" : "to", HAS_INPUTS ? "input" : null, GRAPH.words.label, "influence"].filter((head) => head);
   return element(
     "table",
     { class: "ways" },
     element("caption", {}, `${way === "in" ? "Reads" : "Is read by"}: ${counted(edges.length, "edge")}${more}`),
-    element("thead", {}, element("tr", {}, ...heads.map((head, i) => element("th", { scope: "col", class: i > 1 ? "amount" : "" }, head)))),
+    element("thead", {}, element("tr", {}, ...heads.map((head, i) => element("th", { scope: "col", class: i >= heads.length - 2 ? "amount" : "" }, head)))),
     element("tbody", {}, ...rows),
   );
 }

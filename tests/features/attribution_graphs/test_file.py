@@ -36,7 +36,9 @@ def same(found: AttributionGraph, right: AttributionGraph) -> None:
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_what_is_written_is_read_back(graphs: tuple[AttributionGraph, ...], which: int, tmp_path: Path) -> None:
-    graph = replace(graphs[which].pruned(0.7, 0.9), pinned=("E_3_0",), supernodes=(("a name", "E_3_0"),))
+    graph = replace(
+        graphs[which].pruned(0.7, 0.9), pinned=("E_3_0",), supernodes=(("a name", "E_3_0"),), alike=(("b", "E_3_0"),)
+    )
     path = save_graph(graph, tmp_path / "my-graph.json")
     same(load_graph(path), graph)
     told = json.loads(path.read_text())
