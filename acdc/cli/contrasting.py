@@ -31,7 +31,7 @@ from acdc.options.defaults import DEVICE, DTYPE, N_CONTRASTED, OUT, SEED, TOP_CO
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from acdc.features.acting import AblatedFeature
+    from acdc.features.acting import Ablated
     from acdc.runs.contrasting import ContrastRun
 
 __all__ = ["contrast"]
@@ -181,7 +181,7 @@ def _cells(run: "ContrastRun", i: int) -> list[str]:
     return cells
 
 
-def _tell_ablated(ablated: "Sequence[AblatedFeature]", metric: str | None) -> None:
+def _tell_ablated(ablated: "Sequence[Ablated]", metric: str | None) -> None:
     """What becomes of the answers, in the set in which each feature fires more."""
     from acdc.evaluation.numbers import p_value
 
@@ -190,10 +190,10 @@ def _tell_ablated(ablated: "Sequence[AblatedFeature]", metric: str | None) -> No
     rows = [[*heads, "p", "matters", "moves"]]
     for each in ablated:
         own, control = each.judged_by
-        cells = [str(each.feature), each.firing, *((x.metric or x.kl).signed() for x in (own, control))]
+        cells = [each.name, each.firing, *((x.metric or x.kl).signed() for x in (own, control))]
         cells += [f"{own.n_changed} of {own.n}", *([f"{own.n_right}, {own.n_wrong}"] if metric else [])]
         moved = " ".join(f"{text!r} {change:+.3f}" for text, change in own.moved)
         rows.append([*cells, p_value(each.p), "yes" if each.matters else "no", moved])
     say("")
     aligned(rows)
-    say("each feature set to 0, beside a similar feature or a random direction; p that they change the answers alike")
+    say("set to 0, beside a similar feature or random directions; p that they change the answers by no more than these")

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from acdc.evaluation.confidence import Interval
 from acdc.evaluation.numbers import p_value
-from acdc.features.acting import AblatedFeature, Contrast
+from acdc.features.acting import Ablated, Contrast
 from acdc.features.reading import FeatureReading
 from acdc.files import write_atomically
 from acdc.report.assets import assets
@@ -32,7 +32,7 @@ def write_contrast_page(
     found: Contrast,
     record: Mapping[str, Any],
     reading: FeatureReading | None = None,
-    ablated: tuple[AblatedFeature, ...] | None = None,
+    ablated: tuple[Ablated, ...] | None = None,
 ) -> Path:
     """Write the page; an interrupted write leaves the old file whole.
 
@@ -46,7 +46,7 @@ def contrast_page(
     found: Contrast,
     record: Mapping[str, Any],
     reading: FeatureReading | None = None,
-    ablated: tuple[AblatedFeature, ...] | None = None,
+    ablated: tuple[Ablated, ...] | None = None,
 ) -> str:
     """The page as HTML; everything that comes from a prompt or a name is escaped.
 
@@ -74,15 +74,13 @@ def contrast_page(
     )
 
 
-def _answer(found: Contrast, ablated: tuple[AblatedFeature, ...] | None) -> str:
+def _answer(found: Contrast, ablated: tuple[Ablated, ...] | None) -> str:
     holding = [str(row.feature) for row in found.rows if row.holds]
     said = f"{len(holding)} of the {len(found.rows)} features that were tested tell the two apart"
     said += f": {', '.join(holding)}." if holding else "."
     if ablated is not None:
-        mattering = [str(each.feature) for each in ablated if each.matters]
-        said += (
-            f" Ablated, {', '.join(mattering) if mattering else 'none of them'} changes the answers beyond a control."
-        )
+        mattering = [each.name for each in ablated if each.matters]
+        said += f" Ablated, these change answers by more than a control does: {', '.join(mattering) or 'none'}."
     return said
 
 
@@ -103,19 +101,19 @@ def _table(found: Contrast) -> Table:
     return Table("features", "On held-out prompts", heads, rows)
 
 
-def _ablation_table(ablated: tuple[AblatedFeature, ...], record: Mapping[str, Any]) -> Table:
+def _ablation_table(ablated: tuple[Ablated, ...], record: Mapping[str, Any]) -> Table:
     what = f"change of {record['metric']}" if record["metric"] else "KL of the next token, nats"
     heads = ("feature", "in", what, "control's", "next token changed", "made right, wrong", "p", "matters", "moves")
     rows = tuple(_ablation_cells(each) for each in ablated)
     return Table("ablated", "Ablated, on held-out prompts of the set in which it fires more", heads, rows)
 
 
-def _ablation_cells(each: AblatedFeature) -> tuple[Cell, ...]:
+def _ablation_cells(each: Ablated) -> tuple[Cell, ...]:
     own, control = each.judged_by
     changes = [here.kl if here.metric is None else here.metric for here in (own, control)]
     turned = "" if own.metric is None else f"{own.n_right}, {own.n_wrong}"
     return (
-        Cell(f"feature {each.feature}", each.feature),
+        Cell(each.name),
         Cell(each.firing),
         *(Cell(_shown(change), change.value, title=each.control) for change in changes),
         Cell(f"{own.n_changed} of {own.n}", own.n_changed),
@@ -131,7 +129,7 @@ def _card(
     i: int,
     record: Mapping[str, Any],
     reading: FeatureReading | None,
-    ablated: tuple[AblatedFeature, ...] | None,
+    ablated: tuple[Ablated, ...] | None,
 ) -> Card:
     """What the prompts say of a feature; then its rule and its texts, where it was read."""
     row, firing = found.rows[i], found.firing(i)
@@ -144,7 +142,7 @@ def _card(
     largest = max((max(window.activations) for window in examples), default=0.0)
     claims = [ClaimView("differs", p_value(row.p), "holds" if row.holds else "failed", "p on held-out prompts")]
     for each in ablated or ():
-        if each.feature == row.feature:
+        if each.features == (row.feature,):
             verdict = "holds" if each.matters else "failed"
             claims.append(ClaimView("matters", p_value(each.p), verdict, f"p of its ablation beside {each.control}"))
     card = replace(

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acdc.features.acting import AblatedFeature, Contrast
+from acdc.features.acting import Ablated, Contrast
 from acdc.features.reading import FeatureReading, FoundRule
 from acdc.files import plain, write_csv, write_json
 from acdc.report.contrast_page import write_contrast_page
@@ -33,7 +33,7 @@ class ContrastRun:
     found: Contrast
     rules: tuple[FoundRule | None, ...]
     reading: FeatureReading | None
-    ablated: tuple[AblatedFeature, ...] | None
+    ablated: tuple[Ablated, ...] | None
     record: Mapping[str, Any]
     path: Path | None = None
     files: tuple[Path, ...] = ()
@@ -61,7 +61,8 @@ class ContrastRun:
             return frame
         import pandas as pd
 
-        ablated = pd.DataFrame([{"feature": each.feature, **each.cells()} for each in self.ablated])
+        alone = (each for each in self.ablated if len(each.features) == 1)
+        ablated = pd.DataFrame([{"feature": each.features[0], **each.cells()} for each in alone])
         return frame.merge(ablated, on="feature", how="left")
 
     def _repr_html_(self) -> str:
@@ -70,15 +71,14 @@ class ContrastRun:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON holds it."""
-        ablated = {each.feature: asdict(each) for each in self.ablated or ()}
         rows = [
-            asdict(row)
-            | {"peaks": self.peaks(i), "rule": None if rule is None else asdict(rule)}
-            | ({} if self.ablated is None else {"ablated": ablated.get(row.feature)})
+            asdict(row) | {"peaks": self.peaks(i), "rule": None if rule is None else asdict(rule)}
             for i, (row, rule) in enumerate(zip(self.found.rows, self.rules, strict=True))
         ]
         held_out = {"n_first": self.found.first.batch.n, "n_second": self.found.second.batch.n}
-        return plain({**self.record, "held_out": held_out, "rules_read_on": self.read_on, "features": rows})
+        ablated = None if self.ablated is None else [asdict(each) for each in self.ablated]
+        about = {"held_out": held_out, "rules_read_on": self.read_on}
+        return plain({**self.record, **about, "features": rows, "ablated": ablated})
 
     def written(self, model: str, out: str | Path) -> "ContrastRun":
         """The same, with its files.

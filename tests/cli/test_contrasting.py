@@ -48,7 +48,7 @@ def test_the_planted_feature_tells_the_files_apart(
     found = json.loads(record.read_text())
     own = next(row for row in found["features"] if row["feature"] == ON)
     assert own["holds"] and own["second"] == {"fires": 0, "mean": 0} and own["fires"]["low"] > 0 and own["rule"] is None
-    assert own["peaks"] == [[planted().reading.names[planted().token], 1.0]] and "ablated" not in own
+    assert own["peaks"] == [[planted().reading.names[planted().token], 1.0]] and found["ablated"] is None
     assert len(pd.read_csv(record.parent / "contrast.csv")) == len(found["features"])
     page = (record.parent / "report.html").read_text()
     assert f"feature {ON}</h3>" in page and "then the texts" not in page and "<script" not in page
@@ -72,7 +72,7 @@ def test_wrong_answers_stand_against_right_ones(tmp_path: Path, capsys: pytest.C
     assert found["sets"] == ["arithmetic, answered wrong", "arithmetic, answered right"]
     assert sum(found["n_prompts"]) <= 500 and found["metric"] == "logit_diff"
     assert found["held_out"]["n_first"] == int(np.ceil(found["n_prompts"][0] / 2))
-    assert all((row["ablated"] is not None) == row["holds"] for row in found["features"])
+    assert found["ablated"] is not None
 
 
 def test_the_worst_prompts_stand_against_the_best_where_hardly_any_is_wrong(

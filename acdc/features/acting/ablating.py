@@ -2,10 +2,12 @@
 
 A feature that fires on wrong answers need not cause them. Each feature is set to 0 on held-out prompts, and so is a
 control: the most similar feature or, without one, a random direction of the same norm. A feature matters if, on the set
-in which it fires more, it changes the answers otherwise than its control does.
+in which it fires more, it changes the answers by more than its control does. All that fire more in one set are set to 0
+together too: what several features write, one of them alone may hardly change.
 """
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +17,7 @@ from acdc.errors import counted
 from acdc.evaluation.permutation import paired_p
 from acdc.evaluation.statistics import adjust
 from acdc.features.acting.contrast import Contrast
-from acdc.features.acting.control import Control, control_of
+from acdc.features.acting.control import control_of, random_directions
 from acdc.features.acting.set_answers import Ablation, Changed, SetAnswers
 from acdc.features.dictionary import Dictionary
 from acdc.metrics import Metric
@@ -23,25 +25,25 @@ from acdc.models import PatchableModel
 from acdc.options.defaults import ALPHA, N_ABLATED, SEED
 from acdc.progress import Progress, Tell, roughly
 
-__all__ = ["AblatedFeature", "ablate_found"]
-
+__all__ = ["Ablated", "ablate_found"]
 
 SETS = ("first", "second")
 
 
 @dataclass(frozen=True)
-class AblatedFeature:
-    """A feature set to 0, on both sets' held-out prompts, and its control.
+class Ablated:
+    """One feature, or all that fire more in one set, set to 0 on both sets' held-out prompts; and a control.
 
     Attributes:
         control: What the control is.
-        firing: `first` or `second`: the set in which it fires more, by which it is judged.
-        p: That feature and control change that set's metric (without answers: the KL divergence) so differently by
-            chance, adjusted for the number of features that are ablated (Holm).
+        firing: `first` or `second`: the set in which they fire more, by which they are judged.
+        p: That they change that set's metric (without answers: the next token, by its KL divergence) by so much more
+            than the control does by chance: of paired permutations, adjusted for the number of ablations (Holm); 1
+            where they change it no more.
         matters: Whether `p` is at most .05.
     """
 
-    feature: int
+    features: tuple[int, ...]
     control: str
     firing: str
     first: Ablation
@@ -52,8 +54,13 @@ class AblatedFeature:
     matters: bool
 
     @property
+    def name(self) -> str:
+        """The feature's number, or how many of which set."""
+        return str(self.features[0]) if len(self.features) == 1 else f"all {len(self.features)} of {self.firing}"
+
+    @property
     def judged_by(self) -> tuple[Ablation, Ablation]:
-        """What it and its control change in the set in which it fires more."""
+        """What they and their control change in the set in which they fire more."""
         first = self.firing == SETS[0]
         return (self.first, self.control_first) if first else (self.second, self.control_second)
 
@@ -84,69 +91,79 @@ def ablate_found(
     n: int = N_ABLATED,
     seed: int = SEED,
     progress: Tell | None = None,
-) -> tuple[AblatedFeature, ...]:
-    """Ablate each feature whose difference holds, and a control, on held-out prompts of both sets.
+) -> tuple[Ablated, ...]:
+    """Ablate each feature whose difference holds, all of each set together, and controls, on held-out prompts.
 
     Args:
         metric: Of the task whose prompts these are; None: they have no answers.
         n: How many held-out prompts of each set at most.
         seed: Of random directions and of the test's permutations.
     """
-    columns = [i for i, row in enumerate(found.rows) if row.holds]
-    if not columns:
+    groups = list(_groups(found))
+    if not groups:
         return ()
     started = time.monotonic()
     first, second = (SetAnswers.of(model, dictionary, each.few(n), metric) for each in (found.first, found.second))
-    seconds = 2 * len(columns) * (time.monotonic() - started)
+    seconds = 2 * len(groups) * (time.monotonic() - started)
     measured = []
-    for done, i in enumerate(columns):
+    for done, group in enumerate(groups):
         if progress is not None:
-            note = (
-                "" if done else f"{counted(len(columns), 'feature')}, each beside a control: {roughly(seconds)} at most"
-            )
-            progress(Progress(done, len(columns), stage="ablating", unit="features", note=note))
-        measured.append(_measured(model, dictionary, found, i, (first, second), seed))
-    p = adjust([paired_p(each.apart, seed=seed) for each in measured])
+            note = "" if done else f"{counted(len(groups), 'ablation')} beside controls, at most {roughly(seconds)}"
+            progress(Progress(done, len(groups), stage="ablating", unit="ablations", note=note))
+        measured.append(_measured(model, dictionary, found, group, (first, second), seed))
+    p = adjust([each.p(seed) for each in measured])
     return tuple(each.judged(value) for each, value in zip(measured, p, strict=True))
 
 
-class _Measured(NamedTuple):
-    """A feature's ablation and its control's, on the two sets; it fires more in the set numbered `firing`."""
+def _groups(found: Contrast) -> Iterator[list[int]]:
+    """The rows that are ablated together: each that holds, and all of one set."""
+    holding = [i for i, row in enumerate(found.rows) if row.holds]
+    yield from ([i] for i in holding)
+    for in_first in (True, False):
+        alike = [i for i in holding if found.rows[i].in_first == in_first]
+        if len(alike) > 1:
+            yield alike
 
-    feature: int
-    control: Control
+
+class _Measured(NamedTuple):
+    """An ablation and its control's, on the two sets; the features fire more in the set numbered `firing`."""
+
+    features: tuple[int, ...]
+    control: str
     firing: int
     own: tuple[Changed, Changed]
     other: tuple[Changed, Changed]
 
-    @property
-    def apart(self) -> np.ndarray:
-        """Each prompt's change, without what the control changes, in the set in which it fires more."""
-        found: np.ndarray = self.own[self.firing].values - self.other[self.firing].values
-        return found
+    def p(self, seed: int) -> float:
+        """That they change the set in which they fire more by so much more than the control does by chance."""
+        own, other = (each[self.firing].values for each in (self.own, self.other))
+        return paired_p(own - other, seed=seed) if abs(own.mean()) > abs(other.mean()) else 1.0
 
-    def judged(self, p: float) -> AblatedFeature:
+    def judged(self, p: float) -> Ablated:
         """The same with its test."""
         (first, second), (third, fourth) = ([each.ablation for each in pair] for pair in (self.own, self.other))
-        firing, what = SETS[self.firing], self.control.what
-        return AblatedFeature(self.feature, what, firing, first, second, third, fourth, p, p <= ALPHA)
+        return Ablated(self.features, self.control, SETS[self.firing], first, second, third, fourth, p, p <= ALPHA)
 
 
 def _measured(
     model: PatchableModel,
     dictionary: Dictionary,
     found: Contrast,
-    i: int,
+    group: Sequence[int],
     sets: tuple[SetAnswers, SetAnswers],
     seed: int,
 ) -> _Measured:
-    feature, firing = found.rows[i].feature, 0 if found.rows[i].in_first else 1
-    fires = [each.prompts.fires[:, i] for each in sets]
-    tested = [row.feature for row in found.rows]
-    control = control_of(dictionary, feature, sets[firing].firings(model, dictionary), seed=seed, but=tested)
-    where = fires if control.dictionary is not dictionary else [None, None]  # of the same encoder: it fires there too
-    own = tuple(each.without(model, dictionary, feature, rows) for each, rows in zip(sets, fires, strict=True))
-    other = tuple(
-        each.without(model, control.dictionary, control.feature, rows) for each, rows in zip(sets, where, strict=True)
-    )
-    return _Measured(feature, control, firing, (own[0], own[1]), (other[0], other[1]))
+    features, firing = tuple(found.rows[i].feature for i in group), 0 if found.rows[group[0]].in_first else 1
+    fires = [np.asarray(each.prompts.fires[:, group].any(1)) for each in sets]
+    if len(group) > 1:
+        made, others = random_directions(dictionary, features, seed=seed), features
+        what = "random directions of the same norms"
+    else:
+        near = sets[firing].firings(model, dictionary)
+        tested = [row.feature for row in found.rows]
+        control = control_of(dictionary, features[0], near, seed=seed + features[0], but=tested)
+        made, others, what = control.dictionary, (control.feature,), control.what
+    where = fires if made is not dictionary else [None, None]  # of the same encoder: it fires there too
+    own = [each.without(model, dictionary, features, rows) for each, rows in zip(sets, fires, strict=True)]
+    other = [each.without(model, made, others, rows) for each, rows in zip(sets, where, strict=True)]
+    return _Measured(features, what, firing, (own[0], own[1]), (other[0], other[1]))

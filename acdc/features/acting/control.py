@@ -19,7 +19,7 @@ from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["Control", "Firings", "control_of", "firings"]
+__all__ = ["Control", "Firings", "control_of", "firings", "random_directions"]
 
 SIMILAR = 2.0  # by which factor density, largest activation and norm may differ
 ALIKE = 0.3  # cosine from which on two features write too nearly the same, or the opposite
@@ -86,11 +86,17 @@ def control_of(
     if near is not None:
         density, largest = found.density[near], found.largest[near]
         return Control(dictionary, near, f"feature {near} (fires on {density:.2%} of tokens, at most {largest:.3g})")
-    own = dictionary.decoder[:].clone()
-    drawn = torch.randn(rows[feature].shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    drawn *= rows[feature].norm(dim=-1, keepdim=True) / drawn.norm(dim=-1, keepdim=True)
-    own[feature] = drawn.to(own)
-    return Control(replace(dictionary, decoder=own), feature, "random direction of the same norm")
+    return Control(random_directions(dictionary, [feature], seed=seed), feature, "random direction of the same norm")
+
+
+def random_directions(dictionary: Dictionary, features: Sequence[int], *, seed: int = SEED) -> Dictionary:
+    """The dictionary in which some features write random directions of the same norms; where they fire is the same."""
+    decoder, draw = dictionary.decoder[:].clone(), torch.Generator().manual_seed(seed)
+    for feature in features:
+        row = decoder[feature].detach().double().cpu()
+        drawn = torch.randn(row.shape, generator=draw, dtype=torch.float64)
+        decoder[feature] = (drawn * row.norm(dim=-1, keepdim=True) / drawn.norm(dim=-1, keepdim=True)).to(decoder)
+    return replace(dictionary, decoder=decoder)
 
 
 def _nearest(rows: Float[Tensor, "n n_writes d"], feature: int, found: Firings, but: Sequence[int]) -> int | None:

@@ -8,6 +8,7 @@ The error x - x^ is kept, since only the change is added: clamped at its own val
 pushed at every token, the first one included.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,9 +60,11 @@ class Push:
 
 @torch.no_grad()
 def pushed(
-    model: PatchableModel, dictionary: Dictionary, batch: PromptBatch, push: Push | None
+    model: PatchableModel, dictionary: Dictionary, batch: PromptBatch, push: Push | Sequence[Push] | None
 ) -> Float[Tensor, "batch pos d_model"]:
     """The residual stream that the unembedding reads, of the clean prompts with a feature pushed; by None as they are.
+
+    Of several, each one's change is that of the features as the model has them.
 
     Raises:
         ModelError: The dictionary is another model's.
@@ -73,14 +76,16 @@ def pushed(
     batch = batch.to(model.device)
     if push is None:
         return through_sites(model, batch, batch.clean, lambda _, x: x)
-    push.check(dictionary)
-    visit = _Pushing(dictionary.to(model.device), push)
+    pushes = [push] if isinstance(push, Push) else push
+    for each in pushes:
+        each.check(dictionary)
+    visit = _Pushing(dictionary.to(model.device), pushes)
     return through_sites(model, batch, batch.clean, visit)
 
 
 @torch.no_grad()
 def pushed_logits(
-    model: PatchableModel, dictionary: Dictionary, batch: PromptBatch, push: Push | None
+    model: PatchableModel, dictionary: Dictionary, batch: PromptBatch, push: Push | Sequence[Push] | None
 ) -> Float[Tensor, "batch vocab"]:
     """The next token's logits in such a run, some prompts at a time; raises what `pushed` raises."""
     pieces = (batch.select(rows.tolist()) for rows in torch.arange(batch.n).split(ROWS))
@@ -88,22 +93,27 @@ def pushed_logits(
 
 
 class _Pushing:
-    """Reads the feature where the dictionary reads, and adds its change where it writes."""
+    """Reads the features where the dictionary reads, and adds their changes where it writes."""
 
-    def __init__(self, dictionary: Dictionary, push: Push) -> None:
-        self.dictionary, self.push = dictionary, push
-        self.change: Float[Tensor, "batch pos"] | None = None
+    def __init__(self, dictionary: Dictionary, pushes: Sequence[Push]) -> None:
+        self.dictionary, self.pushes = dictionary, pushes
+        self.changes: Float[Tensor, "batch pos k"] | None = None
 
     def __call__(self, site: Site, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        which = torch.tensor([push.feature for push in self.pushes], device=x.device)
         if site == self.dictionary.reads:
-            features = self.dictionary.encode(x.to(self.dictionary.encoder))[..., self.push.feature]
-            amount = torch.as_tensor(self.push.amount).to(features)
-            self.change = amount - features if self.push.kind == "clamp" else amount.expand_as(features)
+            features = self.dictionary.encode(x.to(self.dictionary.encoder))[..., which].unbind(-1)
+            pairs = zip(self.pushes, features, strict=True)
+            self.changes = torch.stack([_change(push, feature) for push, feature in pairs], -1)
         if site not in self.dictionary.writes:
             return x
-        assert self.change is not None, "a dictionary reads before it writes"
-        row = self.dictionary.directions(torch.tensor([self.push.feature], device=x.device), site=site)[0]
-        return x + (self.change[..., None] * row).to(x)
+        assert self.changes is not None, "a dictionary reads before it writes"
+        return x + (self.changes @ self.dictionary.directions(which, site=site)).to(x)
+
+
+def _change(push: Push, feature: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch pos"]:
+    amount = torch.as_tensor(push.amount).to(feature)
+    return amount - feature if push.kind == "clamp" else amount.expand_as(feature)
 
 
 def continued_text(

@@ -1,5 +1,6 @@
-"""A model's answers to a set of prompts, and what becomes of them without a feature."""
+"""A model's answers to a set of prompts, and what becomes of them without some features."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +22,10 @@ __all__ = ["Ablation", "Changed", "SetAnswers"]
 
 @dataclass(frozen=True)
 class Ablation:
-    """What the answers to a set's prompts become without a feature.
+    """What the answers to a set's prompts become without some features.
 
     Attributes:
-        n, n_fires: Prompts, and on how many of them it was run without the feature: those on which it fires.
+        n, n_fires: Prompts, and on how many of them the features fire, as far as that is known; the others are run too.
         kl: Mean KL divergence of the changed next token from the model's own, in nats.
         n_changed: Prompts whose most probable next token is another one.
         metric: Mean change of the metric; None: the prompts have no answers, as the next two.
@@ -75,17 +76,22 @@ class SetAnswers:
         return firings(model, dictionary, self.prompts.batch)
 
     def without(
-        self, model: PatchableModel, dictionary: Dictionary, feature: int, fires: Bool[np.ndarray, " prompt"] | None
+        self,
+        model: PatchableModel,
+        dictionary: Dictionary,
+        features: Sequence[int],
+        fires: Bool[np.ndarray, " prompt"] | None,
     ) -> Changed:
-        """The answers with a feature set to 0.
+        """The answers with features set to 0.
 
         Args:
-            fires: The prompts on which it fires, if that is known: the others' answers stay what they are.
+            fires: The prompts on which any of them fires, if that is known: the others' answers stay what they are.
         """
         batch, logits = self.prompts.batch, self.own.clone()
         rows = torch.arange(batch.n) if fires is None else torch.from_numpy(np.flatnonzero(fires))
         if len(rows):
-            logits[rows.to(logits.device)] = pushed_logits(model, dictionary, batch.select(rows), Push.ablate(feature))
+            pushes = [Push.ablate(feature) for feature in features]
+            logits[rows.to(logits.device)] = pushed_logits(model, dictionary, batch.select(rows), pushes)
         kl = get_metric("kl").function(logits, batch.correct, batch.wrong, self.own).double().cpu().numpy()
         better = None if self.metric is None else self._better(logits) - self._better(self.own)
         right = [(accuracy(each.cpu(), batch.correct, batch.wrong)) for each in (logits, self.own)]

@@ -54,6 +54,19 @@ def test_a_push_is_the_change_of_what_is_written() -> None:
         torch.testing.assert_close(pushed(model, dictionary, batch, Push(3, kind, 2.0)), right)
 
 
+def test_several_pushes_add_up_to_their_changes_of_what_the_model_has() -> None:
+    model, batch, dictionary = tiny_model("gpt2"), tiny_batch(), tiny_dictionary()
+
+    def visit(site: Site, x: torch.Tensor) -> torch.Tensor:
+        if site != dictionary.reads:
+            return x
+        return x + 2.0 * dictionary.decoder[:][5, 0] - dictionary.encode(x)[..., [3]] * dictionary.decoder[:][3, 0]
+
+    with torch.no_grad():
+        right = through_sites(model, batch, batch.clean, visit)
+    torch.testing.assert_close(pushed(model, dictionary, batch, [Push.ablate(3), Push(5, "add", 2.0)]), right)
+
+
 def test_doses_are_beside_no_dose_and_neutral_text_tells_what_else_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     model, dictionary, corpus, _, _ = planted()
     problem, neutral = Problem.make(model, corpus.select(range(6))), corpus.select(range(6, 10))
