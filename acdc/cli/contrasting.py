@@ -154,7 +154,7 @@ def _tell(run: "ContrastRun") -> None:
     rows = [[*heads, *(["detection", "rule"] if run.read_on else [])]]
     rows += [_cells(run, i) for i in range(len(found.rows))]
     aligned(rows)
-    what = "largest activations" if found.where == "max" else "activations at the last token"
+    what = "largest activations" if found.first.where == "max" else "activations at the last token"
     say(
         f"{sum(row.holds for row in found.rows)} of {len(found.rows)} hold: the means of {what} differ on "
         f"{found.first.batch.n} and {found.second.batch.n} prompts that chose no feature. p is adjusted: "

@@ -103,7 +103,8 @@ def _table(found: Contrast) -> Table:
 
 def _ablation_table(ablated: tuple[Ablated, ...], record: Mapping[str, Any]) -> Table:
     what = f"change of {record['metric']}" if record["metric"] else "KL of the next token, nats"
-    heads = ("feature", "in", what, "control's", "next token changed", "made right, wrong", "p", "matters", "moves")
+    turned = ("made right, wrong",) if record["metric"] else ()
+    heads = ("feature", "in", what, "control's", "next token changed", *turned, "p", "matters", "moves")
     rows = tuple(_ablation_cells(each) for each in ablated)
     return Table("ablated", "Ablated, on held-out prompts of the set in which it fires more", heads, rows)
 
@@ -111,13 +112,13 @@ def _ablation_table(ablated: tuple[Ablated, ...], record: Mapping[str, Any]) -> 
 def _ablation_cells(each: Ablated) -> tuple[Cell, ...]:
     own, control = each.judged_by
     changes = [here.kl if here.metric is None else here.metric for here in (own, control)]
-    turned = "" if own.metric is None else f"{own.n_right}, {own.n_wrong}"
+    turned = () if own.metric is None else (Cell(f"{own.n_right}, {own.n_wrong}", own.n_right),)
     return (
         Cell(each.name),
         Cell(each.firing),
         *(Cell(_shown(change), change.value, title=each.control) for change in changes),
         Cell(f"{own.n_changed} of {own.n}", own.n_changed),
-        Cell(turned, own.n_right),
+        *turned,
         Cell(p_value(each.p), each.p),
         Cell("yes" if each.matters else "no"),
         Cell(" ".join(f"{token(text)} {number(change, sign=True)}" for text, change in own.moved)),
@@ -135,7 +136,8 @@ def _card(
     row, firing = found.rows[i], found.firing(i)
     more, less = (row.first, row.second) if row.in_first else (row.second, row.first)
     which, other = record["sets"] if row.in_first else reversed(record["sets"])
-    sentence = f"It fires on {share(more.fires)} of the prompts of {which}, and on {share(less.fires)} of {other}."
+    at = "at the last token of" if firing.where == "last" else "on"
+    sentence = f"It fires {at} {share(more.fires)} of the prompts of {which}, and {share(less.fires)} of {other}."
     card = bare_card(f"feature-{row.feature}", f"feature {row.feature}", "feature", sentence, _facts(found, i))
     peaks = firing.peaks(i)
     examples = firing.examples(i, EXAMPLES)

@@ -66,11 +66,11 @@ def test_the_planted_feature_tells_the_files_apart(
 
 def test_wrong_answers_stand_against_right_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sae = "acdc-tasks.resid_post.1"
-    words = ["contrast", sae, "--model", "acdc-tasks", "--task", "arithmetic", "--wrong-against-right", "-n", "500"]
-    assert main([*words, "--ablate", "--out", str(tmp_path), "--json"]) == 0
+    words = ["contrast", sae, "--model", "acdc-tasks", "--task", "arithmetic", "--wrong-against-right", "-n", "120"]
+    assert main([*words, "--by", "top1_accuracy", "--ablate", "--out", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["sets"] == ["arithmetic, answered wrong", "arithmetic, answered right"]
-    assert sum(found["n_prompts"]) <= 500 and found["metric"] == "logit_diff"
+    assert sum(found["n_prompts"]) <= 120 and found["metric"] == "logit_diff"
     assert found["held_out"]["n_first"] == int(np.ceil(found["n_prompts"][0] / 2))
     assert found["ablated"] is not None
 

@@ -33,11 +33,9 @@ class Contrast:
     """Features that tell two sets of prompts apart, the ones that were chosen first in front.
 
     Attributes:
-        where: `last` or `max`: what of a prompt is compared.
         first, second: The held-out prompts of each set, and how the rows' features fire on them.
     """
 
-    where: str
     first: FiringPrompts
     second: FiringPrompts
     rows: tuple[ContrastRow, ...]
@@ -89,11 +87,11 @@ def contrast(
     ]
     features, apart = chosen_features(seen[0], seen[1], top)
     tested = [
-        FiringPrompts.of(model, dictionary, batch, features, tell=progress, stage=f"testing, {name} set")
+        FiringPrompts.of(model, dictionary, batch, features, where, tell=progress, stage=f"testing, {name} set")
         for (_, batch), name in zip(halves, ("first", "second"), strict=True)
     ]
-    rows = held_out_rows(features, apart, tested[0].values(where), tested[1].values(where), seed=seed)
-    return Contrast(where, tested[0], tested[1], rows)
+    rows = held_out_rows(features, apart, tested[0].values, tested[1].values, seed=seed)
+    return Contrast(tested[0], tested[1], rows)
 
 
 def _halves(batch: PromptBatch, seed: int) -> tuple[PromptBatch, PromptBatch]:

@@ -26,11 +26,13 @@ class FiringPrompts:
 
     Attributes:
         activations: Of each feature at each token; columns are those of the batch.
+        where: Where features are looked at: at all tokens behind the first (`max`), or at the last one (`last`).
         names: How tokens read, by their numbers.
     """
 
     batch: PromptBatch
     activations: Float[np.ndarray, "prompt pos k"]
+    where: str
     names: dict[int, str]
 
     @classmethod
@@ -40,6 +42,7 @@ class FiringPrompts:
         dictionary: Dictionary,
         batch: PromptBatch,
         features: Int[np.ndarray, " k"],
+        where: str,
         *,
         tell: Tell | None = None,
         stage: str = "",
@@ -50,7 +53,7 @@ class FiringPrompts:
         some = [found[..., wanted].cpu() for _, found in features_of(model, dictionary, batch, tell=tell, stage=stage)]
         ids = batch.clean[batch.attention].unique().tolist()
         names = dict(zip(ids, pieces(model.tokenizer, ids), strict=True))
-        return cls(batch, torch.cat(some).float().numpy(), names)
+        return cls(batch, torch.cat(some).float().numpy(), where, names)
 
     def few(self, n: int) -> "FiringPrompts":
         """The first n prompts; columns that are padding in all of them are left out."""
@@ -61,8 +64,10 @@ class FiringPrompts:
 
     @property
     def counted(self) -> Bool[np.ndarray, "prompt pos"]:
-        """The tokens behind each prompt's first."""
-        found: Bool[np.ndarray, "prompt pos"] = (self.batch.attention & (self.batch.position_ids > 0)).numpy()
+        """The tokens at which features are looked at."""
+        last = torch.arange(self.batch.n_pos) == self.batch.n_pos - 1
+        seen = last.expand(self.batch.n, -1) if self.where == "last" else self.batch.position_ids > 0
+        found: Bool[np.ndarray, "prompt pos"] = (self.batch.attention & seen).numpy()
         return found
 
     @property
@@ -71,11 +76,10 @@ class FiringPrompts:
         found: Bool[np.ndarray, "prompt k"] = ((self.activations > 0) & self.batch.attention.numpy()[..., None]).any(1)
         return found
 
-    def values(self, where: str) -> Float[np.ndarray, "prompt k"]:
-        """One number of each prompt and feature: the largest behind the first token (`max`), or the last token's."""
-        found: Float[np.ndarray, "prompt k"] = (
-            self.activations[:, -1] if where == "last" else (self.activations * self.counted[..., None]).max(1)
-        )
+    @property
+    def values(self) -> Float[np.ndarray, "prompt k"]:
+        """One number of each prompt and feature: its largest activation where it is looked at."""
+        found: Float[np.ndarray, "prompt k"] = (self.activations * self.counted[..., None]).max(1)
         return found
 
     def peaks(self, i: int) -> tuple[tuple[str, float], ...]:
@@ -87,13 +91,13 @@ class FiringPrompts:
 
     def examples(self, i: int, n: int) -> tuple[Window, ...]:
         """The prompts in which feature i is largest, those in which it fires."""
-        seen = self.activations[..., i] * self.counted
-        largest = seen.max(1)
+        largest = self.values[:, i]
         rows = np.argsort(-largest, kind="stable")[:n].tolist()
-        return tuple(self._window(row, seen[row]) for row in rows if largest[row] > 0)
+        return tuple(self._window(row, i) for row in rows if largest[row] > 0)
 
-    def _window(self, row: int, activations: Float[np.ndarray, " pos"]) -> Window:
-        there = self.batch.attention[row].numpy()
+    def _window(self, row: int, i: int) -> Window:
+        """A prompt, with the feature's activations behind its first token."""
+        there, seen = self.batch.attention[row].numpy(), (self.batch.position_ids[row] > 0).numpy()
         ids = tuple(self.batch.clean[row].numpy()[there].tolist())
-        counted = tuple(self.counted[row][there].tolist())
-        return Window(tuple(self.names[token] for token in ids), ids, counted, tuple(activations[there].tolist()))
+        counted, activations = (x[there].tolist() for x in (self.counted[row], self.activations[row, :, i] * seen))
+        return Window(tuple(self.names[token] for token in ids), ids, tuple(counted), tuple(activations))

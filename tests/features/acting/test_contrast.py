@@ -27,9 +27,13 @@ def test_the_planted_feature_tells_prompts_with_its_token_from_others() -> None:
 
 
 def test_halves_of_one_set_do_not_differ() -> None:
-    model, dictionary, corpus, _, _ = planted()
+    model, dictionary, corpus, _, reading = planted()
     found = contrast(model, dictionary, corpus.select(range(100)), corpus.select(range(100, 200)), where="last")
     assert found.rows and not any(row.holds for row in found.rows)
+    last = found.first.batch.clean[:, -1].tolist()
+    i = int(np.argmax([row.first.fires for row in found.rows]))
+    assert {name for name, _ in found.first.peaks(i)} <= {reading.names[token] for token in last}
+    assert found.first.values[:, i].tolist() == found.first.activations[:, -1, i].tolist()
     swapped = contrast(model, dictionary, corpus.select(range(100, 200)), corpus.select(range(100)), where="last")
     for row, other in zip(found.rows, swapped.rows, strict=True):
         assert (other.difference.value, other.fires.low) == pytest.approx((-row.difference.value, -row.fires.high))
