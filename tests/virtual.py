@@ -8,12 +8,12 @@ raise as they would on a machine that has both. So the placing of a model is tes
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-__all__ = ["FAR", "VirtualDevices", "numbers", "on"]
+__all__ = ["FAR", "VirtualDevices", "moved", "numbers", "on"]
 
 backend_registration._setup_privateuseone_for_python_backend("far")
 FAR = torch.device("far:0")
@@ -60,6 +60,17 @@ def on(x: Tensor, device: torch.device) -> Tensor:
 def numbers(x: Tensor) -> Tensor:
     """The numbers of a tensor, wherever it lies."""
     return x.held if isinstance(x, _Virtual) else x
+
+
+def moved(module: nn.Module) -> None:
+    """Put a module's parameters and buffers on the far device."""
+    for part in module.modules():
+        for key, parameter in part._parameters.items():
+            if parameter is not None:
+                part._parameters[key] = nn.Parameter(on(parameter, FAR), requires_grad=False)
+        for key, buffer in part._buffers.items():
+            if buffer is not None:
+                part._buffers[key] = on(buffer, FAR)
 
 
 class VirtualDevices(TorchDispatchMode):

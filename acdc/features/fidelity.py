@@ -132,6 +132,8 @@ def measure_fidelity(
         each.check_fits(model)
         if len(each.writes) != 1:
             raise ModelError(f"dictionary {each.name!r} can't be measured: it writes {len(each.writes)} sites, not one")
+    place = model.device, torch.promote_types(model.dtype, torch.float32)  # of what sites hold
+    dictionaries = [each.to(*place) for each in dictionaries]
     held, asked = _first(texts, tokens), _first(texts, predicted)
     groups = _groups(model, dictionaries, int(behind_first(held).sum()))
     written = list(dict.fromkeys(each.writes[0] for each in dictionaries))

@@ -34,6 +34,8 @@ def test_the_perfect_one_recovers_all_and_the_empty_one_nothing() -> None:
     whole, empty, half = measure_fidelity(model, [of_both_signs(d, factor) for factor in (1, 0, 0.5)], texts)
     assert whole.fvu < 1e-20 and whole.cosine == pytest.approx(1) and whole.norm == pytest.approx(1)
     assert whole.ce_dictionary == pytest.approx(whole.ce_model) and empty.ce_dictionary == pytest.approx(empty.ce_zero)
+    (single,) = measure_fidelity(model, [of_both_signs(d, 0.5).to(torch.float32)], texts)
+    assert single.fvu == pytest.approx(half.fvu) and single.ce_dictionary == pytest.approx(half.ce_dictionary)
     assert half.norm == pytest.approx(0.5) and whole.l0 == d and 0 < half.alive <= 1
     (y,) = site_values(model, texts, (SITE,))
     assert half.fvu == pytest.approx(((y / 2).square().sum() / (y - y.mean(0)).square().sum()).item())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from acdc.models import PatchableModel
 from acdc.models.placement import Placed
@@ -16,20 +16,9 @@ from tests.tiny import NumberTokenizer, tiny_batch, tiny_model
 if torch.cuda.is_available():  # its backward passes don't work in a process that knows a device made in Python
     pytest.skip("a GPU is here, so that no other device has to be made up", allow_module_level=True)
 
-from tests.virtual import FAR, VirtualDevices, numbers, on
+from tests.virtual import FAR, VirtualDevices, moved, numbers, on
 
 CPU = torch.device("cpu")
-
-
-def moved(module: nn.Module) -> None:
-    """Put a module's parameters and buffers on the far device."""
-    for part in module.modules():
-        for key, parameter in part._parameters.items():
-            if parameter is not None:
-                part._parameters[key] = nn.Parameter(on(parameter, FAR), requires_grad=False)
-        for key, buffer in part._buffers.items():
-            if buffer is not None:
-                part._buffers[key] = on(buffer, FAR)
 
 
 def spread(family: str, far: tuple[str, ...]) -> PatchableModel:
