@@ -86,7 +86,7 @@ def push(
     """
     if (task is None) == (prompt is None):
         raise RunError("name either a task or a prompt to push the feature on (--task NAME, --prompt TEXT)")
-    of_task = {"metric": metric, "n": n, "seed": seed, "task_options": options_of_task(task_option) or None}
+    of_task = {"metric": metric, "n": n, "task_options": options_of_task(task_option) or None}
     of_prompt = {"n_tokens": n_tokens}
     asked, others = (of_task, of_prompt) if prompt is None else (of_prompt, of_task)
     _check_left_out(others, "--task" if prompt is None else "--prompt")
@@ -97,7 +97,7 @@ def push(
     options: dict[str, Any] = {"kind": kind, "site": site, "bos": bos, "dtype": dtype, "device": device, "out": out}
     options |= {"device_map": placing(device_map, offload), "revision": revision}
     options |= {"trust_remote_code": trust_remote_code, "progress": not (quiet or as_json)}
-    options |= {name: value for name, value in asked.items() if value is not None}
+    options |= {name: value for name, value in (*asked.items(), ("seed", seed)) if value is not None}
     if prompt is None:
         on_task = push_on_task(dictionary, feature, model, task, dose or (), **options)
         _told(on_task.to_dict(), on_task.files, as_json, None if quiet else partial(_tell, on_task))
@@ -164,7 +164,17 @@ def _dose_cells(found: "PushedRun", i: int) -> list[str]:
 
 
 def _tell_texts(found: "Continuations") -> None:
+    """What follows with each dose, and below it with the control's."""
+    from acdc.evaluation.numbers import number
+
     record = found.record
     largest = f"its largest activation is {found.largest:.3g}" if found.largest else "it is silent"
     say(f"feature {record['feature']} of {record['dictionary']['name']}, by {record['kind']}; on the prompt {largest}")
-    aligned([["dose", "what follows"], *([row.dose, repr(row.text)] for row in found.frame().itertuples())])
+    say(f"control: {found.control}, pushed by the same doses")
+    rows = [["dose", "surprise", "what follows"]]
+    for row in found.rows:
+        dose = "nothing" if row.dose is None else f"{row.dose:g}"
+        rows.append([dose, number(row.own.surprise), repr(row.own.text)])
+        rows += [] if row.dose is None else [["  control", number(row.control.surprise), repr(row.control.text)]]
+    aligned(rows)
+    say("surprise: of what follows, to the model with nothing pushed, in nats a token; broken text has much more")

@@ -32,7 +32,7 @@ from acdc.version import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PushedRun", "checked_doses", "push_folder", "push_on_task", "record_of"]
+__all__ = ["PushedRun", "checked_doses", "part_of", "push_folder", "push_on_task", "record_of"]
 
 Kind = Literal["clamp", "add"]
 N = Annotated[int, Range(2, MAX_PAIRS)]
@@ -173,8 +173,8 @@ def _pushed(
     found = firings(problem.model, dictionary, problem.batch)
     control = control_of(dictionary, feature, found, seed=arguments.seed)
     options: dict[str, Any] = {"kind": kind, "bos": arguments.bos}
-    own = dose_effects(problem, dictionary, feature, doses, progress=_half(tell, 0), **options)
-    other = dose_effects(problem, control.dictionary, control.feature, doses, progress=_half(tell, 1), **options)
+    own = dose_effects(problem, dictionary, feature, doses, progress=part_of(tell, 0, 2), **options)
+    other = dose_effects(problem, control.dictionary, control.feature, doses, progress=part_of(tell, 1, 2), **options)
     record = record_of(dictionary, feature, kind, doses, arguments.model) | {
         "task": arguments.task.name,
         "task_options": dict(arguments.task_options),
@@ -189,11 +189,11 @@ def _pushed(
     return PushedRun(own, other, control.what, density, largest, record)
 
 
-def _half(tell: Tell | None, i: int) -> Tell | None:
-    """Tells of one of two halves of the work."""
+def part_of(tell: Tell | None, i: int, n: int) -> Tell | None:
+    """Tells of part i of n equal parts of the work."""
     if tell is None:
         return None
-    return lambda now: tell(replace(now, done=i * now.total + now.done, total=2 * now.total))
+    return lambda now: tell(replace(now, done=i * now.total + now.done, total=n * now.total))
 
 
 def record_of(

@@ -50,9 +50,12 @@ def test_what_follows_a_prompt_stands_beside_what_follows_without(
     found = json.loads(capsys.readouterr().out)
     none, pushed = found["continuations"]
     assert none["dose"] is None and pushed["dose"] == 50 and none["text"] and pushed["text"] != none["text"]
+    assert none["control"] == {"text": none["text"], "surprise": none["surprise"]} != pushed["control"]
+    assert pushed["surprise"] > none["surprise"] > 0 and found["control"].startswith(("feature ", "random direction"))
     assert [Path(file).name for file in found["files"]] == ["push.json", "push.csv"]
     assert main([*ON_PROMPT, "--n-tokens", "3", "--out", str(tmp_path)]) == 0
-    assert repr(pushed["text"]) in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert repr(pushed["text"]) in said and repr(pushed["control"]["text"]) in said
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,9 @@ from acdc.errors import RunError
 from acdc.features.dictionary import Dictionary
 from acdc.features.sites import Site, through_sites
 from acdc.models import PatchableModel
-from acdc.options.defaults import N_CONTINUED
 from acdc.prompts.batch import PromptBatch
-from acdc.prompts.texts import text_batch
 
-__all__ = ["Push", "continued_text", "pushed", "pushed_logits"]
+__all__ = ["Push", "pushed", "pushed_logits"]
 
 ROWS = 32  # prompts that run at once
 
@@ -114,37 +112,3 @@ class _Pushing:
 def _change(push: Push, feature: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch pos"]:
     amount = torch.as_tensor(push.amount).to(feature)
     return amount - feature if push.kind == "clamp" else amount.expand_as(feature)
-
-
-def continued_text(
-    model: PatchableModel,
-    dictionary: Dictionary,
-    prompt: str,
-    push: Push | None,
-    *,
-    n_tokens: int = N_CONTINUED,
-    bos: bool | None = None,
-) -> str:
-    """What the model goes on to say, the most probable token each time, with a feature pushed at every token.
-
-    Each token takes a run of the whole text. It ends before the model's end-of-text token, or where the context ends.
-
-    Raises:
-        RunError: `n_tokens` isn't positive, or the dictionary has no such feature.
-        TaskError: The prompt is empty, or doesn't fit the model.
-        ModelError: The dictionary is another model's.
-    """
-    if n_tokens < 1:
-        raise RunError(f"at least 1 token must be asked for, not {n_tokens}")
-    ids = text_batch([prompt], model.tokenizer, bos=bos, name="prompt").clean
-    start, end = ids.shape[1], getattr(model.tokenizer, "eos_token_id", None)
-    room = n_tokens if model.n_context is None else min(n_tokens, model.n_context - start + 1)
-    for _ in range(room):
-        none = ids.new_empty(1, 0)
-        batch = PromptBatch(ids, ids, torch.ones_like(ids, dtype=torch.bool), none, none, task="prompt")
-        final = pushed(model, dictionary, batch, push)
-        token = model.unembed(final[:, -1]).argmax(-1).cpu()
-        if int(token) == end:
-            break
-        ids = torch.cat([ids, token[:, None]], 1)
-    return str(model.tokenizer.decode(ids[0, start:].tolist()))

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from acdc.errors import ModelError, RunError, TaskError
-from acdc.features.acting import Push, continued_text, doses, pushed
+from acdc.features.acting import Push, continued, doses, pushed
 from acdc.features.dictionary import Dictionary
 from acdc.features.sites import Site, through_sites
 from acdc.patching.problem import Problem
+from acdc.prompts.texts import text_batch
 from tests.features.reading.planted import DEAD, ON, planted
 from tests.features.test_dictionary import tiny_dictionary
 from tests.tiny import tiny_batch, tiny_model
@@ -95,12 +96,20 @@ def test_text_goes_on() -> None:
     model, dictionary, _, token, reading = planted()
     name = reading.names[token]
     prompt = f" q{name} k b q"
-    assert continued_text(model, dictionary, prompt, None, n_tokens=3) == f"{name} k b"
-    assert continued_text(model, dictionary, prompt, Push(ON, "add", 0.0), n_tokens=3) == f"{name} k b"
+    plain = continued(model, dictionary, prompt, None, n_tokens=3)
+    assert plain.text == f"{name} k b"
+    assert continued(model, dictionary, prompt, Push(ON, "add", 0.0), n_tokens=3) == plain
+    other = continued(model, dictionary, prompt, Push(ON, "clamp", 50.0), n_tokens=3)
+    assert other.text != plain.text and plain.surprise is not None and other.surprise > plain.surprise
+    ids = text_batch([prompt + plain.text], model.tokenizer).clean[0]
+    with torch.no_grad():
+        runs = [text_batch([prompt + plain.text[:n]], model.tokenizer) for n in (0, len(name), len(name) + 2)]
+        log_p = [model.unembed(pushed(model, dictionary, run, None)[:, -1]).log_softmax(-1)[0] for run in runs]
+    assert plain.surprise == pytest.approx(-float(sum(p[i] for p, i in zip(log_p, ids[-3:], strict=True))) / 3)
     with pytest.raises(RunError, match="at least 1 token"):
-        continued_text(model, dictionary, prompt, None, n_tokens=0)
+        continued(model, dictionary, prompt, None, n_tokens=0)
     with pytest.raises(TaskError, match="the text is empty"):
-        continued_text(model, dictionary, "", None)
+        continued(model, dictionary, "", None)
 
 
 def test_mistakes_are_told() -> None:
