@@ -114,6 +114,10 @@ class Costs:
         prompt = text_batch([PROMPT], self.model.tokenizer)
         name = f"attribution graph of heads and MLPs, one prompt of {prompt.n_pos} tokens"
         yield self.row(name, lambda: trace(self.model, PROMPT), prompt)
+        every = [self.transcoder(layer) for layer in range(self.model.graph.n_layers)]
+        active = len(every) * prompt.n_pos * self.k
+        name = f"attribution graph of {active:,} features of transcoders, one prompt of {prompt.n_pos} tokens"
+        yield self.row(name, lambda: trace(self.model, PROMPT, every), prompt)
 
     def row(self, name: str, call: Call, batch: PromptBatch, *, share: int = 1) -> Row:
         """A call beside a plain forward pass of a batch; a share of it where it does several things of a kind."""
@@ -148,7 +152,14 @@ class Costs:
 
     def sae(self, site: Site) -> Dictionary:
         """Random directions."""
-        draw = torch.Generator().manual_seed(site.layer)
+        return self.between(site, site)
+
+    def transcoder(self, layer: int) -> Dictionary:
+        """Random directions that stand for a layer's MLP."""
+        return self.between(Site(layer, "mlp_in"), Site(layer, "mlp_out"))
+
+    def between(self, reads: Site, writes: Site) -> Dictionary:
+        draw = torch.Generator().manual_seed(reads.layer)
         rows = normalize(torch.randn(self.width, self.model.graph.d_model, generator=draw), dim=1)
         nothing, b_dec = torch.zeros(self.width), torch.zeros(1, self.model.graph.d_model)
-        return Dictionary("random", site, (site,), rows, nothing, rows[:, None], b_dec, TopK(self.k))
+        return Dictionary("random", reads, (writes,), rows, nothing, rows[:, None], b_dec, TopK(self.k))
