@@ -61,6 +61,9 @@ def contrast(
             "by the task's metric, the worst being wrong). [default: accuracy]"
         ),
     ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Of the task: what answers are measured by. [default: the task's]")
+    ] = None,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Ablate the features that hold, and say what that changes.")
     ] = False,
@@ -109,12 +112,12 @@ def contrast(
     }
     options |= {"trust_remote_code": trust_remote_code, "progress": not (quiet or as_json)}
     of_task = options_of_task(task_option)
-    _check_sets(first, second, task, wrong_against_right, bool(of_task) or by is not None)
+    _check_sets(first, second, task, wrong_against_right, bool(of_task or by or metric))
     hush()
     from acdc.runs.contrasting import contrast_files, contrast_wrong
 
     if task is not None:
-        options |= {"task_options": of_task, **({} if by is None else {"by": by})}
+        options |= {"task_options": of_task, "metric": metric, **({} if by is None else {"by": by})}
         found = contrast_wrong(dictionary, model, task, **options)
     else:
         found = contrast_files(dictionary, model, first or "", second or "", **options)
@@ -138,7 +141,7 @@ def _check_sets(
     if wrong_against_right != (task is not None):
         raise RunError("--task and --wrong-against-right go together: the task's wrong answers against its right ones")
     if has_options and task is None:
-        raise RunError("--task-option and --by are about a task's prompts; leave them out with files")
+        raise RunError("--task-option, --by and --metric are about a task's prompts; leave them out with files")
 
 
 def _tell(run: "ContrastRun") -> None:
@@ -166,6 +169,8 @@ def _tell(run: "ContrastRun") -> None:
         say("rules: none, for the features were not read on a text yet (acdc features DICT --model M --text FILE)")
     if run.ablated:
         _tell_ablated(run.ablated, run.record["metric"])
+    elif run.ablated is not None:
+        say("none was ablated, since none holds")
 
 
 def _cells(run: "ContrastRun", i: int) -> list[str]:

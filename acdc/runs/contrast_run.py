@@ -65,6 +65,12 @@ class ContrastRun:
         ablated = pd.DataFrame([{"feature": each.features[0], **each.cells()} for each in alone])
         return frame.merge(ablated, on="feature", how="left")
 
+    def ablated_frame(self) -> "pd.DataFrame":
+        """A line an ablation, those of all features of a set among them: its `name`, and what `Ablated.cells` says."""
+        import pandas as pd
+
+        return pd.DataFrame([{"name": each.name, **each.cells()} for each in self.ablated or ()])
+
     def _repr_html_(self) -> str:
         """The table, for notebooks."""
         return self.frame().to_html(escape=True, index=False)
@@ -92,4 +98,6 @@ class ContrastRun:
         folder.mkdir(parents=True, exist_ok=True)
         page = write_contrast_page(folder / "report.html", self.found, self.record, self.reading, self.ablated)
         files = [write_json(folder / "contrast.json", self.to_dict()), write_csv(folder / "contrast.csv", self.frame())]
+        if self.ablated:
+            files.append(write_csv(folder / "ablated.csv", self.ablated_frame()))
         return replace(self, path=folder, files=(*files, page))

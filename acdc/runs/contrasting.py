@@ -103,7 +103,7 @@ def contrast_wrong(
         task: As for `acdc.discover`; `n` of its prompts are run.
         by: What is right and wrong: `accuracy`, `top1_accuracy`, or the best and the worst quarter by the task's metric
             (`metric`): see `acdc.runs.prompt_sets.wrong_and_right`.
-        others: `bos`, `task_options` and whatever else `acdc.discover` takes for loading; the rest as for
+        others: `metric`, `bos`, `task_options` and whatever else `acdc.discover` takes for loading; the rest as for
             `contrast_files`.
 
     Raises:

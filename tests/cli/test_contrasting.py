@@ -60,6 +60,8 @@ def test_the_planted_feature_tells_the_files_apart(
     (ablated,) = (path for path in tmp_path.rglob("contrast.csv") if path.parent != record.parent)
     table = pd.read_csv(ablated).set_index("feature")
     assert table.ablated_kl[ON] > 0 and table.ablated_in[ON] == "first" and table.rule[ON].startswith("fires on")
+    each = pd.read_csv(ablated.parent / "ablated.csv")
+    assert str(ON) in each.name.astype(str).tolist() and each.name.iloc[-1].startswith("all ")
     page = (ablated.parent / "report.html").read_text()
     assert "Ablated, on held-out prompts" in page and "then the texts" in page
 
@@ -79,9 +81,9 @@ def test_the_worst_prompts_stand_against_the_best_where_hardly_any_is_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["contrast", SAE, "--model", "acdc-small", "--task", "ioi", "--wrong-against-right", "-n", "60"]
-    assert main([*words, "--by", "metric", "--ablate", "--out", str(tmp_path), "--json"]) == 0
+    assert main([*words, "--by", "metric", "--metric", "nll", "--ablate", "--out", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["sets"] == [f"ioi, the quarter with the {what} logit_diff" for what in ("worst", "best")]
+    assert found["sets"] == [f"ioi, the quarter with the {what} nll" for what in ("worst", "best")]
     assert found["n_prompts"][0] == found["n_prompts"][1] <= 15
 
 
@@ -92,7 +94,7 @@ def test_the_worst_prompts_stand_against_the_best_where_hardly_any_is_wrong(
         (["a.txt", "b.txt", "--task", "ioi"], "name either two files of prompts or a task"),
         (["a.txt", "b.txt", "--wrong-against-right"], "--task and --wrong-against-right go together"),
         (["--task", "ioi"], "--task and --wrong-against-right go together"),
-        (["a.txt", "b.txt", "--task-option", "a=1"], "--task-option and --by are about a task's prompts"),
+        (["a.txt", "b.txt", "--task-option", "a=1"], "--task-option, --by and --metric are about a task's prompts"),
         (["a.txt", "a.txt"], "both sets are 'a.txt'"),
         (["few.txt", "with.txt"], "the first set has 4 prompts; 10 at least are needed"),
         (["empty.txt", "with.txt"], "empty.txt has no prompts"),
@@ -100,7 +102,7 @@ def test_the_worst_prompts_stand_against_the_best_where_hardly_any_is_wrong(
         (["nowhere.txt", "with.txt"], "nowhere.txt"),
         (["few.txt", "with.txt", "--where", "first"], "unknown value of where"),
         (["few.txt", "with.txt", "--top", "0"], "top must be"),
-        (["few.txt", "with.txt", "--by", "metric"], "--task-option and --by are about a task's prompts"),
+        (["few.txt", "with.txt", "--by", "metric"], "--task-option, --by and --metric are about a task's prompts"),
         (["--task", "ioi", "--wrong-against-right", "--by", "luck"], "unknown value of by: 'luck'"),
     ],
 )

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from acdc.metrics.answers import wide
 from acdc.prompts.tokens import pieces
 
 __all__ = ["MovedTokens", "moved_tokens"]
@@ -23,7 +24,7 @@ def moved_tokens(
     Args:
         changed, own: Logits of the changed run, and of the model's own.
     """
-    rise = (changed.softmax(-1) - own.softmax(-1)).mean(0)
+    rise = (wide(changed).softmax(-1) - wide(own).softmax(-1)).mean(0)
     most = rise.abs().topk(min(MOST, len(rise))).indices
     most = most[rise[most].abs() >= LEAST]
     return tuple(zip(pieces(tokenizer, most.tolist()), torch.atleast_1d(rise[most]).tolist(), strict=True))

@@ -106,7 +106,7 @@ class _Pushing:
         if site not in self.dictionary.writes:
             return x
         assert self.changes is not None, "a dictionary reads before it writes"
-        return x + (self.changes @ self.dictionary.directions(which, site=site)).to(x)
+        return x + (self.changes @ self.dictionary.directions(which, site=site).to(self.changes)).to(x)
 
 
 def _change(push: Push, feature: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch pos"]:
