@@ -35,12 +35,12 @@ def exact_effects(runs, names):
     return found
 
 
-@pytest.mark.parametrize("ablation", ["corrupt", "mean", "zero"])
-def test_a_circuit_without_one_node_is_the_model_with_that_node_ablated(ablation: str) -> None:
-    runs = runs_on(tiny_problem(), ablation=ablation, errors="running")
-    names = [NodeName(site, index) for site in SITES for index in (0, 5, 17, None)]
+@pytest.mark.parametrize(("ablation", "span"), [("corrupt", ""), ("mean", ""), ("zero", "end"), ("corrupt", "name")])
+def test_a_circuit_without_one_node_is_the_model_with_that_node_ablated(ablation: str, span: str) -> None:
+    runs = runs_on(tiny_problem(spans=bool(span)), ablation=ablation, errors="running")
+    names = [NodeName(site, index, span) for site in SITES for index in (0, 5, 17, None)]
     for name, effect in exact_effects(runs, names).items():
-        without = ~Kept.of(runs.placed, (), [name])
+        without = ~Kept.of(runs.placed, runs.problem.batch.spans, [name])
         assert runs.loss(without) - runs.problem.model_loss == pytest.approx(effect, abs=1e-10)
 
 
@@ -88,6 +88,25 @@ def test_an_identity_gives_the_neurons_own_effects_and_no_errors() -> None:
     neurons = ((gradient * change) * problem.batch.attention[..., None]).sum((0, 1))
     features = found.features[0][0]
     torch.testing.assert_close(features[:16] + features[16:], neurons, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("spans", [False, True])
+def test_an_identity_s_circuit_is_that_of_the_neurons(spans: bool) -> None:
+    """Features of kept neurons, at all positions or at one span, and no error: the other neurons are patched."""
+    problem, site = tiny_problem(spans=spans), Site(0, "resid_post")
+    runs, span, neurons = runs_on(problem, [split_identity(site)]), "end" if spans else "", [1, 4, 9]
+    clean, corrupt = (
+        through_sites(problem.model, problem.batch, ids, lambda _, x: x, stop=site).detach()
+        for ids in (problem.batch.clean, problem.batch.corrupt)
+    )
+    here = torch.ones_like(problem.batch.attention)
+    if spans:
+        here = problem.batch.span_ids == problem.batch.spans.index(span)
+    kept = torch.zeros_like(clean, dtype=torch.bool)
+    kept[..., neurons] = here[..., None]
+    names = [NodeName(site, index, span) for neuron in neurons for index in (neuron, neuron + 16)]
+    patched = loss_with(problem, {site: (corrupt - clean).masked_fill(kept, 0.0)})
+    assert runs.loss(Kept.of(runs.placed, problem.batch.spans, names)) == pytest.approx(patched, abs=1e-10)
 
 
 def test_pieces_of_prompts_change_nothing() -> None:
