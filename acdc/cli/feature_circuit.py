@@ -30,7 +30,6 @@ from acdc.cli.terminal import (
 from acdc.options.defaults import ALIKE, DEVICE, DTYPE, N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
 
 if TYPE_CHECKING:
-    from acdc.features.circuits import FeatureCircuit
     from acdc.runs.feature_circuits import FoundFeatures
 
 __all__ = ["feature_circuit"]
@@ -150,13 +149,9 @@ def _tell(found: "FoundFeatures", top: int) -> None:
     edges = [edge for edge in circuit.edges if edge.dst != LOGITS or len(circuit.dictionaries) > 1]
     if edges:  # of a single site edges are its nodes' effects
         say("")
-        ends = [[_end(circuit, edge.src), _end(circuit, edge.dst), f"{edge.weight:+.4g}"] for edge in edges[:top]]
+        ends = [[edge.src, edge.dst, f"{edge.weight:+.4g}"] for edge in edges[:top]]
         table(["from", "to", "weight"], ends)
     for part in (found.evidence, found.shift):
         if part is not None:
             say("")
             say(part.summary())
-
-
-def _end(circuit: "FeatureCircuit", name: str) -> str:
-    return name if name == LOGITS else circuit.called(name, whole=True)

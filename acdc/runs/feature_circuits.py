@@ -16,13 +16,22 @@ from typing import Any
 from acdc.drawing import draw
 from acdc.errors import ACDCError, FileError, RunError
 from acdc.features import Dictionary, load_set
-from acdc.features.circuits import FeatureCircuit, FeatureEvidence, NodeName, Shift, evaluate, find, shift
+from acdc.features.circuits import (
+    FeatureCircuit,
+    FeatureEvidence,
+    NodeName,
+    Shift,
+    evaluate,
+    find,
+    load_feature_circuit,
+    shift,
+)
 from acdc.features.circuits.finding import check_options, full_options, record_of
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.shift import checked_features
 from acdc.features.circuits.steps import Step, afresh
 from acdc.features.similarity import alike_in_circuit, check_cut
-from acdc.files import write_csv, write_json
+from acdc.files import as_dataclass, read_json, write_csv, write_json
 from acdc.models import PatchableModel
 from acdc.options.defaults import ALIKE, N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
 from acdc.patching.problem import Problem
@@ -44,6 +53,8 @@ __all__ = ["FoundFeatures", "feature_circuit", "write_shown"]
 
 logger = logging.getLogger(__name__)
 DRAWN = 80  # edges of a picture
+CIRCUIT, EVIDENCE = "feature_circuit.json", "evidence.json"
+Before = tuple[FeatureCircuit, FeatureEvidence | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,16 +147,17 @@ def feature_circuit(
         if out is None:
             return _labelled(search.found(afresh, tell), read, own, OUT, tell)
         folder = search.folder(Path(out))
-        step = search.finished_steps(folder)
+        step = FinishedSteps(folder, search.identity)
+        before = search.before(folder)
         try:
-            found = search.found(step, tell)
+            found = search.found(step, tell, before)
         except FileError:  # like a full disk: it says nothing of the search
             raise
         except ACDCError:  # it would fail again in the same place
             step.discard()
             raise
         found = _labelled(found, read, own, out, tell)
-    written = _written(found, read, Path(out), folder)
+    written = _written(found, read, Path(out), folder, search.identity)
     step.discard()
     return written
 
@@ -162,16 +174,23 @@ class _Search:
     n_held_out: int
     alike: float
 
-    def found(self, step: Step, tell: Tell | None) -> FoundFeatures:
-        """The circuit, and what it does on held-out prompts."""
+    def found(self, step: Step, tell: Tell | None, before: Before | None = None) -> FoundFeatures:
+        """The circuit, and what it does on held-out prompts.
+
+        Args:
+            before: Both, if they were found before.
+        """
         problem, read, memory = self.problem, self.read, self.arguments.memory
-        circuit = find(problem, read, memory=memory, step=step, progress=tell, **self.options)
+        circuit, evidence = before or (None, None)
+        if circuit is None:
+            circuit = find(problem, read, memory=memory, step=step, progress=tell, **self.options)
         circuit = replace(circuit, alike=alike_in_circuit(circuit, read, self.alike, problem))
-        if not self.n_held_out:
-            return FoundFeatures(circuit, None, None, self.record)
+        if not self.n_held_out or (evidence is not None and not self.without):
+            return FoundFeatures(circuit, evidence, None, self.record)
         as_used = self.arguments.as_used(problem)
         held_out = as_used.problem(problem.model, n=self.n_held_out, held_out=True, engines=())
-        evidence = evaluate(circuit, held_out, read, seen=problem.batch, memory=memory, step=step, progress=tell)
+        if evidence is None:
+            evidence = evaluate(circuit, held_out, read, seen=problem.batch, memory=memory, step=step, progress=tell)
         return FoundFeatures(
             circuit, evidence, _without(held_out, read, self.without, self.arguments, tell), self.record
         )
@@ -191,23 +210,38 @@ class _Search:
         }
 
     def folder(self, out: Path) -> Path:
-        """Where it is kept below `out`."""
+        """Where it is kept below `out`, whatever features are taken out."""
+        arguments = {key: value for key, value in self.record["arguments"].items() if key != "without"}
         runs = runs_folder(out, self.problem.batch.task, self.problem.model.name, "features")
-        return runs / f"circuit-{fingerprint(self.record)[:10]}"
+        return runs / f"circuit-{fingerprint(self.record | {'arguments': arguments})[:10]}"
 
-    def finished_steps(self, folder: Path) -> FinishedSteps:
-        """Those of an earlier process, if it searched the same with the same weights and programs."""
+    @cached_property
+    def identity(self) -> str:
+        """A fingerprint of what its folder is named by, of weights and of programs."""
         identity = {
-            "record": self.record,
+            "folder": self.folder(Path()).name,
             "model": model_identity(self.problem.model),
             "dictionaries": [dictionary_hash(each) for each in self.read],
             "memory": self.arguments.memory,
             "versions": versions(),
         }
-        steps = FinishedSteps(folder, fingerprint(identity))
-        if steps.are_there:
-            logger.info("continuing the unfinished search in %s", folder)
-        return steps
+        return fingerprint(identity)
+
+    def before(self, folder: Path) -> Before | None:
+        """The circuit and its evidence, if a finished search of the same lies in its folder; with the groups that a
+        reader made."""
+        try:
+            told = read_json(folder / EVIDENCE) if (folder / EVIDENCE).is_file() else {}
+            if not isinstance(told, dict) or told.get("fingerprint") != self.identity:
+                return None
+            circuit, evidence = load_feature_circuit(folder / CIRCUIT), told.get("evidence")
+            what = f"{folder / EVIDENCE} is damaged"
+            found = None if evidence is None else as_dataclass(FeatureEvidence, evidence, what=what)
+        except FileError as error:
+            logger.warning("%s; it is searched again", error)
+            return None
+        logger.warning("this was found before: it is taken from %s", folder)
+        return circuit, found
 
 
 def _read(given: str | Path | Dictionary, model: PatchableModel) -> Sequence[Dictionary]:
@@ -238,7 +272,7 @@ def _numbers(record: dict[str, Any], evidence: FeatureEvidence | None, shifted: 
     }
 
 
-def _written(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder: Path) -> FoundFeatures:
+def _written(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder: Path, identity: str) -> FoundFeatures:
     """The circuit, in its folder.
 
     Raises:
@@ -250,10 +284,12 @@ def _written(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder
     except OSError as error:
         raise FileError(f"can't make {folder}: {error.strerror or error}") from None
     files = [
-        circuit.save(folder / "feature_circuit.json"),
+        circuit.save(folder / CIRCUIT),
         write_csv(folder / "nodes.csv", circuit.frame()),
         write_csv(folder / "edges.csv", circuit.edges_frame()),
-        write_json(folder / "evidence.json", _numbers(record, found.evidence, found.shift)),
+        write_json(
+            folder / EVIDENCE, {"fingerprint": identity} | _numbers(record, found.evidence, found.shift)
+        ),  # last of the numbers: a folder that has it is finished
     ]
     files += write_shown(circuit, found.evidence, read, out, folder)
     return FoundFeatures(circuit, found.evidence, found.shift, record, folder, tuple(files))

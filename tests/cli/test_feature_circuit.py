@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,33 @@ def test_a_stopped_search_goes_on_where_it_was(
         (whole,), (again,) = (list((tmp_path / out).rglob(name)) for out in ("whole", "out"))
         assert whole.parent.name == again.parent.name
         assert whole.read_bytes() == again.read_bytes()
+
+
+def test_features_are_taken_out_of_a_circuit_that_was_found_without_searching_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups that a reader has made stay; a damaged file is found again."""
+    folder = str(save(rotation("resid_post.1", width()), tmp_path / "one"))
+    words = [*WORDS, "--dictionary", folder, "--nodes", "4", "--out", str(tmp_path / "out")]
+    assert main([*words, "--quiet"]) == 0
+    (path,) = (tmp_path / "out").rglob("feature_circuit.json")
+    first = load_feature_circuit(path)
+    grouped = first.with_supernodes({"mine": [first.nodes[1].name]})
+    grouped.save(path)
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"node,label\n{first.nodes[1].name},a dog\n")
+    with monkeypatch.context() as never:
+        never.setattr("acdc.runs.feature_circuits.find", None)
+        never.setattr("acdc.runs.feature_circuits.evaluate", None)
+        assert main([*words, "--without", "a dog", "--labels", str(labels)]) == 0
+    told = capsys.readouterr()
+    assert f"this was found before: it is taken from {path.parent}" in told.err
+    assert "1 feature set to zero" in told.out and "a dog" in told.out
+    assert load_feature_circuit(path) == replace(grouped, labels={first.nodes[1].name: "a dog"})
+    path.write_text("{}")
+    assert main([*words, "--quiet"]) == 0
+    assert "it is searched again" in capsys.readouterr().err
+    assert load_feature_circuit(path) == first
 
 
 def test_a_search_that_fails_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "VERSION", "DictionaryRecord", "FeatureCircuit"]
 
 FORMAT, VERSION = "acdc feature circuit", 1
-LONGEST = 40  # letters of a label in pictures and tables
+LONGEST = 40  # letters of a label in pictures
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,10 @@ class FeatureCircuit:
         graph = graph_of(self, {name: self.called(name) for name in self.labels} | (labels or {}))
         return (contracted(graph, self.supernodes) if grouped else graph).strongest(most)
 
-    def called(self, name: str, *, whole: bool = False) -> str:
-        """A node's number, or its whole name, and the beginning of its label, if it has one."""
+    def called(self, name: str) -> str:
+        """A node's number and the beginning of its label, if it has one."""
         node, label = NodeName.parse(name), self.labels.get(name, "")
-        number = name if whole else ERROR if node.index is None else str(node.index)
+        number = ERROR if node.index is None else str(node.index)
         return f"{number} {shorten(label.removeprefix('fires '), LONGEST, placeholder='…')}".strip()
 
     def with_supernodes(self, groups: Mapping[str, Iterable[str]]) -> "FeatureCircuit":

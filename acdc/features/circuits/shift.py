@@ -79,7 +79,8 @@ class Shift:
         lines = [f"{counted(len(self.features), 'feature')} set to zero, {on}:"]
         for row in self.rows:
             change = "" if row.who == "model" else f" ({row.change.signed()})"
-            neutral = "" if row.neutral_kl is None else f"; neutral text moves by {number(row.neutral_kl)} nats a token"
+            moved = None if row.who == "model" else row.neutral_kl
+            neutral = "" if moved is None else f"; neutral text moves by {number(moved)} nats a token"
             lines.append(f"{row.who}: {self.metric} {number(row.metric.value)}{change}{neutral}")
         if not self.n_neutral:
             lines.append("neutral text was not run: the model's tokenizer can't spell it")
