@@ -8,76 +8,39 @@ it holds the steps that are finished (`unfinished/`), so that a stopped search g
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from acdc.drawing import draw
 from acdc.errors import ACDCError, FileError, RunError
 from acdc.features import Dictionary, load_set
-from acdc.features.circuits import (
-    FeatureCircuit,
-    FeatureEvidence,
-    NodeName,
-    Shift,
-    evaluate,
-    find,
-    load_feature_circuit,
-    shift,
-)
-from acdc.features.circuits.finding import check_options, full_options, record_of
+from acdc.features.circuits import FeatureCircuit, FeatureEvidence, NodeName
+from acdc.features.circuits.finding import check_options, full_options
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.shift import checked_features
-from acdc.features.circuits.steps import Step, afresh
-from acdc.features.similarity import alike_in_circuit, check_cut
-from acdc.files import as_dataclass, read_json, write_csv, write_json
+from acdc.features.circuits.steps import afresh
+from acdc.features.similarity import check_cut
+from acdc.files import write_csv, write_json
 from acdc.models import PatchableModel
 from acdc.options.defaults import ALIKE, N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
-from acdc.patching.problem import Problem
 from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.report.feature_circuit_page import findings_of_circuit
 from acdc.report.graph_page import write_graph_page
-from acdc.runs.arguments import Arguments, resolve_arguments
+from acdc.runs.arguments import resolve_arguments
 from acdc.runs.feature_labels import called, check_labels, labelled
-from acdc.runs.fingerprint import dictionary_hash, fingerprint, model_identity, versions
+from acdc.runs.feature_search import CIRCUIT, EVIDENCE, FoundFeatures, Search
 from acdc.runs.finished_steps import FinishedSteps
-from acdc.runs.folders import check_writable, runs_folder
+from acdc.runs.folders import check_writable
 from acdc.runs.page import PAGE
 from acdc.runs.parity import check_parity
 from acdc.runs.readings import readings_of
-from acdc.version import __version__
 
 __all__ = ["FoundFeatures", "feature_circuit", "write_shown"]
 
 logger = logging.getLogger(__name__)
 DRAWN = 80  # edges of a picture
-CIRCUIT, EVIDENCE = "feature_circuit.json", "evidence.json"
-Before = tuple[FeatureCircuit, FeatureEvidence | None]
-
-
-@dataclass(frozen=True, eq=False)
-class FoundFeatures:
-    """A feature circuit, what it does on held-out prompts, and where it was written.
-
-    Attributes:
-        evidence: None if none was asked for.
-        shift: What taking the named features out does, on the same prompts; None if none was named.
-        record: What was asked.
-        path: The folder; None if nothing was to be written.
-    """
-
-    circuit: FeatureCircuit
-    evidence: FeatureEvidence | None
-    shift: Shift | None
-    record: dict[str, Any]
-    path: Path | None = None
-    files: tuple[Path, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON holds it."""
-        return {"circuit": self.circuit.to_dict()} | _numbers(self.record, self.evidence, self.shift)
 
 
 def feature_circuit(
@@ -143,7 +106,7 @@ def feature_circuit(
         check_labels(own, placed, problem.batch.spans)
         if without:
             checked_features(placed, problem.batch.spans, without)
-        search = _Search(arguments, problem, read, full_options(options), tuple(without), n_held_out, alike)
+        search = Search(arguments, problem, read, full_options(options), tuple(without), n_held_out, alike)
         if out is None:
             return _labelled(search.found(afresh, tell), read, own, OUT, tell)
         folder = search.folder(Path(out))
@@ -162,88 +125,6 @@ def feature_circuit(
     return written
 
 
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """All that decides what is found."""
-
-    arguments: Arguments
-    problem: Problem
-    read: Sequence[Dictionary]
-    options: dict[str, Any]
-    without: tuple[str, ...]
-    n_held_out: int
-    alike: float
-
-    def found(self, step: Step, tell: Tell | None, before: Before | None = None) -> FoundFeatures:
-        """The circuit, and what it does on held-out prompts.
-
-        Args:
-            before: Both, if they were found before.
-        """
-        problem, read, memory = self.problem, self.read, self.arguments.memory
-        circuit, evidence = before or (None, None)
-        if circuit is None:
-            circuit = find(problem, read, memory=memory, step=step, progress=tell, **self.options)
-        circuit = replace(circuit, alike=alike_in_circuit(circuit, read, self.alike, problem))
-        if not self.n_held_out or (evidence is not None and not self.without):
-            return FoundFeatures(circuit, evidence, None, self.record)
-        as_used = self.arguments.as_used(problem)
-        held_out = as_used.problem(problem.model, n=self.n_held_out, held_out=True, engines=())
-        if evidence is None:
-            evidence = evaluate(circuit, held_out, read, seen=problem.batch, memory=memory, step=step, progress=tell)
-        return FoundFeatures(
-            circuit, evidence, _without(held_out, read, self.without, self.arguments, tell), self.record
-        )
-
-    @cached_property
-    def record(self) -> dict[str, Any]:
-        """All that was asked."""
-        left_out = ("method", "options", "ablation")
-        asked = {key: value for key, value in self.arguments.to_json().items() if key not in left_out}
-        return {
-            "made_with": f"acdc {__version__}",
-            "arguments": asked | {"without": list(self.without), "n_held_out": self.n_held_out},
-            "options": self.options,
-            "dictionaries": [asdict(record_of(each)) for each in self.read],
-            "prompts_sha256": self.problem.batch.fingerprint,
-            "notes": list(self.problem.batch.notes),
-        }
-
-    def folder(self, out: Path) -> Path:
-        """Where it is kept below `out`, whatever features are taken out."""
-        arguments = {key: value for key, value in self.record["arguments"].items() if key != "without"}
-        runs = runs_folder(out, self.problem.batch.task, self.problem.model.name, "features")
-        return runs / f"circuit-{fingerprint(self.record | {'arguments': arguments})[:10]}"
-
-    @cached_property
-    def identity(self) -> str:
-        """A fingerprint of what its folder is named by, of weights and of programs."""
-        identity = {
-            "folder": self.folder(Path()).name,
-            "model": model_identity(self.problem.model),
-            "dictionaries": [dictionary_hash(each) for each in self.read],
-            "memory": self.arguments.memory,
-            "versions": versions(),
-        }
-        return fingerprint(identity)
-
-    def before(self, folder: Path) -> Before | None:
-        """The circuit and its evidence, if a finished search of the same lies in its folder; with the groups that a
-        reader made."""
-        try:
-            told = read_json(folder / EVIDENCE) if (folder / EVIDENCE).is_file() else {}
-            if not isinstance(told, dict) or told.get("fingerprint") != self.identity:
-                return None
-            circuit, evidence = load_feature_circuit(folder / CIRCUIT), told.get("evidence")
-            what = f"{folder / EVIDENCE} is damaged"
-            found = None if evidence is None else as_dataclass(FeatureEvidence, evidence, what=what)
-        except FileError as error:
-            logger.warning("%s; it is searched again", error)
-            return None
-        logger.warning("this was found before: it is taken from %s", folder)
-        return circuit, found
-
-
 def _read(given: str | Path | Dictionary, model: PatchableModel) -> Sequence[Dictionary]:
     return [given] if isinstance(given, Dictionary) else load_set(given, model=model)
 
@@ -253,23 +134,6 @@ def _labelled(
 ) -> FoundFeatures:
     announce(tell, "labels of features")
     return replace(found, circuit=labelled(found.circuit, read, own, out))
-
-
-def _without(
-    problem: Problem, read: Sequence[Dictionary], names: Sequence[str], arguments: Arguments, tell: Tell | None
-) -> Shift | None:
-    if not names:
-        return None
-    announce(tell, "taking features out")
-    return shift(problem, read, names, bos=arguments.bos, memory=arguments.memory)
-
-
-def _numbers(record: dict[str, Any], evidence: FeatureEvidence | None, shifted: Shift | None) -> dict[str, Any]:
-    return {
-        "record": record,
-        "evidence": None if evidence is None else evidence.to_dict(),
-        "without": None if shifted is None else shifted.to_dict(),
-    }
 
 
 def _written(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder: Path, identity: str) -> FoundFeatures:
@@ -288,7 +152,7 @@ def _written(found: FoundFeatures, read: Sequence[Dictionary], out: Path, folder
         write_csv(folder / "nodes.csv", circuit.frame()),
         write_csv(folder / "edges.csv", circuit.edges_frame()),
         write_json(
-            folder / EVIDENCE, {"fingerprint": identity} | _numbers(record, found.evidence, found.shift)
+            folder / EVIDENCE, {"fingerprint": identity} | found.numbers()
         ),  # last of the numbers: a folder that has it is finished
     ]
     files += write_shown(circuit, found.evidence, read, out, folder)

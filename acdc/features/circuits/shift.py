@@ -2,13 +2,13 @@
 
 As in SHIFT (Marks et al. 2024, section 4), features that a person holds to be beside the point are set to zero wherever
 they fire, errors and all other features staying as they are in the run. Beside it, as a control: as many other
-features, drawn from those that fire on the prompts at the same sites.
+features of the same sites, that fire about as often on the prompts.
 """
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -162,17 +162,26 @@ def _n_firing(runs: FeatureRuns, taken: Kept) -> int:
 
 
 def _others(runs: FeatureRuns, names: Sequence[NodeName]) -> list[NodeName]:
-    """As many other features at each site, or all there are, of those that fire on the clean prompts."""
-    counts, taken = Counter(name.site for name in names), {(name.site, name.index) for name in names}
-    fires = [torch.zeros(each.n_features, dtype=torch.bool) for each in runs.placed.dictionaries]
+    """For each feature another one of its site, at its span, that fires on as many tokens of the prompts, or nearly;
+    fewer, where no more fire."""
+    fires = [torch.zeros(each.n_features, dtype=torch.long) for each in runs.placed.dictionaries]
     for piece in runs.pieces:
         for i, each in enumerate(runs.clean(piece)):
-            fires[i] |= (each.features[piece.batch.attention] > 0).any(0).cpu()
-    found, rng = list[NodeName](), random.Random(f"others {runs.problem.seed}")
-    for site, active in zip(runs.placed.sites, fires, strict=True):
-        left = [i for i in active.nonzero()[:, 0].tolist() if (site, i) not in taken]
-        found += [NodeName(site, i) for i in sorted(rng.sample(left, min(counts[site], len(left))))]
+            fires[i] += (each.features[piece.batch.attention] > 0).sum(0).cpu()
+    found, taken = list[NodeName](), {(name.site, name.index) for name in names}
+    rng = random.Random(f"others {runs.problem.seed}")
+    for name in names:
+        counts: list[int] = fires[runs.placed.sites.index(name.site)].tolist()
+        left = [(i, n) for i, n in enumerate(counts) if n and (name.site, i) not in taken]
+        if left and name.index is not None:
+            nearest = partial(_how_far, counts[name.index], rng)
+            found.append(NodeName(name.site, min(left, key=nearest)[0], name.span))
+            taken.add((name.site, found[-1].index))
     return found
+
+
+def _how_far(n: int, rng: random.Random, other: tuple[int, int]) -> tuple[int, float]:
+    return abs(other[1] - n), rng.random()
 
 
 class _Neutral:

@@ -210,6 +210,11 @@ def test_features_are_taken_out_of_a_model(monkeypatch: pytest.MonkeyPatch) -> N
     assert "can't spell it" in replace(found, n_neutral=0).summary()
     assert len(found.others) == 2
     assert not set(found.others) & set(names)
+    for name, other in zip(map(NodeName.parse, names), map(NodeName.parse, found.others), strict=True):
+        often = (clean[runs.placed.sites.index(name.site)].features[problem.batch.attention] > 0).sum(0)
+        far = [abs(int(n) - int(often[name.index])) for i, n in enumerate(often) if n and i != name.index]
+        assert other.site == name.site
+        assert abs(int(often[other.index] - often[name.index])) == min(far)
     assert list(found.frame()["who"]) == [row.who for row in found.rows]
 
 
