@@ -11,6 +11,7 @@ import torch
 from acdc.cli import main
 from acdc.features import Dictionary, Site, load, save
 from acdc.features.activations import ReLU
+from tests.cases import covering
 
 SAE, MODEL = "acdc-small.resid_post.1", ["--model", "acdc-small"]
 LONG = " ".join(["Mary and John"] * 30)
@@ -69,24 +70,25 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
     return run
 
 
-@pytest.mark.parametrize("said", BAD)
+COMMANDS = {
+    "features": "DICT --text a.txt",
+    "feature": "DICT 3 --text a.txt",
+    "push": "DICT 3 --prompt Mary --dose 1",
+    "contrast": "DICT a.txt b.txt",
+    "feature-circuit": "ioi --dictionary DICT -n 2",
+    "trace": "Mary --dictionary DICT",
+}
+
+
+@pytest.mark.parametrize(("said", "command"), covering(BAD, COMMANDS))
 def test_a_dictionary_that_cant_be_used_is_told_by_every_command(
-    said: str, refused: Callable[..., str], tmp_path: Path
+    said: str, command: str, refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     BAD[said](tmp_path / "bad")
-    text, others = tmp_path / "a.txt", tmp_path / "b.txt"
-    for file, name in ((text, "Mary"), (others, "John")):
-        file.write_text("".join(f"{name} went to the {i}\n" for i in range(12)))
-    bad = str(tmp_path / "bad")
-    for words in (
-        ["features", bad, "--text", str(text)],
-        ["feature", bad, "3", "--text", str(text)],
-        ["push", bad, "3", "--prompt", "Mary", "--dose", "1"],
-        ["contrast", bad, str(text), str(others)],
-        ["feature-circuit", "ioi", "--dictionary", bad, "-n", "2"],
-        ["trace", "Mary", "--dictionary", bad],
-    ):
-        assert said in refused(*words)
+    for file, name in (("a.txt", "Mary"), ("b.txt", "John")):
+        (tmp_path / file).write_text("".join(f"{name} went to the {i}\n" for i in range(12)))
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(command, *COMMANDS[command].replace("DICT", "bad").split())
 
 
 def test_prompts_and_features_out_of_bounds_are_told(refused: Callable[..., str]) -> None:

@@ -50,9 +50,9 @@ def fired(model: PatchableModel, folder: Path) -> Tensor:
 
 
 def circuit(model: PatchableModel, folder: Path) -> Tensor:
-    problem, dictionaries = Problem.make(model, tiny_batch()), [sae(site) for site in SITES]
-    found = find(problem, dictionaries, n_nodes=6, ablation="mean")
-    evidence = evaluate(found, problem, dictionaries, n_sets=2, n_random=1)
+    problem, dictionaries = Problem.make(model, tiny_batch()), [sae(site) for site in SITES[1:]]
+    found = find(problem, dictionaries, n_nodes=4, ablation="mean", steps=3)
+    evidence = evaluate(found, problem, dictionaries, n_sets=1, n_random=1)
     return torch.tensor(
         [*(edge.weight for edge in found.edges), *(each.effect for each in found.nodes), evidence.faithfulness.value]
     )
