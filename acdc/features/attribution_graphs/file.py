@@ -117,15 +117,11 @@ def _node(node: Node, graph: AttributionGraph) -> NodeJSON:
     )
 
 
-def _feature(node: Node) -> int | None:
-    match node.kind:
-        case "feature":  # Cantor's number of the pair
-            return (node.layer + node.index) * (node.layer + node.index + 1) // 2 + node.index
-        case "token":
-            return node.position
-        case "mlp":
-            return None
-    return node.index
+def _feature(node: Node) -> int:
+    """What pages call a node by, beside its layer and position: they fail where there is no number."""
+    if node.kind in ("feature", "head"):  # Cantor's number of the pair
+        return (node.layer + node.index) * (node.layer + node.index + 1) // 2 + node.index
+    return node.position if node.kind == "token" else node.index
 
 
 def _clerp(node: Node) -> str:

@@ -89,7 +89,7 @@ class QParamsJSON(BaseModel):
 
 
 class NodeJSON(BaseModel):
-    """A node; `feature` is a token's id of a logit, a position of a token, and a pair's number of a feature."""
+    """A node; `feature` is a token's id of a logit, a position of a token, a pair's number of a feature or head."""
 
     node_id: str
     feature: int | None

@@ -79,7 +79,11 @@ def test_layers_features_and_errors_are_called_as_viewers_expect(
 
 
 def as_circuit_tracer(told: dict[str, Any], error: str) -> dict[str, Any]:
-    """Our file as circuit-tracer writes it: its order, its names of errors, its labels, and no key of ours."""
+    """Our file as circuit-tracer writes it: its order, its names of errors, its labels, and no key of ours.
+
+    Args:
+        error: A name of a layer and a position; of the older form, 0_LAYER_POSITION, one that no feature here has.
+    """
     types = ["cross layer transcoder", "mlp reconstruction error", "embedding", "logit"]
     names = {
         node["node_id"]: error.format(node["layer"], node["ctx_idx"])
@@ -128,12 +132,12 @@ def test_viewers_find_what_they_read(which: int, graphs: tuple[AttributionGraph,
     assert all(isinstance(told["qParams"][key], str) for key in ("linkType", "clickedId", "sg_pos"))
     assert "clerps" not in told["qParams"]  # what is there is parsed as JSON's text
     for node in nodes:
-        assert type(node["feature"]) in (int, type(None)) and isinstance(node["clerp"], str)
+        assert type(node["feature"]) is int and isinstance(node["clerp"], str)
         assert node["layer"] == "E" or int(node["layer"]) >= 0
         assert node["influence"] is None or 0 <= node["influence"] <= 1  # hidden above the slider
         if node["feature_type"] == "logit":
             assert float(node["clerp"].split("(p=")[1].split(")")[0]) == pytest.approx(node["token_prob"], abs=1e-3)
-    places = [(n["layer"], n["feature"], n["ctx_idx"], n["feature_type"]) for n in nodes]
+    places = [(n["layer"], n["feature"], n["ctx_idx"], "error" in n["feature_type"]) for n in nodes]
     assert len(set(places)) == len(nodes)  # pages call a node by these
     logits = [node["feature"] for node in nodes if node["feature_type"] == "logit"]
     assert logits == sorted(logits)  # Neuronpedia's scores sort logits and not their probabilities
