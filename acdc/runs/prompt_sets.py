@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from acdc.errors import FileError, RunError, TaskError
-from acdc.evaluation.values import answer_metric
+from acdc.evaluation.values import answer_metric, is_defined
 from acdc.features.acting.contrast import FEWEST
 from acdc.features.acting.pushing import pushed_logits
 from acdc.features.dictionary import Dictionary
@@ -104,6 +104,8 @@ def wrong_and_right(
     _, first_of = np.unique((batch.clean + 1) * batch.attention, axis=0, return_index=True)
     once = batch.select(np.sort(first_of).tolist())
     metric = answer_metric(arguments.metric, once)
+    if not is_defined(metric, once):
+        raise TaskError(f"metric {metric.name!r} needs wrong answers, and task {task.name!r} lists none; use kl or nll")
     answered = _answered(model, dictionary, once, metric, tell)
     again = batch.n - once.n
     notes = (*batch.notes, *([f"{again} prompts that come again were taken once"] if again else []))
@@ -147,9 +149,9 @@ def _check_enough(
             other = f"the most probable token is no correct answer in {top1}: take these (by, --by top1_accuracy)"
         elif by != "metric" and n // 4 >= FEWEST:
             other = "compare the quarter with the worst metric with that with the best (by, --by metric)"
-        raise TaskError(
-            f"{model!r} answers {size} of {n} prompts of task {task!r} {what}; {FEWEST} at least are needed: {other}"
-        )
+        said = f"{model!r} answers {size} of {n} prompts of task {task!r} {what}"
+        said = f"a quarter of {n} prompts of task {task!r} is {size}" if by == "metric" else said
+        raise TaskError(f"{said}; {FEWEST} at least are needed: {other}")
 
 
 def _prompts(source: str) -> list[str]:

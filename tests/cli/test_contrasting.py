@@ -118,7 +118,17 @@ def test_mistakes_are_told(
     assert not (place / "outputs").exists()
 
 
-def test_too_few_wrong_answers_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["contrast", SAE, "--model", "acdc-small", "--task", "ioi", "--wrong-against-right", "-n", "30"]
-    assert main([*words, "--out", str(tmp_path)]) == 2
-    assert "of 30 prompts of task 'ioi' wrong; 10 at least are needed: take more" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "task, by, said",
+    [
+        ("ioi", "accuracy", "of 30 prompts of task 'ioi' wrong; 10 at least are needed: take more"),
+        ("ioi", "metric", "a quarter of 30 prompts of task 'ioi' is 7; 10 at least are needed: take more"),
+        ("induction", "metric", "metric 'logit_diff' needs wrong answers, and task 'induction' lists none"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(
+    task: str, by: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["contrast", SAE, "--model", "acdc-small", "--task", task, "--wrong-against-right", "-n", "30", "--by", by]
+    assert main([*words, *(["--metric", "logit_diff"] if task == "induction" else []), "--out", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
