@@ -5,7 +5,7 @@
     python benchmarks/features.py --only toy          # some of the tables: toy, circuits, costs
     python benchmarks/features.py --only costs --model acdc-small
 
-- toy: dictionaries of every variant trained on a toy model of superposition, whose features are known.
+- toy: dictionaries of every variant trained on toy models of superposition, whose features are known.
 - circuits: how the effects of a feature circuit rank features of compiled models, whose meaning is known.
 - costs: time and memory beside a plain forward pass of the model.
 """
@@ -31,12 +31,11 @@ class Size:
     """How much is measured.
 
     Attributes:
-        ks, steps: Of the toy's dictionaries.
+        steps: Of the toys' dictionaries.
         models, n_known: Compiled models, and prompts of each.
         n, n_tokens, repeats: Prompts, tokens of text, and how often a cost is measured.
     """
 
-    ks: tuple[int, ...]
     steps: int
     models: tuple[str, ...]
     n_known: int
@@ -45,13 +44,13 @@ class Size:
     repeats: int
 
 
-USUAL = Size((2, 3), 1500, tuple(known_features.READ_AT), 10, n=10, n_tokens=1024, repeats=3)
-QUICK = Size((2,), 200, ("reverse-compiled",), 3, n=2, n_tokens=256, repeats=1)
+USUAL = Size(3000, tuple(known_features.READ_AT), 10, n=10, n_tokens=1024, repeats=3)
+QUICK = Size(200, ("reverse-compiled",), 3, n=2, n_tokens=256, repeats=1)
 
 
 def toy(size: Size, options: argparse.Namespace) -> Iterator[object]:
     yield toy_features.Found.HEAD
-    yield from toy_features.rows(size.ks, size.steps)
+    yield from toy_features.rows(size.steps)
 
 
 def circuits(size: Size, options: argparse.Namespace) -> Iterator[object]:

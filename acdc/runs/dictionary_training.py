@@ -29,7 +29,7 @@ __all__ = ["TOKENS", "sites_asked", "train_dictionary", "written_asked"]
 TOKENS, EXPANSION = 1_000_000, 8  # trained on; features for each dimension that is read
 STATE = "training"
 DEFAULTS = {"tokens": TOKENS, "batch": BATCH, "buffer": BUFFER, "length": LENGTH}
-FEWEST_DEATHS = 10  # times that a feature could have died, in a short training
+FEWEST_DEATHS = 100  # times that a feature could have died, in a short training
 
 
 def train_dictionary(

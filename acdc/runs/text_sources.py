@@ -1,18 +1,19 @@
 """Texts by what a user names: a file, rows of a data file, a data set of Hugging Face, or the prompts of a task."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.functional import pad
 
-from acdc.errors import FileError, RunError, printable
+from acdc.errors import FileError, RunError
 from acdc.files import read_bytes
 from acdc.interpret.lenses.windows import split, text_windows
 from acdc.models import PatchableModel
 from acdc.prompts.batch import PromptBatch
+from acdc.runs.data_sets import DATASET, text_of, texts_of_dataset
 from acdc.task import load_task
 from acdc.task.table_file import MAX_FILE_BYTES, SUFFIXES, rows_of
 
@@ -21,7 +22,7 @@ __all__ = ["DATASET", "PROMPTS", "TEXT_KEY", "documents", "is_text", "read_text"
 logger = logging.getLogger(__name__)
 
 TEXTS = (".txt", ".md")
-DATASET, TEXT_KEY = "hf:", "text"
+TEXT_KEY = "text"
 MAX_BYTES = 2**30  # of a text
 PROMPTS, HELD_OUT = 2000, 200  # of a task
 
@@ -61,8 +62,8 @@ def texts_of(
     """What is trained on, and what is held out.
 
     Args:
-        sources: Each a text's file; a data file whose rows have a text each; `hf:NAME`, a data set of the hub or a
-            local folder; or the name of a task, whose clean prompts are taken.
+        sources: Each a text's file; a data file whose rows have a text each; `hf:NAME` or `hf:NAME:CONFIGURATION`, a
+            data set of the hub or a local folder; or the name of a task, whose clean prompts are taken.
         tokens: Of a file or a data set not many more than these are read.
         length: Tokens of a window of text.
         prompts: Of each task; a tenth as many are held out.
@@ -112,39 +113,15 @@ def documents(source: str, *, part: str = "train", key: str = TEXT_KEY) -> Itera
         RunError: `datasets` isn't installed, or can't read the data set.
     """
     if source.startswith(DATASET):
-        return _of_dataset(source.removeprefix(DATASET), part, key)
+        return texts_of_dataset(source.removeprefix(DATASET), part, key)
     if is_text(source):
         return [read_text(source)]
     path = Path(source)
     if path.suffix.lower() in SUFFIXES:
         rows = rows_of(read_bytes(path, max_bytes=MAX_FILE_BYTES), path)
         if key in rows[0].values:
-            return [_text(row.values, key, f"{path}, {row.where}") for row in rows]
+            return [text_of(row.values, key, f"{path}, {row.where}") for row in rows]
     return None
-
-
-def _of_dataset(name: str, part: str, key: str) -> Iterator[str]:
-    """The texts of a data set, read as they are asked for."""
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise RunError(
-            f"{DATASET}{name} needs the package datasets: pip install 'acdc-engine[datasets]', or give a file of text"
-        ) from None
-    try:
-        rows = iter(load_dataset(name, split=part, streaming=True))
-    except Exception as error:  # whatever it, or a hub, says
-        raise RunError(f"datasets can't read {name!r} ({part}): {printable(str(error), 300)}") from None
-    for i, row in enumerate(rows):
-        yield _text(row, key, f"{DATASET}{name}, row {i}")
-
-
-def _text(row: dict[str, Any], key: str, where: str) -> str:
-    if not isinstance(row.get(key), str):
-        raise FileError(
-            f"{where} has no text under {key!r}; it has {printable(', '.join(map(str, row)), 100) or 'nothing'}"
-        )
-    return str(row[key])
 
 
 def _joined(batches: Sequence[PromptBatch]) -> PromptBatch:

@@ -12,17 +12,26 @@ from benchmarks import features, known_features, toy_features
 
 
 def test_a_toy_s_own_directions_are_all_found_and_random_ones_are_not() -> None:
-    toy = toy_features.Toy()
+    toy = toy_features.TOYS["crowded"]()
     assert toy_features.nearest(toy.directions, 3 * toy.directions) == pytest.approx(1)
     assert toy_features.nearest(toy.directions, toy.written) < 0.7
     x, y = toy.pair(5)
     assert not torch.allclose(x, y)
 
 
+def test_a_child_in_the_tree_is_never_without_its_parent() -> None:
+    tree = toy_features.Tree()
+    on = tree.features(4000) > 0
+    parents, children = on[:, :4], on[:, 4:].unflatten(1, (4, 4)).sum(2)
+    assert int(children.max()) == 1 and not (children.bool() & ~parents).any()
+    assert children.sum().item() / parents.sum().item() == pytest.approx(tree.ONE, abs=0.03)
+    torch.testing.assert_close(tree.directions @ tree.directions.T, torch.eye(20), atol=1e-5, rtol=0)
+
+
 def test_a_toy_is_learned_better_in_more_steps() -> None:
-    start, later = (toy_features.measured("topk", 2, steps) for steps in (1, 60))
+    start, later = (toy_features.measured("crowded", "topk", 2, steps) for steps in (1, 60))
     assert later.cosine > start.cosine and later.fvu < start.fvu and later.l0 <= 2
-    assert toy_features.measured("topk", 2, 1, transcoder=True).name == "topk, transcoder"
+    assert toy_features.measured("flat", "topk", 2, 1, transcoder=True).name == "topk, transcoder"
 
 
 def test_dictionaries_made_by_hand_leave_nothing_over() -> None:

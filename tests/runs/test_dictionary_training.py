@@ -106,7 +106,7 @@ def test_json_lines_and_data_sets_are_texts(
     once, _ = texts_of(model, [str(text)], **options)
     assert train.n > 1.9 * once.n and held_out.n == pytest.approx(train.n / 9, abs=1)
     rows = {"train": [{"text": TEXT}] * 2}
-    fake = SimpleNamespace(load_dataset=lambda name, split, streaming: rows[split])
+    fake = SimpleNamespace(load_dataset=lambda name, config, split, streaming: rows[split])
     monkeypatch.setitem(sys.modules, "datasets", fake)
     assert torch.equal(texts_of(model, ["hf:stories"], **options)[0].clean, train.clean)
     few, _ = texts_of(model, ["hf:stories"], **options | {"tokens": 64})

@@ -13,7 +13,7 @@ from acdc.features.training.recipe import learning_rate
 from acdc.features.training.revival import auxk
 from acdc.features.training.variants import batchtopk, jumprelu, matryoshka
 from acdc.features.training.weights import Weights, geometric_median
-from benchmarks.toy_features import Toy, learned
+from benchmarks.toy_features import TOYS, Toy, learned, recipe_of
 
 SITE = Site(0, "resid_post")
 
@@ -131,13 +131,36 @@ def test_settings_that_make_no_dictionary_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["topk", "jumprelu"])
 def test_the_features_of_a_small_toy_are_found(name: str) -> None:
-    toy = Toy(32, 24, 0.05)
+    toy = Toy(32, 24, 0.05, 0.0)
     learner = learned(toy, Recipe(name, width=32, k=2, rate=0.01, dead_after=7_680), 600, 128)
     assert toy.recovered(learner) > 0.95
 
 
 @pytest.mark.slow
-def test_the_features_of_a_toy_of_superposition_are_found() -> None:
-    toy = Toy(64, 16, 0.05)
+@pytest.mark.parametrize("name", ["topk", "batchtopk", "jumprelu"])
+def test_every_variant_finds_the_features_of_a_toy_of_superposition(name: str) -> None:
+    toy = TOYS["flat"]()
+    assert toy.recovered(learned(toy, recipe_of(toy, name, 3, 3000), 3000)) > 0.95
+
+
+@pytest.mark.slow
+def test_a_transcoder_finds_the_features_that_it_is_to_write() -> None:
+    toy = TOYS["flat"]()
+    learner = learned(toy, recipe_of(toy, "topk", 3, 3000), 3000, transcoder=True)
+    assert toy.recovered(learner, transcoder=True) > 0.95
+
+
+@pytest.mark.slow
+def test_topk_finds_even_those_of_four_features_a_dimension() -> None:
+    toy = TOYS["crowded"]()
     learner = learned(toy, Recipe(width=64, k=2, rate=0.01, dead_after=38_400), 1500, 256)
     assert toy.recovered(learner) > 0.95
+
+
+@pytest.mark.slow
+def test_matryoshka_keeps_parents_and_children_apart_where_batchtopk_does_not() -> None:
+    found = {}
+    for name in ("batchtopk", "matryoshka"):
+        toy = TOYS["tree"]()
+        found[name] = toy.recovered(learned(toy, recipe_of(toy, name, 2, 3000), 3000))
+    assert found["matryoshka"] > found["batchtopk"] + 0.03
