@@ -15,10 +15,10 @@ from acdc.runs.dictionary_training import train_dictionary
 
 SETTINGS: dict[str, Any] = {"width": 512, "batch": 512, "rate": 0.002}
 TEXTS: dict[str, tuple[list[str], dict[str, Any]]] = {  # tasks by the model, and how much is read of them
-    "acdc-small": (["ioi", "greater-than", "induction", "agreement"], {"tokens": 200_000}),
+    "acdc-small": (["ioi", "greater-than", "induction", "agreement"], {"tokens": 200_000, "dead_after": 20_000}),
     "acdc-tasks": (
         ["docstring", "gendered-pronoun", "capitals", "agreement", "arithmetic"],
-        {"tokens": 100_000, "prompts": 300},
+        {"tokens": 100_000, "prompts": 300, "dead_after": 10_000},
     ),
 }
 KINDS: dict[str, dict[str, Any]] = {

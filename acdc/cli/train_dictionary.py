@@ -82,6 +82,14 @@ def train_dictionary(
     rate: Annotated[
         float | None, typer.Option(help="Highest learning rate. [default: 2e-4 / sqrt(width / 16,384)]")
     ] = None,
+    dead_after: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TOKENS",
+            help="A feature that is on in none of so many is dead, and revived. [default: a hundredth of all, at most "
+            "10,000,000]",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first weights and of the order of the tokens.")] = SEED,
     prompts: Annotated[int | None, typer.Option(help="Prompts of each task. [default: 2,000]")] = None,
     part: Annotated[
@@ -114,6 +122,7 @@ def train_dictionary(
     for name in {*site, *(writes or ())} - {*KINDS}:
         Site.parse(name)
     given: dict[str, Any] = {"tokens": tokens, "batch": batch, "buffer": buffer, "length": length, "rate": rate}
+    given["dead_after"] = dead_after
     given |= {"prompts": prompts, "part": part, "key": key, "width": width, "bos": bos, "k": k or None}
     settings = {name: value for name, value in given.items() if value is not None} | options_of_task(task_option)
     hush()

@@ -13,8 +13,8 @@ from acdc.options.defaults import DTYPE, SEED
 
 __all__ = ["training_command"]
 
-NAMES = {"part": "split"}  # options that the command line calls otherwise
-OWN = ("tokens", "batch", "buffer", "length", "seed", "prompts", "part", "key")
+NAMES = {"part": "split", "dead_after": "dead-after"}  # options that the command line calls otherwise
+OWN = ("dead_after", "tokens", "batch", "buffer", "length", "seed", "prompts", "part", "key")
 
 
 def training_command(

@@ -44,6 +44,7 @@ def train_dictionary(
     k: int | Sequence[int] = 32,
     skip: bool = False,
     rate: float | None = None,
+    dead_after: int | None = None,
     tokens: int = TOKENS,
     batch: int = BATCH,
     buffer: int = BUFFER,
@@ -62,6 +63,8 @@ def train_dictionary(
         site: What is read, like `resid_post.5`; several; or `resid_post`, at all layers.
         writes: What a transcoder writes, as many; `mlp_out` is that of each site's layer. None of an SAE.
         width: Number of features; 8 for each dimension that is read if None.
+        dead_after: Tokens on which a feature must be on nowhere to be dead, and revived; a hundredth of all if None,
+            and 10 million at most.
         tokens: Trained on, repeats included.
         batch, buffer: Tokens of a step, and tokens that are shuffled together.
 
@@ -80,7 +83,8 @@ def train_dictionary(
         raise RunError(f"tokens, {tokens:,}, must be at least those of a batch, {batch:,}")
     n = EXPANSION * max(width_of(model, place.reads) for place in places) if width is None else width
     many = [k] if isinstance(k, int) else sorted(set(k))
-    recipe = Recipe(variant, n, many[0], skip, rate, max(batch, min(DEAD_AFTER, tokens // FEWEST_DEATHS)))
+    dead = max(batch, min(DEAD_AFTER, tokens // FEWEST_DEATHS)) if dead_after is None else dead_after
+    recipe = Recipe(variant, n, many[0], skip, rate, dead)
     recipes = [replace(recipe, k=each) for each in many]
     folders = _folders(folder, places, many)
     if not state_path(folder / STATE).exists():  # else it was stopped while they were saved
@@ -97,6 +101,7 @@ def train_dictionary(
         measured = measure_fidelity(model, [each.dictionary for each in trained], held_out, progress=tell)
     asked = {"sources": sources, "length": length, "tokens": tokens, "dtype": str(model.dtype)} | of_source
     asked |= {name: options[name] for name in ("steps", "batch", "buffer", "seed")}
+    asked |= {} if dead_after is None else {"dead_after": dead_after}
     asked["command"] = training_command(model, places, recipes, asked, DEFAULTS, folder)
     found = TrainedDictionaries(tuple(map(TrainedDictionary, folders, trained, measured)))
     save_trained(found, folder, asked, model)

@@ -86,13 +86,14 @@ def test_sites_without_a_layer_are_those_of_all_layers(model: PatchableModel) ->
     some = sites_asked(model, ["mlp_in.2", Site(1, "resid_mid")])
     assert written_asked(model, some, ["mlp_out.3", "mlp_out.1"]) == (Site(3, "mlp_out"), Site(1, "mlp_out"))
     asked = {"sources": ["my text.txt"], "dtype": "torch.float64", "part": "test", "bos": False, "n_names": 3}
+    asked |= {"dead_after": 50}
     recipes = [Recipe("jumprelu", width=8, k=2, rate=0.01)]
     places = places_of(model, reads, sites_asked(model, "mlp_out"))
     command = training_command(model, places, recipes, asked, {}, Path("a"))
     assert command.partition(" --model ")[0] == "acdc train-dictionary 'my text.txt'"
     assert command.partition(f" --model {model.name} ")[2] == (
-        "--site mlp_in --writes mlp_out --variant jumprelu --width 8 --k 2 --rate 0.01 --split test --no-bos --dtype "
-        "float64 --task-option n_names=3 --save a"
+        "--site mlp_in --writes mlp_out --variant jumprelu --width 8 --k 2 --rate 0.01 --dead-after 50 --split "
+        "test --no-bos --dtype float64 --task-option n_names=3 --save a"
     )
 
 
