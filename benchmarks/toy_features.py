@@ -58,8 +58,8 @@ class Toy:
 
 
 class Tree(Toy):
-    """Features that have children, one of which is mostly on where its parent is: what a sparse dictionary would rather
-    hold as one feature, parent and child (absorption)."""
+    """Features that have children, one of which is mostly on where its parent is: what a dictionary that may have fewer
+    features on than there are would rather hold as one, parent and child (absorption)."""
 
     PARENTS, CHILDREN, ONE = 4, 4, 0.8
 
@@ -130,7 +130,7 @@ def rows(steps: int) -> Iterator[Found]:
     for name, k in (("flat", 3), ("crowded", 2)):
         yield from (measured(name, variant, k, steps) for variant in VARIANTS)
         yield measured(name, "topk", k, steps, transcoder=True)
-    yield from (measured("tree", variant, 2, steps) for variant in ("topk", "batchtopk", "matryoshka"))
+    yield from (measured("tree", variant, 1, steps) for variant in ("topk", "batchtopk", "matryoshka"))
 
 
 def measured(toy: str, variant: str, k: int, steps: int, *, transcoder: bool = False, name: str = "") -> Found:
