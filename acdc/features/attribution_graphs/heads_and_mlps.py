@@ -165,9 +165,7 @@ def _of_heads(
         q, k, v = (project_layer(attention, kind, y, tables)[:, None] for kind in ("q", "k", "v"))
         heads = range(attention.n_heads)
         k, v = (each.repeat_interleave(attention.group, 0) for each in (k, v))
-        pattern = head_patterns(attention, heads, q, k, layout.bias_of(attention))[:, 0, 0].to(
-            v.dtype
-        )  # head query key
+        pattern = head_patterns(attention, heads, q, k, layout.bias_of(attention))[:, 0, 0].to(v.dtype)
         z, pulled = pattern @ v[:, 0, 0], pull_to_heads(attention, reaching.to(v.dtype), heads)[:, 0]
         scale = post_scale(attention, z)
         pulled = pulled if scale is None else (pulled * scale).to(v.dtype)

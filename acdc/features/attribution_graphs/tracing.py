@@ -135,10 +135,10 @@ def _check(max_features: int, max_logits: int, probability: float) -> None:
         raise RunError(f"probability must be above 0 and at most 1, not {probability:g}")
 
 
-def in_words(layers: Sequence[int]) -> str:
+def _in_words(layers: Sequence[int]) -> str:
     """Layers in short.
 
-    >>> in_words([0, 1, 2, 5, 7, 8])
+    >>> _in_words([0, 1, 2, 5, 7, 8])
     '0-2, 5, 7-8'
     """
     runs: list[list[int]] = []
@@ -155,7 +155,7 @@ def _notes(model: PatchableModel, batch: PromptBatch, dictionaries: Sequence[Dic
     without = [layer for layer in range(model.graph.n_layers) if layer not in written]
     notes = []
     if without:
-        layers = ("layers " if len(without) > 1 else "layer ") + in_words(without)
+        layers = ("layers " if len(without) > 1 else "layer ") + _in_words(without)
         notes.append(f"no dictionary writes at the MLP of {layers}: there all that it writes is one error a position")
     if batch.before:
         notes.append(f"at {', '.join(batch.before)} before the prompt, what MLPs write is all error")
