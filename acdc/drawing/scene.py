@@ -34,7 +34,8 @@ CELL_COLOR = "#78909C"  # of a head's inputs where colours mean something else
 FEW, MANY = 20, 200  # between these numbers of arrows in front, what stands between them gets less
 THIN, THICK = 0.6, 5.0  # widths of arrows
 LONGEST_TITLE = 150
-LONGEST_ROW, WRAPPED = 20, 14  # nodes of a row in one line, and of each line where it needs several
+LONGEST_ROW, WRAPPED = 20, 14  # narrow nodes of a row in one line, and of each line where it needs several
+LETTERS = 11  # that a narrow node has room for, the space around it included
 MAX_DRAWN_EDGES = 500  # unless more are asked for
 
 
@@ -251,17 +252,24 @@ def _lines(row: Row, columns: Sequence[str]) -> list[Row]:
     """A row that is too wide as several lines, in each column; the first has the label."""
     wide = max(1, len(columns))
     cells = [[node for node in row.nodes if (node.span or "") == column] for column in columns] or [list(row.nodes)]
-    counts = [1 if len(cell) <= LONGEST_ROW / wide else math.ceil(len(cell) * wide / WRAPPED) for cell in cells]
-    counts = [min(n, len(cell)) for n, cell in zip(counts, cells, strict=True)]
-    sizes = [math.ceil(len(cell) / max(1, n)) for n, cell in zip(counts, cells, strict=True)]
-    lines = [
-        {node.id for cell, size in zip(cells, sizes, strict=True) for node in cell[i * size : (i + 1) * size]}
-        for i in range(max(counts))
-    ]
-    return [
-        Row("" if i else row.label, tuple(node for node in row.nodes if node.id in line))
-        for i, line in enumerate(lines)
-    ]
+    lines = [_cut(cell, LONGEST_ROW / wide, WRAPPED / wide, in_columns=bool(columns)) for cell in cells]
+    n = max(map(len, lines))
+    own = [{node.id for cell in lines for node in (cell[i] if i < len(cell) else ())} for i in range(n)]
+    kept = (tuple(node for node in row.nodes if node.id in line) for line in own)
+    return [Row("" if i else row.label, nodes) for i, nodes in enumerate(kept)]
+
+
+def _cut(cell: Sequence[WeightedNode], longest: float, wrapped: float, *, in_columns: bool) -> list[list[WeightedNode]]:
+    """Nodes in lines of about one width, that of `wrapped` narrow ones; in one line up to `longest`."""
+    labels = [(node.label or node.id) if in_columns else node.text for node in cell]
+    widths = [max(1.0, (len(label) + 4) / LETTERS) for label in labels]
+    n = 1 if sum(widths) <= longest else math.ceil(sum(widths) / wrapped)
+    found: list[list[WeightedNode]] = [[] for _ in range(n)]
+    before = 0.0
+    for node, width in zip(cell, widths, strict=True):
+        found[min(n - 1, int((before + width / 2) * n / sum(widths)))].append(node)
+        before += width
+    return [line for line in found if line] or [[]]
 
 
 def _shared_label(above: str, below: str) -> str:

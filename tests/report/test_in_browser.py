@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from acdc.features.attribution_graphs import load_graph, save_graph
+from acdc.features.reading import card_of
 from acdc.files import write_csv
 from acdc.report import Findings, write_page
+from acdc.report.feature_page import write_feature_page
 from acdc.report.graph_page import write_graph_page
 from acdc.report.trace_page import findings_of_trace
+from tests.features.reading.planted import ON, planted
 from tests.report.browser import Opened, chromium
 from tests.report.samples import HOSTILE, curve_of, findings, random_circuit, split_circuit
 from tests.report.test_graph_page import traced
@@ -194,8 +197,12 @@ def test_attention_is_drawn_and_said(browser: Any, made: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("selected", [False, True])
 def test_axe_finds_nothing_serious(browser: Any, made: Path, scheme: str, selected: bool) -> None:
+    hash = f"#node={HEAD}" if selected else ""
+    check_with_axe(Opened(browser, made, hash, color_scheme=scheme, reduced_motion="reduce"))
+
+
+def check_with_axe(opened: Opened) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python (extra 'test')")
-    opened = Opened(browser, made, f"#node={HEAD}" if selected else "", color_scheme=scheme, reduced_motion="reduce")
     opened.page.eval_on_selector_all("details", "all => all.forEach(each => each.open = true)")
     found = axe.Axe().run(opened.page, options={"resultTypes": ["violations"]}).response["violations"]
     told = [(each["impact"], each["id"], [node["html"][:150] for node in each["nodes"][:3]]) for each in found]
@@ -263,6 +270,26 @@ def test_features_are_nodes_with_cards(browser: Any, tmp_path: Path) -> None:
     places = opened.page.eval_on_selector_all("#graph g.node", "all => all.map(each => each.getAttribute('transform'))")
     assert len(set(places)) == len(places) and not any("NaN" in place or "undefined" in place for place in places)
     assert opened.complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_a_page_of_features(browser: Any, tmp_path: Path, scheme: str) -> None:
+    a, b, c = [node.id for node in traced().nodes if node.kind == "feature"][:3]
+    graph = replace(traced(), supernodes=(("first", a, b),))
+    page = write_graph_page(tmp_path / "report.html", findings_of_trace(graph))
+    pins = json.dumps([c])
+    check_with_axe(Opened(browser, page, f"#node={a}&pin={pins}", color_scheme=scheme, reduced_motion="reduce"))
+    cards = write_feature_page(tmp_path / "cards.html", planted().reading, [card_of(planted().reading, ON)])
+    check_with_axe(Opened(browser, cards, color_scheme=scheme, reduced_motion="reduce"))
+
+
+def test_a_narrow_page_doesn_t_scroll_sideways(browser: Any, tmp_path: Path) -> None:
+    ids = [node.id for node in traced().nodes if node.kind == "feature"]
+    page = write_graph_page(tmp_path / "report.html", findings_of_trace(traced()))
+    opened = Opened(browser, page, f"#node={ids[0]}", viewport={"width": 390, "height": 844})
+    opened.page.eval_on_selector_all("details", "all => all.forEach(each => each.open = true)")
+    assert opened.page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
 
 
 def test_a_supernode_is_one_node_and_can_be_opened(browser: Any, tmp_path: Path) -> None:

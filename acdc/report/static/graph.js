@@ -133,7 +133,7 @@ function drawNodes() {
     .on("keydown", walk);
   all.select(".ring").attr("x", (node) => -node.width / 2 - 5).attr("y", -HEIGHT / 2 - 5).attr("width", (node) => node.width + 10).attr("height", HEIGHT + 10).attr("rx", 9);
   all.select(".body").attr("d", shapeOf);
-  all.select(".name").attr("y", (node) => (node.role ? 1 : 5)).text((node) => node.label);
+  all.select(".name").attr("y", (node) => (node.role ? 1 : 5)).text(shortLabel);
   all.select(".role").attr("y", 13).text((node) => node.role + markOf(node));
   all.select(".pin").attr("x", (node) => node.width / 2 - 9).attr("y", -HEIGHT / 2 + 11).text("●");
   const entered = d3.rollup(shown.edges.filter((edge) => edge.input), (edges) => new Set(edges.map((edge) => edge.input)), (edge) => edge.to);

@@ -25,7 +25,7 @@ function drawn() {
   return found;
 }
 
-const shortened = (text) => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
+const shortened = (text, longest) => (text.length > longest ? `${text.slice(0, longest - 1)}…` : text);
 
 /** Each group that isn't open as one node, if two of its nodes are shown; edges between the same nodes and inputs are summed. */
 function grouped(nodes, edges) {
@@ -35,7 +35,7 @@ function grouped(nodes, edges) {
     const members = group.ids.map((id) => byId.get(id)).filter((node) => node).sort((a, b) => a.i - b.i);
     if (group.open || members.length < Math.min(2, group.ids.length)) continue;
     const middle = members[Math.floor((members.length - 1) / 2)];
-    const label = group.role ? `${members.length} heads` : `${shortened(group.name)} (${members.length})`;
+    const label = group.role ? `${members.length} heads` : `${shortened(group.name, 30)} (${members.length})`;
     const own = group.role ? {} : { kind: "group", role: "" };
     const one = { ...middle, ...own, id: `group ${i}: ${group.name}`, label, group, isGroup: true, holds: null, members: members.map((member) => member.id) };
     members.forEach((member) => place.set(member.i, one));
@@ -54,8 +54,11 @@ function grouped(nodes, edges) {
   return { nodes: [...new Set(place.values())], edges: [...sums.values()] };
 }
 
+/** What is written on a node: long labels, such as rules, stand whole in the hint and the panel. */
+const shortLabel = (node) => shortened(node.label, node.isGroup ? 40 : 24);
+
 function widthOf(node) {
-  return Math.max(58, 7.4 * node.label.length + 18, 5.1 * node.role.length + 16);
+  return Math.max(58, 7.4 * shortLabel(node).length + 18, 5.1 * node.role.length + 16);
 }
 
 /**
