@@ -22,7 +22,7 @@ from acdc.features.attribution_graphs import (
 from acdc.features.attribution_graphs import Path as GraphPath
 from acdc.features.attribution_graphs.graph import check_shares
 from acdc.features.dictionary import Dictionary
-from acdc.features.formats import load_set
+from acdc.features.formats import check_named, load_set
 from acdc.features.reading import FeatureReading
 from acdc.features.reading.read import dictionary_hash as features_hash
 from acdc.features.similarity import alike_in_trace, check_cut
@@ -134,6 +134,9 @@ def trace_prompt(
     bound = size_of("memory", memory) or MEMORY
     if out is not None:
         check_writable(Path(out))
+    for each in dictionaries:
+        if not isinstance(each, Dictionary):
+            check_named(each)
     spec = ModelSpec.of(model, tokenizer=tokenizer, **loading)
     patchable = spec.load()
     sets = [(each,) if isinstance(each, Dictionary) else load_set(each, model=patchable) for each in dictionaries]

@@ -20,6 +20,7 @@ from acdc.features.circuits.finding import check_options, full_options
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.shift import checked_features
 from acdc.features.circuits.steps import afresh
+from acdc.features.formats import check_named
 from acdc.features.similarity import check_cut
 from acdc.files import write_csv, write_json
 from acdc.models import PatchableModel
@@ -94,6 +95,9 @@ def feature_circuit(
     arguments = resolve_arguments(model, task, metric=metric, positions=positions, n=n, seed=seed, **(loading or {}))
     if out is not None:
         check_writable(Path(out).expanduser())
+    for each in dictionaries:
+        if not isinstance(each, Dictionary):
+            check_named(each)
     with shown(progress) as tell:
         announce(tell, f"loading {arguments.model.name}")
         loaded = arguments.model.load()

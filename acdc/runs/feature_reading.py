@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from acdc.errors import FileError, RunError
 from acdc.features.dictionary import Dictionary
-from acdc.features.formats import load
+from acdc.features.formats import check_named, load
 from acdc.features.reading import FeatureReading, load_reading, read_features, save_reading
 from acdc.features.reading.corpus import LENGTH, SKIP
 from acdc.features.reading.read import dictionary_hash
@@ -40,6 +40,8 @@ def open_dictionary(
     Raises:
         ACDCError: One can't be loaded, or the dictionary is another model's.
     """
+    if not isinstance(dictionary, Dictionary):
+        check_named(dictionary)
     loaded = ModelSpec.of(model, **loading).load()
     found = dictionary if isinstance(dictionary, Dictionary) else load(dictionary, site=site, model=loaded)
     found.check_fits(loaded)

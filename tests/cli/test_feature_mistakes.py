@@ -91,6 +91,18 @@ def test_a_dictionary_that_cant_be_used_is_told_by_every_command(
     assert said in refused(command, *COMMANDS[command].replace("DICT", "bad").split())
 
 
+def test_a_name_that_can_be_no_dictionary_s_is_told_before_the_model_is_loaded(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acdc.runs.model_spec.ModelSpec.load", lambda spec: pytest.fail("the model was loaded"))
+    for words in (
+        "push nowhere 3 --prompt a --dose 1",
+        "feature-circuit ioi --dictionary nowhere",
+        "trace a --dictionary nowhere",
+    ):
+        assert "there is no folder 'nowhere'" in refused(*words.split())
+
+
 def test_prompts_and_features_out_of_bounds_are_told(refused: Callable[..., str]) -> None:
     for words in (
         ["features", SAE, "--prompt", LONG],

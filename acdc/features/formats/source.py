@@ -1,5 +1,6 @@
 """Where a dictionary's files are: a folder here, or one of a repository on the Hugging Face hub."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from acdc.errors import FileError, nearest, printable
 from acdc.features.formats.hub import SCHEME, Place, downloaded_files, downloaded_folder
 from acdc.zoo import dictionary_names, dictionary_path
 
-__all__ = ["files_of", "folder_of"]
+__all__ = ["check_named", "files_of", "folder_of"]
 
 
 def folder_of(name: str, patterns: Sequence[str], *, revision: str | None = None, whole: bool = False) -> Path:
@@ -21,6 +22,17 @@ def folder_of(name: str, patterns: Sequence[str], *, revision: str | None = None
     Raises:
         FileError: There is no such folder, and the hub doesn't give it.
     """
+    found = _named(name)
+    return found if isinstance(found, Path) else downloaded_folder(found.at(revision), patterns, whole=whole)
+
+
+def check_named(name: str | os.PathLike[str]) -> None:
+    """Raise `FileError` for what can be no dictionary's name, before a model is loaded for it; the hub isn't asked."""
+    _named(os.fspath(name))
+
+
+def _named(name: str) -> Path | Place:
+    """The folder of this name, or the place on the hub."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
@@ -32,7 +44,7 @@ def folder_of(name: str, patterns: Sequence[str], *, revision: str | None = None
         near = nearest(name, dictionary_names())
         hint = "" if near is None else f": did you mean the bundled {near!r}?"
         raise FileError(f"there is no folder {printable(name, 200)!r}{hint}")
-    return downloaded_folder(place.at(revision), patterns, whole=whole)
+    return place
 
 
 def files_of(names: Sequence[str], folder: Path) -> list[Path]:
