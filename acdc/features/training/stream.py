@@ -16,7 +16,7 @@ from torch import Tensor
 
 from acdc.errors import TaskError
 from acdc.features.site_values import behind_first, site_values
-from acdc.features.sites import Site
+from acdc.features.sites import Site, width_of
 from acdc.models import PatchableModel
 from acdc.progress.progress import Tell
 from acdc.prompts.batch import PromptBatch
@@ -69,12 +69,25 @@ class Stream:
         self.n_fills = -(-self.n_tokens // max(buffer, LEAST_BATCHES * batch))
         self.seconds = 0.0  # that the last fill took
         self._last: tuple[list[int], Values] = ([], {})
-        self._progress = progress if self.n_fills == 1 else None  # else the steps say how far it is
+        self._progress = progress
 
     def first(self) -> Values:
         """The first fill, in the order in which it is trained on."""
         fill = next(self._fills(0))
-        return _rows(self._values(fill), fill.order)
+        values = self._values(fill)
+        self._progress = None  # from here on the steps say how far it is
+        return _rows(values, fill.order)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return torch.promote_types(self.model.dtype, torch.float32).itemsize
+
+    @property
+    def size(self) -> int:
+        """Bytes of a fill."""
+        widths = sum(width_of(self.model, site) for site in self.sites)
+        return self.itemsize * widths * self.n_tokens // self.n_fills
 
     def few(self) -> Values:
         """One text's, where only their shapes are asked for."""

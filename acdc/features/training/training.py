@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acdc.errors import RunError
 from acdc.features.dictionary import Dictionary
-from acdc.features.sites import Site
+from acdc.features.sites import Site, width_of
 from acdc.features.training.course import Course, Keeper
 from acdc.features.training.learner import Learner, Step
 from acdc.features.training.place import Place, places_of
@@ -19,7 +19,7 @@ from acdc.features.training.stream import Stream
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.patching.frozen import frozen
-from acdc.progress.progress import Tell
+from acdc.progress.progress import Progress, Tell
 from acdc.prompts.batch import PromptBatch
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "BUFFER", "DictionaryTraining", "fingerprint", "train_dictionaries"]
 
 BATCH, BUFFER = 1024, 2**15  # tokens
+COPIES = 4  # of a weight: itself, its gradient, and the optimizer's two moments
 COLUMNS = ("step", *Step._fields)
 
 
@@ -95,6 +96,8 @@ def train_dictionaries(
     sites = tuple(sorted({site for place, _ in jobs for site in (place.reads, place.writes)}))
     with frozen(model):
         stream = Stream(model, texts, sites, batch=batch, buffer=buffer, seed=seed, progress=progress)
+        if progress is not None:
+            progress(Progress(0, 0, stage="training", note=_memory(model, stream, jobs)))
         state = None if keep is None else keep.read()
         learners = _begun(jobs, stream.few() if state else stream.first(), steps, seed)
         course = Course.of(learners, [place for place, _ in jobs], steps, state)
@@ -115,6 +118,17 @@ def train_dictionaries(
 def _begun(jobs: Sequence[tuple[Place, Recipe]], first: Mapping[Site, Tensor], steps: int, seed: int) -> list[Learner]:
     """The dictionaries as they start, by the first fill."""
     return [Learner(recipe, *place.of(first), steps=steps, seed=seed) for place, recipe in jobs]
+
+
+def _memory(model: PatchableModel, stream: Stream, jobs: Sequence[tuple[Place, Recipe]]) -> str:
+    """What is held beside the model: a fill, and of each dictionary weights, gradients and two moments."""
+    widths = ((width_of(model, place.reads) + width_of(model, place.writes)) * recipe.width for place, recipe in jobs)
+    told = f"{_size(stream.size)} of activations and {_size(COPIES * stream.itemsize * sum(widths))} of weights"
+    return f"{len(jobs)} dictionar{'y' if len(jobs) == 1 else 'ies'}, about {told} in memory"
+
+
+def _size(n: int) -> str:
+    return f"{n / 1e9:.1f} GB" if n >= 1e9 else f"{n / 1e6:.1f} MB"
 
 
 def fingerprint(model: PatchableModel, texts: PromptBatch, recipes: Sequence[Recipe], *rest: object) -> str:

@@ -90,6 +90,7 @@ def test_an_epoch_has_every_token_but_the_first_ones_once() -> None:
         seen = torch.cat([next(batches)[READS] for _ in range(len(right))])
         assert not torch.equal(seen, right)
         torch.testing.assert_close(seen[seen[:, 0].argsort()], right[right[:, 0].argsort()])
+        assert stream.size <= 8 * len(right) * right.shape[1] and (buffer == 8 or stream.n_fills == 1)
         later = stream.batches(5)
         assert torch.equal(next(later)[READS], seen[5:6])
 
@@ -106,6 +107,8 @@ def test_training_lowers_the_error_and_says_how_far_it_is() -> None:
     assert (frame["l0"] <= 8).all() and found.dictionary.is_sae
     assert told[-1].done == told[-1].total == 150 and "explained variance" in told[-1].now
     assert sum("takes about" in each.note for each in told) == 1
+    assert told[0].note.startswith("1 dictionary, about") and "MB of weights in memory" in told[0].note
+    assert told[1].stage == "activations"
     (fidelity,) = measure_fidelity(model, [found.dictionary], windows.select(range(10)))
     assert fidelity.fvu < 1 and fidelity.l0 <= 8 and 0 < fidelity.alive <= 1
 
