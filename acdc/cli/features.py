@@ -273,11 +273,17 @@ def _tell_prompt(
     loaded, found = open_dictionary(dictionary, model, site=site, **loading)
     frame = features_on(loaded, found, prompt, bos=bos).frame()
     files = [] if csv is None else [write_csv(csv, frame)]
+    behind = frame[frame.position > 0]  # on the first token all that is largest fires, and says nothing of the text
+    listed = behind if len(behind) else frame
     if as_json:
-        dump({"model": loaded.name, "prompt": prompt, "features": frame[:top].to_dict("records")})
+        dump({"model": loaded.name, "prompt": prompt, "features": listed[:top].to_dict("records")})
         return
-    rows = [[str(r.feature), f"{r.activation:.3g}", str(r.position), repr(r.token)] for r in frame[:top].itertuples()]
+    rows = [[str(r.feature), f"{r.activation:.3g}", str(r.position), repr(r.token)] for r in listed[:top].itertuples()]
     aligned([["feature", "activation", "position", "token"], *rows])
-    say(f"{len(rows)} of {len(frame):,} activations; on position 0 many features fire that say nothing of the text")
+    left_out = len(frame) - len(listed)
+    say(
+        f"{len(rows)} of {len(listed):,} activations"
+        + (f"; {left_out:,} on the first token, which say nothing of the text, are in --csv alone" if left_out else "")
+    )
     for path in files:
         say(f"  {path}")

@@ -68,6 +68,7 @@ def test_they_are_read_once_and_found_by_token_or_prompt(said: Said, monkeypatch
     fires = json.loads(said("features", "--model", "induction-compiled", "--prompt", f" q{token} k", "--json"))
     assert {"feature", "position", "token", "activation"} == set(fires["features"][0])
     assert (0, token) in {(each["feature"], each["token"]) for each in fires["features"]}
+    assert {each["position"] for each in fires["features"]} == {1, 2}  # the first token says nothing of the text
 
 
 @pytest.mark.parametrize("name", ["text.txt", "rows.jsonl"])
