@@ -115,6 +115,8 @@ def feature_circuit(
             return _labelled(search.found(afresh, tell), read, own, OUT, tell)
         folder = search.folder(Path(out))
         step = FinishedSteps(folder, search.identity)
+        if step.are_there:
+            logger.info("continuing the unfinished search in %s", folder)
         before = search.before(folder)
         try:
             found = search.found(step, tell, before)

@@ -25,13 +25,10 @@ class FinishedSteps:
     Args:
         folder: The run's; made when the first step is kept.
         fingerprint: Names all that decides what steps find. Others' are made anew.
-
-    Attributes:
-        taken: How many steps were found here.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
-        self.folder, self.fingerprint, self.taken = folder / UNFINISHED, fingerprint, 0
+        self.folder, self.fingerprint = folder / UNFINISHED, fingerprint
 
     def __call__(self, name: str, make: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """What was found before, else what is found now, which is kept.
@@ -42,7 +39,6 @@ class FinishedSteps:
         file = StateFile(self.folder / name, self.fingerprint)
         known = None if file.is_anothers() else file.read()
         if known is not None:
-            self.taken += 1
             return known
         found = make()
         try:
