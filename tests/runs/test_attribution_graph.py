@@ -12,9 +12,11 @@ import torch
 from acdc.features.attribution_graphs import trace
 from acdc.runs import attribution_graph
 from acdc.runs.attribution_graph import TracedPrompt, trace_prompt
-from tests.features.attribution_graphs.transcoders import PROMPT, transcoders
+from tests.features.attribution_graphs.transcoders import transcoders
 from tests.features.reading.planted import planted
 from tests.tiny import tiny_model
+
+PROMPT = "3 14 15"
 
 
 def traced(out: Path | None, dtype: torch.dtype = torch.float64, **changes: Any) -> TracedPrompt:
