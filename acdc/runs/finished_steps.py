@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from acdc.errors import FileError
+from acdc.files import sweep
 from acdc.runs.state_file import StateFile
 
 __all__ = ["FinishedSteps"]
@@ -55,6 +56,7 @@ class FinishedSteps:
 
     def discard(self) -> None:
         """Remove them: the run is over, or came to nothing. What can't be removed does no harm."""
+        sweep(self.folder)  # of halves that a kill left
         for path in self.folder.glob("*.safetensors"):
             with suppress(OSError):
                 path.unlink()

@@ -37,6 +37,7 @@ def test_they_are_removed_with_the_folder_that_they_alone_made(tmp_path) -> None
     for kept in (False, True):
         steps = FinishedSteps(tmp_path / "run", "mine")
         steps("one", lambda: {"a": torch.zeros(1)})
+        (steps.folder / ".two.safetensors.4194305.tmp").write_bytes(b"half")  # no process has such a number
         if kept:
             (tmp_path / "run" / "circuit.json").write_text("{}")
         steps.discard()
