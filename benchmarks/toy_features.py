@@ -130,7 +130,8 @@ def rows(steps: int) -> Iterator[Found]:
     for name, k in (("flat", 3), ("crowded", 2)):
         yield from (measured(name, variant, k, steps) for variant in VARIANTS)
         yield measured(name, "topk", k, steps, transcoder=True)
-    yield from (measured("tree", variant, 1, steps) for variant in ("topk", "batchtopk", "matryoshka"))
+    for k in (1, 2):
+        yield from (measured("tree", variant, k, steps) for variant in ("topk", "batchtopk", "matryoshka"))
 
 
 def measured(toy: str, variant: str, k: int, steps: int, *, transcoder: bool = False, name: str = "") -> Found:
