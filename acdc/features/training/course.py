@@ -63,7 +63,8 @@ class Course:
         return cls(learners, places, steps, int(state["step"]), state["history"].tolist())
 
     def run(self, stream: Stream, keep: Keeper | None, progress: Tell | None) -> None:
-        """Take all steps that are left. The state is kept now and then, and when something stops it between two."""
+        """Take all steps that are left. The state is kept now and then, when something stops it between two, and in the
+        end, since what is measured then takes its time too."""
         began, start, cost = time.monotonic(), self.done, 0.0
         written = began
         for _, values in zip(range(start, self.steps), stream.batches(start), strict=False):
@@ -79,6 +80,8 @@ class Course:
                 keep.write(self.state())
                 written = time.monotonic()
                 cost = written - now
+        if keep is not None and self.done > start:
+            keep.write(self.state())
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on."""
