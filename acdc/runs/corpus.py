@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from acdc.errors import FileError, RunError
-from acdc.features.reading.corpus import LENGTH, windows_of
+from acdc.features.reading.corpus import windows_of
+from acdc.interpret.lenses.windows import window_length
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.prompts.batch import PromptBatch
@@ -27,7 +28,7 @@ def corpus_of(
     text: str | os.PathLike[str] | None = None,
     task: Any = None,
     n: int = N_OF_TASK,
-    length: int = LENGTH,
+    length: int | None = None,
     most: int = MOST_TOKENS,
     bos: bool | None = None,
     seed: int = SEED,
@@ -39,7 +40,7 @@ def corpus_of(
         text: A file: of a data file (JSON lines, JSON, CSV, TSV) the column `text`, each row a text of its own; else
             the whole file is one text. Or `hf:NAME`, a data set.
         task: A name, a file, a class, or pairs; `n` of its prompts are taken.
-        length: Tokens of a window of text.
+        length: Tokens of a window of text; 128, or the model's context where that is shorter, if None.
         most: How many tokens of a text are read at most.
 
     Raises:
@@ -49,8 +50,9 @@ def corpus_of(
     """
     if (text is None) == (task is None):
         raise RunError("name either a text's file or a task to read the features on (--text FILE, --task NAME)")
-    if most < 1 or length < 2:
-        raise RunError(f"at least 1 token is read, in windows of at least 2; not {most} in windows of {length}")
+    if most < 1:
+        raise RunError(f"at least 1 token is read, not {most}")
+    length = window_length(model, length)
     if text is None:
         return load_task(task, **(task_options or {})).batch(model.tokenizer, n, seed, bos=bos)
     source = str(text) if str(text).startswith(DATASET) else str(Path(text).expanduser())
@@ -58,6 +60,6 @@ def corpus_of(
         read_text(source)  # says so where it isn't there at all
         raise FileError(f"{source}: expected text in the column {TEXT_KEY!r}")
     found = windows_of(texts, model, length=length, most=most, bos=bos, name=Path(source).name)
-    if (n := int(found.attention.sum())) < min(length, model.n_context or length):
+    if (n := int(found.attention.sum())) < length:
         logger.warning("%s has %d tokens, fewer than a window: densities and rules of so few mean little", source, n)
     return found

@@ -13,7 +13,7 @@ from acdc.features.sites import KINDS, Site, sites_named, width_of
 from acdc.features.training.place import Place, places_of
 from acdc.features.training.recipe import DEAD_AFTER, Recipe
 from acdc.features.training.training import BATCH, BUFFER, fingerprint, train_dictionaries
-from acdc.interpret.lenses.windows import LENGTH
+from acdc.interpret.lenses.windows import window_length
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.options.ranges import Seed, checked
@@ -28,7 +28,7 @@ __all__ = ["TOKENS", "sites_asked", "train_dictionary", "written_asked"]
 
 TOKENS, EXPANSION = 1_000_000, 8  # trained on; features for each dimension that is read
 STATE = "training"
-DEFAULTS = {"tokens": TOKENS, "batch": BATCH, "buffer": BUFFER, "length": LENGTH}
+DEFAULTS = {"tokens": TOKENS, "batch": BATCH, "buffer": BUFFER}
 FEWEST_DEATHS = 100  # times that a feature could have died, in a short training
 
 
@@ -48,7 +48,7 @@ def train_dictionary(
     tokens: int = TOKENS,
     batch: int = BATCH,
     buffer: int = BUFFER,
-    length: int = LENGTH,
+    length: int | None = None,
     seed: int = SEED,
     progress: Progressing = None,
     **of_source: Any,
@@ -89,6 +89,7 @@ def train_dictionary(
     folders = _folders(folder, places, many)
     if not state_path(folder / STATE).exists():  # else it was stopped while they were saved
         _check_folders(folders)
+    length = window_length(model, length)
     texts, held_out = texts_of(model, sources, tokens=tokens, length=length, seed=seed, **of_source)
     options: dict[str, Any] = {"steps": tokens // batch, "batch": batch, "buffer": buffer, "seed": seed}
     state = StateFile(folder / STATE, fingerprint(model, texts, recipes, places, *options.values()))
@@ -102,7 +103,8 @@ def train_dictionary(
     asked = {"sources": sources, "length": length, "tokens": tokens, "dtype": str(model.dtype)} | of_source
     asked |= {name: options[name] for name in ("steps", "batch", "buffer", "seed")}
     asked |= {} if dead_after is None else {"dead_after": dead_after}
-    asked["command"] = training_command(model, places, recipes, asked, DEFAULTS, folder)
+    usual = DEFAULTS | {"length": window_length(model, None)}
+    asked["command"] = training_command(model, places, recipes, asked, usual, folder)
     found = TrainedDictionaries(tuple(map(TrainedDictionary, folders, trained, measured)))
     save_trained(found, folder, asked, model)
     state.path.unlink(missing_ok=True)

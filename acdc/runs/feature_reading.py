@@ -10,7 +10,7 @@ from acdc.errors import FileError, RunError
 from acdc.features.dictionary import Dictionary
 from acdc.features.formats import check_named, load
 from acdc.features.reading import FeatureReading, load_reading, read_features, save_reading
-from acdc.features.reading.corpus import LENGTH, SKIP
+from acdc.features.reading.corpus import SKIP
 from acdc.features.reading.read import dictionary_hash
 from acdc.models import PatchableModel
 from acdc.options.defaults import OUT, SEED
@@ -55,7 +55,7 @@ def read_on(
     text: str | os.PathLike[str] | None = None,
     task: Any = None,
     n: int = N_OF_TASK,
-    length: int = LENGTH,
+    length: int | None = None,
     most: int = MOST_TOKENS,
     skip: int = SKIP,
     site: str | None = None,

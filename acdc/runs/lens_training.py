@@ -5,10 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from acdc.errors import RunError
 from acdc.interpret.lenses.training import STEPS, TOKENS, LensTraining, train_tuned_lens
 from acdc.interpret.lenses.tuned_file import save_tuned_lens
-from acdc.interpret.lenses.windows import HELD_OUT, LENGTH, random_windows, split, text_windows
+from acdc.interpret.lenses.windows import HELD_OUT, random_windows, split, text_windows, window_length
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.options.ranges import Seed, checked
@@ -33,7 +32,7 @@ def train_lens(
     *,
     steps: int = STEPS,
     tokens: int = TOKENS,
-    length: int = LENGTH,
+    length: int | None = None,
     seed: int = SEED,
     bos: bool | None = None,
     progress: Progressing = None,
@@ -49,11 +48,10 @@ def train_lens(
 
     Raises:
         FileError: The file isn't text, or the lens can't be saved.
-        RunError: The windows are too short.
+        RunError: There are no such windows.
         TaskError, UnknownNameError: There is no such file or task, or the text is too short.
     """
-    if length < 2:
-        raise RunError(f"a window must have at least 2 tokens, not {length}")
+    length = window_length(model, length)
     seed = checked("seed", Seed, seed)
     texts, held_out = _texts(model, source, steps * tokens, length, seed, bos, task_options)
     with shown(progress) as tell:

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from acdc.errors import FileError, RunError
 from acdc.files import read_bytes
-from acdc.interpret.lenses.windows import split, text_windows
+from acdc.interpret.lenses.windows import split, text_windows, window_length
 from acdc.models import PatchableModel
 from acdc.prompts.batch import PromptBatch
 from acdc.runs.data_sets import DATASET, text_of, texts_of_dataset
@@ -51,7 +51,7 @@ def texts_of(
     sources: Sequence[str],
     *,
     tokens: int,
-    length: int,
+    length: int | None,
     seed: int,
     bos: bool | None = None,
     prompts: int = PROMPTS,
@@ -72,11 +72,10 @@ def texts_of(
 
     Raises:
         FileError: A file isn't what its name says.
-        RunError: The windows are too short, or `datasets` isn't installed or can't read the data set.
+        RunError: There are no such windows, or `datasets` isn't installed or can't read the data set.
         TaskError, UnknownNameError: There is no such file or task, or the text is too short.
     """
-    if length < 2:
-        raise RunError(f"a window must have at least 2 tokens, not {length}")
+    length = window_length(model, length)
     _check_used(sources, prompts, part, key, task_options)
     most = tokens + tokens // 9 + 2 * length  # a tenth is held out
     found = []

@@ -36,8 +36,9 @@ def _named(name: str) -> Path | Place:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if name in dictionary_names():
-        return dictionary_path(name)
+    bundled, _, inside = name.partition("/")
+    if bundled in dictionary_names():
+        return _bundled(bundled, inside)
     if folder.is_file():
         raise FileError(f"{name!r} is a file; give the folder that holds it")
     if (place := Place.parse(name)) is None:
@@ -45,6 +46,16 @@ def _named(name: str) -> Path | Place:
         hint = "" if near is None else f": did you mean the bundled {near!r}?"
         raise FileError(f"there is no folder {printable(name, 200)!r}{hint}")
     return place
+
+
+def _bundled(name: str, inside: str) -> Path:
+    """The folder of a bundled dictionary, or of one of a bundled set."""
+    folder = dictionary_path(name)
+    there = sorted(path.parent.name for path in folder.glob("*/README.md"))
+    if inside and inside not in there:
+        of = f"it has {', '.join(there)}" if there else "it is one dictionary"
+        raise FileError(f"the bundled {name!r} has no {printable(inside, 200)!r}: {of}")
+    return folder / inside
 
 
 def files_of(names: Sequence[str], folder: Path) -> list[Path]:

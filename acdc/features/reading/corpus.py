@@ -7,13 +7,13 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from acdc.errors import TaskError
+from acdc.interpret.lenses.windows import window_length
 from acdc.models import PatchableModel
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.texts import text_ids
 
-__all__ = ["LENGTH", "SKIP", "counted", "windows_of"]
+__all__ = ["SKIP", "counted", "windows_of"]
 
-LENGTH = 128  # tokens of a window
 SKIP = 1  # first tokens of a window that aren't counted: models park attention there, and its activations are huge
 
 
@@ -21,7 +21,7 @@ def windows_of(
     texts: Iterable[str],
     model: PatchableModel,
     *,
-    length: int = LENGTH,
+    length: int | None = None,
     most: int | None = None,
     bos: bool | None = None,
     name: str = "text",
@@ -30,13 +30,14 @@ def windows_of(
     tokenizer puts first.
 
     Args:
-        length: Tokens of a window; at most the model's context.
+        length: Tokens of a window; see `window_length`.
         most: How many tokens to take at most, about.
 
     Raises:
+        RunError: There are no such windows.
         TaskError: There is no text, one is empty, or a window would be too short to count a token of.
     """
-    length, rows, taken = min(length, model.n_context or length), list[list[int]](), 0
+    length, rows, taken = window_length(model, length), list[list[int]](), 0
     for text in texts:
         whole = text_ids(text, model.tokenizer, bos=bos)
         before = whole[: len(whole) - len(text_ids(text, model.tokenizer, bos=False))]

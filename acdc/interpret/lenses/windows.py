@@ -6,22 +6,38 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from acdc.errors import TaskError
+from acdc.errors import RunError, TaskError
 from acdc.models import PatchableModel
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.texts import text_ids
 
-__all__ = ["LENGTH", "random_windows", "split", "text_windows"]
+__all__ = ["LENGTH", "random_windows", "split", "text_windows", "window_length"]
 
 LENGTH = 128  # tokens of a window
 HELD_OUT = 10  # every tenth window
+
+
+def window_length(model: PatchableModel, length: int | None) -> int:
+    """How many tokens a window has: as many as are asked for; if that is None 128, or the model's context where that is
+    shorter.
+
+    Raises:
+        RunError: They are fewer than 2, or more than the model's context.
+    """
+    if length is None:
+        return min(LENGTH, model.n_context or LENGTH)
+    if length < 2:
+        raise RunError(f"a window must have at least 2 tokens, not {length}")
+    if model.n_context is not None and length > model.n_context:
+        raise RunError(f"windows of {length} tokens are longer than the context of {model.name!r}, {model.n_context}")
+    return length
 
 
 def text_windows(
     model: PatchableModel,
     text: str | Iterable[str],
     *,
-    length: int = LENGTH,
+    length: int | None = None,
     bos: bool | None = None,
     most: int | None = None,
 ) -> PromptBatch:
@@ -29,9 +45,11 @@ def text_windows(
 
     Args:
         text: One, or several, which follow each other with the tokenizer's end of text between them, if it has one.
+        length: Of a window; see `window_length`.
         most: How many tokens of the texts are read.
 
     Raises:
+        RunError: There are no such windows.
         TaskError: The text is empty, or has fewer than two windows.
     """
     own, before = list[int](), list[int]()
@@ -46,7 +64,7 @@ def text_windows(
             break
     if not own:
         raise TaskError("the text is empty; give one of at least two windows")
-    own, length = own[:most], min(length, model.n_context or length)
+    own, length = own[:most], window_length(model, length)
     step = length - len(before)
     windows = [before + own[i : i + step] for i in range(0, len(own) - step + 1, step)]
     if len(windows) < 2:
@@ -57,10 +75,10 @@ def text_windows(
     return _batch(torch.tensor(windows), "text")
 
 
-def random_windows(model: PatchableModel, n: int, *, length: int = LENGTH, seed: int = 0) -> PromptBatch:
+def random_windows(model: PatchableModel, n: int, *, length: int | None = None, seed: int = 0) -> PromptBatch:
     """Windows of random tokens of the model's vocabulary, each token as likely as any other."""
     draw = torch.Generator().manual_seed(seed)
-    length = min(length, model.n_context or length)
+    length = window_length(model, length)
     return _batch(torch.randint(len(model.components.unembed), (n, length), generator=draw), "random tokens")
 
 

@@ -15,6 +15,14 @@ from tests.features.test_dictionary import tiny_dictionary
 from tests.tiny import tiny_model
 
 
+def test_a_bundled_dictionary_is_named_alone_and_in_its_set() -> None:
+    assert load("acdc-small.transcoders/mlp_in.2").reads == Site(2, "mlp_in")
+    with pytest.raises(FileError, match=r"'acdc-small.transcoders' has no 'mlp_in.9': it has mlp_in.0, mlp_in.1"):
+        load("acdc-small.transcoders/mlp_in.9")
+    with pytest.raises(FileError, match=r"'acdc-small.resid_post.1' has no 'more': it is one dictionary"):
+        load("acdc-small.resid_post.1/more")
+
+
 def test_a_folder_of_folders_is_read_in_the_order_of_its_sites(tmp_path: Path) -> None:
     for layer in (10, 2):
         name = f"blocks.{layer}.hook_resid_post"

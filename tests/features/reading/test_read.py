@@ -172,8 +172,10 @@ def test_mistakes_are_told(tiny: tuple) -> None:
         windows_of([""], model)
     with pytest.raises(TaskError, match="the text is too short"):
         windows_of(["1"], model, bos=False)
-    with pytest.raises(TaskError, match="windows of 1 tokens are too short; give at least 2"):
-        windows_of(["1 2"], model, length=1, bos=False)
+    with pytest.raises(TaskError, match="windows of 2 tokens are too short; give at least 3"):
+        windows_of(["1 2"], model, length=2, bos=True)
+    with pytest.raises(RunError, match="windows of 100 tokens are longer than the context of 'gpt2', 32"):
+        windows_of(["1 2"], model, length=100)
 
 
 def test_a_feature_that_never_fires_is_read_too(tiny: tuple) -> None:

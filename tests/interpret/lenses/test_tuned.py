@@ -219,7 +219,9 @@ def test_windows_of_a_text_hold_all_of_it_and_begin_as_the_tokenizer_does() -> N
     windows = text_windows(model, text, length=7, bos=True)
     assert (windows.clean[:, 0] == 0).all() and windows.clean[:, 1:].flatten().tolist() == list(range(1, 37))
     with pytest.raises(TaskError, match="at least two windows of 32 are needed"):
-        text_windows(model, text, length=100, bos=False)
+        text_windows(model, text, bos=False)
+    with pytest.raises(RunError, match="windows of 100 tokens are longer than the context of 'gpt2', 32"):
+        text_windows(model, text, length=100)
 
 
 def test_mistakes_of_a_training_are_told() -> None:
