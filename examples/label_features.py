@@ -13,7 +13,7 @@ import torch
 
 from acdc.features.reading import Window, judged, rule_of
 from acdc.models import PatchableModel
-from acdc.runs.feature_reading import saved_reading
+from acdc.runs.features.reading import saved_reading
 
 ASKED = 5  # examples that the model is shown
 Lean = Callable[[str], float]  # how much likelier a prompt goes on with " yes" than with " no", in nats

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from acdc import PatchableModel
-from acdc.runs.dictionary_training import train_dictionary
+from acdc.runs.features.training import train_dictionary
 
 SETTINGS: dict[str, Any] = {"width": 512, "batch": 512, "rate": 0.002}
 TEXTS: dict[str, tuple[list[str], dict[str, Any]]] = {  # tasks by the model, and how much is read of them

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from acdc.features.acting import Ablated
-    from acdc.runs.contrasting import ContrastRun
+    from acdc.runs.features.contrasting import ContrastRun
 
 __all__ = ["contrast"]
 
@@ -114,7 +114,7 @@ def contrast(
     of_task = options_of_task(task_option)
     _check_sets(first, second, task, wrong_against_right, bool(of_task or by or metric))
     hush()
-    from acdc.runs.contrasting import contrast_files, contrast_wrong
+    from acdc.runs.features.contrasting import contrast_files, contrast_wrong
 
     if task is not None:
         options |= {"task_options": of_task, "metric": metric, **({} if by is None else {"by": by})}

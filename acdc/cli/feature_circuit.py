@@ -30,7 +30,7 @@ from acdc.cli.terminal import (
 from acdc.options.defaults import ALIKE, DEVICE, DTYPE, N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
 
 if TYPE_CHECKING:
-    from acdc.runs.feature_circuits import FoundFeatures
+    from acdc.runs.features.circuits import FoundFeatures
 
 __all__ = ["feature_circuit"]
 
@@ -93,8 +93,8 @@ def feature_circuit(
     and measure what they keep on held-out prompts."""
     of_task = options_of_task(task_option)
     hush()
-    from acdc.runs.feature_circuits import feature_circuit as found_by
-    from acdc.runs.feature_labels import labels_in
+    from acdc.runs.features.circuits import feature_circuit as found_by
+    from acdc.runs.features.labels import labels_in
 
     found = found_by(
         model,

@@ -32,7 +32,7 @@ from acdc.options.defaults import DEVICE, DTYPE, OUT, SEED
 
 if TYPE_CHECKING:
     from acdc.features.reading import FoundRule
-    from acdc.runs.feature_reading import Read
+    from acdc.runs.features.reading import Read
 
 __all__ = ["feature", "features"]
 
@@ -177,7 +177,7 @@ def _read(
     progress: bool,
 ) -> "Read":
     """Read the features, or take what was read before where neither a text nor a task is named."""
-    from acdc.runs.feature_reading import read_on, saved_reading
+    from acdc.runs.features.reading import read_on, saved_reading
 
     options = {name: value for name, value in asked.items() if value is not None}
     if text is None and task is None:
@@ -268,7 +268,7 @@ def _tell_prompt(
 ) -> None:
     from acdc.features.reading import features_on
     from acdc.files import write_csv
-    from acdc.runs.feature_reading import open_dictionary
+    from acdc.runs.features.reading import open_dictionary
 
     loaded, found = open_dictionary(dictionary, model, site=site, **loading)
     frame = features_on(loaded, found, prompt, bos=bos).frame()

@@ -41,7 +41,7 @@ def group(
     acdc group feature_circuit.json --group "names=resid_post.1/3,resid_post.1/17"
     """
     hush()
-    from acdc.runs.grouping import group_nodes, groups_in
+    from acdc.runs.features.grouping import group_nodes, groups_in
 
     found = group_nodes(
         file,

@@ -31,8 +31,8 @@ from acdc.errors import RunError
 from acdc.options.defaults import DEVICE, DTYPE, N_CONTINUED, N_STEERED, OUT, SEED
 
 if TYPE_CHECKING:
-    from acdc.runs.pushed_prompt import Continuations
-    from acdc.runs.pushing import PushedRun
+    from acdc.runs.features.pushed_prompt import Continuations
+    from acdc.runs.features.pushing import PushedRun
 
 __all__ = ["push"]
 
@@ -91,8 +91,8 @@ def push(
     asked, others = (of_task, of_prompt) if prompt is None else (of_prompt, of_task)
     _check_left_out(others, "--task" if prompt is None else "--prompt")
     hush()
-    from acdc.runs.pushed_prompt import push_on_prompt
-    from acdc.runs.pushing import push_on_task
+    from acdc.runs.features.pushed_prompt import push_on_prompt
+    from acdc.runs.features.pushing import push_on_task
 
     options: dict[str, Any] = {"kind": kind, "site": site, "bos": bos, "dtype": dtype, "device": device, "out": out}
     options |= {"device_map": placing(device_map, offload), "revision": revision}

@@ -31,7 +31,7 @@ from acdc.options.defaults import ALIKE, DEVICE, DTYPE, OUT
 
 if TYPE_CHECKING:
     from acdc.features.attribution_graphs import Node
-    from acdc.runs.attribution_graph import TracedPrompt
+    from acdc.runs.features.attribution_graph import TracedPrompt
 
 __all__ = ["trace"]
 
@@ -92,7 +92,7 @@ def trace(
     pruning = {name: value for name, value in (("nodes", nodes), ("edges", edges)) if value is not None}
     _check(prompt, model, graph, dictionary, constant_mlps, [*options, *pruning, *(["memory"] if memory else [])])
     hush()
-    from acdc.runs.attribution_graph import open_graph, trace_prompt
+    from acdc.runs.features.attribution_graph import open_graph, trace_prompt
 
     if graph is not None:
         found = open_graph(graph, n_paths=paths, out=out)

@@ -29,7 +29,7 @@ from acdc.cli.terminal import (
 from acdc.options.defaults import DEVICE, DTYPE, SEED
 
 if TYPE_CHECKING:
-    from acdc.runs.trained_dictionaries import TrainedDictionaries
+    from acdc.runs.features.trained_dictionaries import TrainedDictionaries
 
 __all__ = ["train_dictionary"]
 
@@ -126,7 +126,7 @@ def train_dictionary(
     given |= {"prompts": prompts, "part": part, "key": key, "width": width, "bos": bos, "k": k or None}
     settings = {name: value for name, value in given.items() if value is not None} | options_of_task(task_option)
     hush()
-    from acdc.runs.dictionary_training import train_dictionary
+    from acdc.runs.features.training import train_dictionary
     from acdc.runs.model_spec import ModelSpec
 
     where: dict[str, Any] = {"device_map": placing(device_map, offload), "trust_remote_code": trust_remote_code}

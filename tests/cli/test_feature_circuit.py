@@ -102,8 +102,8 @@ def test_features_are_taken_out_of_a_circuit_that_was_found_without_searching_ag
     labels = tmp_path / "labels.csv"
     labels.write_text(f"node,label\n{first.nodes[1].name},a dog\n")
     with monkeypatch.context() as never:
-        never.setattr("acdc.runs.feature_search.find", None)
-        never.setattr("acdc.runs.feature_search.evaluate", None)
+        never.setattr("acdc.runs.features.circuit_search.find", None)
+        never.setattr("acdc.runs.features.circuit_search.evaluate", None)
         assert main([*words, "--without", "a dog", "--labels", str(labels)]) == 0
     told = capsys.readouterr()
     assert f"this was found before: it is taken from {path.parent}" in told.err

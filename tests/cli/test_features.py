@@ -60,7 +60,7 @@ def test_features_are_listed_and_one_is_shown_without_the_model(said: Said, plac
 def test_they_are_read_once_and_found_by_token_or_prompt(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     token = planted().reading.names[planted().token]
     first = said("features", *ON_TASK)
-    monkeypatch.setattr("acdc.runs.feature_reading.read_features", lambda *a, **k: pytest.fail("read again"))
+    monkeypatch.setattr("acdc.runs.features.reading.read_features", lambda *a, **k: pytest.fail("read again"))
     assert said("features", *ON_TASK) == first
     by_token = said("features", "--token", token).splitlines()
     assert by_token[0].split()[:2] == ["feature", "share"] and by_token[1].split()[:2] == ["0", "100%"]
@@ -115,7 +115,7 @@ def test_mistakes_are_told(
 
 
 def test_a_dictionary_in_memory_is_read_too(tmp_path: Path) -> None:
-    from acdc.runs.feature_reading import read_on
+    from acdc.runs.features.reading import read_on
 
     named = replace(planted().dictionary, name="mine")
     found = read_on(named, planted().model, task="induction", n=20, out=tmp_path)

@@ -32,12 +32,12 @@ from acdc.options.sizes import size_of
 from acdc.progress.bars import Progressing
 from acdc.report.graph_page import write_graph_page
 from acdc.report.trace_page import document_of, findings_of_trace
+from acdc.runs.features.kept_readings import readings_of
 from acdc.runs.fingerprint import dictionary_hash, model_identity, run_fingerprint
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.runs.model_spec import ModelSpec
 from acdc.runs.page import PAGE
 from acdc.runs.patching_files import slug
-from acdc.runs.readings import readings_of
 from acdc.version import __version__
 
 __all__ = ["MOST_DRAWN", "TracedPrompt", "open_graph", "trace_prompt", "write_trace"]

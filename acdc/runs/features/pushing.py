@@ -23,7 +23,7 @@ from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import MAX_PAIRS
 from acdc.runs.arguments import Arguments, resolve_arguments
-from acdc.runs.feature_reading import open_dictionary
+from acdc.runs.features.reading import open_dictionary
 from acdc.runs.fingerprint import fingerprint
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.runs.model_spec import ModelSpec

@@ -10,7 +10,7 @@ from acdc.features.dictionary import Dictionary
 from acdc.features.reading import FeatureReading, load_reading
 from acdc.features.reading.read import dictionary_hash
 from acdc.features.reading.saved import about_of
-from acdc.runs.feature_reading import ENDING
+from acdc.runs.features.reading import ENDING
 
 __all__ = ["readings_of"]
 

@@ -14,9 +14,9 @@ from acdc.options.ranges import Range, checked
 from acdc.progress import announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.texts import text_batch
-from acdc.runs.feature_reading import open_dictionary
+from acdc.runs.features.pushing import checked_doses, part_of, push_folder, record_of
+from acdc.runs.features.reading import open_dictionary
 from acdc.runs.model_spec import ModelSpec
-from acdc.runs.pushing import checked_doses, part_of, push_folder, record_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ def push_on_prompt(
     Args:
         n_tokens: How many tokens it says, the most probable one each time.
         seed: Of a random direction, where no feature is like this one.
-        loading: As for `acdc.discover`; the others as for `acdc.runs.pushing.push_on_task`.
+        loading: As for `acdc.discover`; the others as for `acdc.runs.features.pushing.push_on_task`.
 
     Raises:
         ACDCError: An argument, the model, the prompt or the dictionary can't be used.

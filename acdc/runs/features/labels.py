@@ -13,7 +13,7 @@ from acdc.features.circuits.placed import Placed
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading import rule_of
 from acdc.files import read_bytes
-from acdc.runs.readings import readings_of
+from acdc.runs.features.kept_readings import readings_of
 
 __all__ = ["called", "check_labels", "labelled", "labels_in"]
 
@@ -65,7 +65,8 @@ def labelled(
 
     Args:
         own: By node; one that names no span is meant at all of them.
-        out: Below which features were read: see `acdc.runs.readings`. A rule that failed its test is no label.
+        out: Below which features were read: see `acdc.runs.features.kept_readings`. A rule that failed its test is no
+            label.
     """
     known = zip(dictionaries, readings_of(dictionaries, out), strict=True)
     readings = {each.writes[0]: reading for each, reading in known if reading is not None}

@@ -18,11 +18,11 @@ from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.options.ranges import Seed, checked
 from acdc.progress.bars import Progressing, shown
-from acdc.runs.dictionary_command import training_command
+from acdc.runs.features.dictionary_command import training_command
+from acdc.runs.features.trained_dictionaries import TrainedDictionaries, TrainedDictionary, save_trained
 from acdc.runs.folders import check_writable
 from acdc.runs.state_file import StateFile, state_path
 from acdc.runs.text_sources import texts_of
-from acdc.runs.trained_dictionaries import TrainedDictionaries, TrainedDictionary, save_trained
 
 __all__ = ["TOKENS", "sites_asked", "train_dictionary", "written_asked"]
 

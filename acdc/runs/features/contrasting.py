@@ -16,12 +16,12 @@ from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import MAX_PAIRS
 from acdc.runs.arguments import Arguments, resolve_arguments
-from acdc.runs.contrast_run import ContrastRun
-from acdc.runs.feature_reading import open_dictionary
+from acdc.runs.features.contrast_run import ContrastRun
+from acdc.runs.features.kept_readings import readings_of
+from acdc.runs.features.prompt_sets import By, PromptSets, sets_of_files, wrong_and_right
+from acdc.runs.features.reading import open_dictionary
 from acdc.runs.folders import check_writable
 from acdc.runs.model_spec import ModelSpec
-from acdc.runs.prompt_sets import By, PromptSets, sets_of_files, wrong_and_right
-from acdc.runs.readings import readings_of
 from acdc.version import __version__
 
 __all__ = ["ContrastRun", "contrast_files", "contrast_wrong"]
@@ -102,7 +102,7 @@ def contrast_wrong(
     Args:
         task: As for `acdc.discover`; `n` of its prompts are run.
         by: What is right and wrong: `accuracy`, `top1_accuracy`, or the best and the worst quarter by the task's metric
-            (`metric`): see `acdc.runs.prompt_sets.wrong_and_right`.
+            (`metric`): see `acdc.runs.features.prompt_sets.wrong_and_right`.
         others: `metric`, `bos`, `task_options` and whatever else `acdc.discover` takes for loading; the rest as for
             `contrast_files`.
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from acdc.features.attribution_graphs import trace
-from acdc.runs import attribution_graph
-from acdc.runs.attribution_graph import TracedPrompt, trace_prompt
+from acdc.runs.features import attribution_graph
+from acdc.runs.features.attribution_graph import TracedPrompt, trace_prompt
 from tests.features.attribution_graphs.transcoders import transcoders
 from tests.features.reading.planted import planted
 from tests.tiny import tiny_model

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from acdc.features.reading import save_reading
-from acdc.runs.feature_reading import ENDING
-from acdc.runs.readings import readings_of
+from acdc.runs.features.kept_readings import readings_of
+from acdc.runs.features.reading import ENDING
 from tests.features.reading.planted import planted
 
 

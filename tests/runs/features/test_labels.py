@@ -9,8 +9,7 @@ from acdc.features.circuits import FeatureCircuit, FeatureNode
 from acdc.features.circuits.placed import Placed
 from acdc.features.reading import FoundRule
 from acdc.features.sites import Site
-from acdc.runs import feature_labels
-from acdc.runs.feature_labels import called, check_labels, labelled, labels_in
+from acdc.runs.features.labels import called, check_labels, labelled, labels_in
 from tests.features.circuits.tiny import sae, tiny_problem
 
 SITE = Site(0, "mlp_out")
@@ -36,8 +35,8 @@ def test_own_labels_come_first_and_a_rule_that_failed_is_none(monkeypatch: pytes
             object.__setattr__(found, name, value)
         return found
 
-    monkeypatch.setattr(feature_labels, "readings_of", lambda dictionaries, out: ["a reading"])
-    monkeypatch.setattr(feature_labels, "rule_of", rule)
+    monkeypatch.setattr("acdc.runs.features.labels.readings_of", lambda dictionaries, out: ["a reading"])
+    monkeypatch.setattr("acdc.runs.features.labels.rule_of", rule)
     own = {"mlp_out.0/3@name": "names", "mlp_out.0/error": "the rest"}
     found = labelled(circuit(), [sae(SITE)], own, "out")
     assert found.labels == {

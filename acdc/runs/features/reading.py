@@ -15,7 +15,7 @@ from acdc.features.reading.read import dictionary_hash
 from acdc.models import PatchableModel
 from acdc.options.defaults import OUT, SEED
 from acdc.progress.bars import Progressing, shown
-from acdc.runs.corpus import MOST_TOKENS, N_OF_TASK, corpus_of
+from acdc.runs.features.corpus import MOST_TOKENS, N_OF_TASK, corpus_of
 from acdc.runs.fingerprint import fingerprint, model_identity
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.runs.model_spec import ModelSpec
@@ -71,7 +71,7 @@ def read_on(
     Args:
         dictionary: A folder or a name on the hub, in any format that is read, or a `Dictionary`.
         model, loading: As for `acdc.discover`.
-        text, task, n, length, most: What they are read on: see `acdc.runs.corpus`.
+        text, task, n, length, most: What they are read on: see `acdc.runs.features.corpus`.
         skip: How many first tokens of a window aren't counted.
         site: Where the dictionary reads, if its files don't say.
         out: The folder in whose subfolder `features` the reading is kept.

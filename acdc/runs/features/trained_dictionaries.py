@@ -11,7 +11,7 @@ from acdc.features.formats import save
 from acdc.features.training.training import DictionaryTraining
 from acdc.files import write_csv
 from acdc.models import PatchableModel
-from acdc.runs.dictionary_card import write_report, write_set_card
+from acdc.runs.features.dictionary_card import write_report, write_set_card
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -30,13 +30,13 @@ from acdc.progress.bars import Progressing, shown
 from acdc.report.feature_circuit_page import findings_of_circuit
 from acdc.report.graph_page import write_graph_page
 from acdc.runs.arguments import resolve_arguments
-from acdc.runs.feature_labels import called, check_labels, labelled
-from acdc.runs.feature_search import CIRCUIT, EVIDENCE, FoundFeatures, Search
+from acdc.runs.features.circuit_search import CIRCUIT, EVIDENCE, FoundFeatures, Search
+from acdc.runs.features.kept_readings import readings_of
+from acdc.runs.features.labels import called, check_labels, labelled
 from acdc.runs.finished_steps import FinishedSteps
 from acdc.runs.folders import check_writable
 from acdc.runs.page import PAGE
 from acdc.runs.parity import check_parity
-from acdc.runs.readings import readings_of
 
 __all__ = ["FoundFeatures", "feature_circuit", "write_shown"]
 

@@ -15,8 +15,8 @@ from acdc.features.sites import Site
 from acdc.features.training import Recipe
 from acdc.features.training.place import places_of
 from acdc.models import PatchableModel
-from acdc.runs.dictionary_command import training_command
-from acdc.runs.dictionary_training import sites_asked, train_dictionary, written_asked
+from acdc.runs.features.dictionary_command import training_command
+from acdc.runs.features.training import sites_asked, train_dictionary, written_asked
 from acdc.runs.text_sources import texts_of
 from acdc.zoo import zoo_path
 

@@ -15,9 +15,9 @@ from acdc.features.circuits.circuit import FORMAT
 from acdc.features.circuits.finding import record_of
 from acdc.files import as_dataclass, read_json
 from acdc.options.defaults import OUT
-from acdc.runs.attribution_graph import TracedPrompt, write_trace
-from acdc.runs.feature_circuits import write_shown
-from acdc.runs.readings import readings_of
+from acdc.runs.features.attribution_graph import TracedPrompt, write_trace
+from acdc.runs.features.circuits import write_shown
+from acdc.runs.features.kept_readings import readings_of
 
 __all__ = ["Grouped", "group_nodes", "groups_in"]
 

@@ -8,7 +8,7 @@ import pytest
 from acdc.errors import ACDCError, FileError
 from acdc.features.attribution_graphs import load_graph, save_graph
 from acdc.features.circuits import FeatureEdge, load_feature_circuit
-from acdc.runs.grouping import group_nodes, groups_in
+from acdc.runs.features.grouping import group_nodes, groups_in
 from tests.report.test_graph_page import SITE, circuit, data_of, traced
 
 NODES = (f"{SITE}/2", f"{SITE}/error")

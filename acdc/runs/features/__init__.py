@@ -1,0 +1,1 @@
+"""Runs about features: dictionaries are trained and read, circuits and graphs of features are found and kept."""
