@@ -19,7 +19,10 @@ Alike = Annotated[
 
 @app.command()
 def group(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A feature_circuit.json, or an attribution graph's.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A feature_circuit.json, an attribution graph's file, or its folder."),
+    ],
     group: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=NODE,NODE", help="A group, or a file of groups (a page's); may be given again."),

@@ -40,10 +40,11 @@ from acdc.runs.page import PAGE
 from acdc.runs.patching_files import slug
 from acdc.version import __version__
 
-__all__ = ["MOST_DRAWN", "TracedPrompt", "open_graph", "trace_prompt", "write_trace"]
+__all__ = ["GRAPH", "MOST_DRAWN", "TracedPrompt", "open_graph", "trace_prompt", "write_trace"]
 
 logger = logging.getLogger(__name__)
 
+GRAPH = "graph.json"
 MOST_DRAWN = 150  # edges of the picture
 
 
@@ -181,7 +182,7 @@ def write_trace(
     found: TracedPrompt,
     folder: Path,
     readings: Mapping[int, FeatureReading] | None = None,
-    name: str = "graph.json",
+    name: str = GRAPH,
 ) -> TracedPrompt:
     """The graph as `name`, its tables, its page and a picture, in a folder that is made.
 

@@ -15,13 +15,13 @@ from acdc.features.circuits.circuit import FORMAT
 from acdc.features.circuits.finding import record_of
 from acdc.files import as_dataclass, read_json
 from acdc.options.defaults import OUT
-from acdc.runs.features.attribution_graph import TracedPrompt, write_trace
+from acdc.runs.features.attribution_graph import GRAPH, TracedPrompt, write_trace
+from acdc.runs.features.circuit_search import CIRCUIT, EVIDENCE
 from acdc.runs.features.circuits import write_shown
 from acdc.runs.features.kept_readings import readings_of
 
 __all__ = ["Grouped", "group_nodes", "groups_in"]
 
-EVIDENCE = "evidence.json"
 Grouping = TypeVar("Grouping", FeatureCircuit, AttributionGraph)
 
 
@@ -50,7 +50,7 @@ def group_nodes(
     """Save groups in a file, and write its page and picture again beside it.
 
     Args:
-        file: A feature circuit's or an attribution graph's JSON.
+        file: A feature circuit's or an attribution graph's JSON, or the folder that it was written to.
         groups: Nodes by their group's name. They leave the groups that they were in, and a name's old nodes its group.
         without: Names of groups to take apart.
         only: Of the groups that the file has, keep none.
@@ -62,7 +62,7 @@ def group_nodes(
         CircuitError: A node isn't in the file, or in two groups; the circuit is of other dictionaries.
         UnknownNameError: A group to be taken apart isn't there.
     """
-    path = Path(file).expanduser()
+    path = _file(Path(file).expanduser())
     is_circuit = isinstance(told := read_json(path), dict) and told.get("format") == FORMAT
     read = [x for given in dictionaries for x in ([given] if isinstance(given, Dictionary) else load_set(given))]
     if is_circuit:
@@ -75,6 +75,16 @@ def group_nodes(
     readings = {each.reads.layer: reading for each, reading in known if reading is not None}
     written = write_trace(TracedPrompt.of(found, 1), path.parent, readings, path.name)
     return Grouped(found, written.files)
+
+
+def _file(path: Path) -> Path:
+    """The file that is meant: of a folder, the one that was written to it."""
+    if not path.is_dir():
+        return path
+    for name in (CIRCUIT, GRAPH):
+        if (path / name).is_file():
+            return path / name
+    raise FileError(f"{path} holds neither {CIRCUIT} nor {GRAPH}: name a file")
 
 
 def _regrouped(found: Grouping, groups: Mapping[str, Sequence[str]], without: Sequence[str], only: bool) -> Grouping:

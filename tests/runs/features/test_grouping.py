@@ -28,9 +28,14 @@ def test_a_circuit_s_groups_are_in_its_file_page_and_picture(saved: Path) -> Non
     assert data_of(page)["groups"] == [["<b>both", *NODES]] and data_of(page)["first"]["group"] is True
     assert "&lt;b&gt;both (2)" in picture and "<b>both" not in picture
     assert "group 0" in (saved.parent / "feature_circuit.dot").read_text()
-    assert group_nodes(saved, {"one": NODES[:1]}).supernodes == (("<b>both", NODES[1]), ("one", NODES[0]))
+    assert group_nodes(saved.parent, {"one": NODES[:1]}).supernodes == (("<b>both", NODES[1]), ("one", NODES[0]))
     assert group_nodes(saved, without=["one"]).supernodes == (("<b>both", NODES[1]),)
     assert group_nodes(saved, only=True).supernodes == load_feature_circuit(saved).supernodes == ()
+
+
+def test_a_folder_without_a_circuit_or_a_graph_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"holds neither feature_circuit.json nor graph.json"):
+        group_nodes(tmp_path, {"both": NODES})
 
 
 def test_a_graph_s_groups_are_in_its_file(tmp_path: Path) -> None:
