@@ -1,7 +1,7 @@
 """How well features are found where they are known, and what they cost on a real model: Markdown tables.
 
-    python benchmarks/features.py                     # SmolLM2-135M: some minutes
-    python benchmarks/features.py --quick             # everything cut short: under a minute
+    python benchmarks/features.py                     # SmolLM2-135M: a quarter of an hour
+    python benchmarks/features.py --quick             # everything cut short: some three minutes
     python benchmarks/features.py --only toy          # some of the tables: toy, circuits, costs
     python benchmarks/features.py --only costs --model acdc-small
 

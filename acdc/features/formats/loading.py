@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -55,8 +56,12 @@ def load(
     """
     at, name = _site(site), os.fspath(name)
     folder = folder_of(name, patterns_of(format, at), revision=revision)
-    chosen = format_of(folder, name) if format is None else FORMATS.find(format)
-    found = chosen.read(folder, Reading(name, at, model, dtype, input_scale))
+    found: Sequence[Dictionary]
+    if format is None and at is not None and find_format(folder) is None:
+        found = _inside(folder, Reading(name, None, model, dtype, input_scale))
+    else:
+        chosen = format_of(folder, name) if format is None else FORMATS.find(format)
+        found = chosen.read(folder, Reading(name, at, model, dtype, input_scale))
     return _checked([_chosen(found, at, name)], model)[0]
 
 
@@ -83,14 +88,19 @@ def load_set(
     if format is not None or find_format(folder):
         chosen = format_of(folder, name) if format is None else FORMATS.find(format)
         return _checked(chosen.read(folder, Reading(name, None, model, dtype)), model)
+    return _checked(_inside(folder, Reading(name, None, model, dtype)), model)
+
+
+def _inside(folder: Path, asked: Reading) -> list[Dictionary]:
+    """The dictionaries in folders of a folder, in the order of their sites."""
     inside = [path for path in sorted(folder.rglob("*")) if path.is_dir() and find_format(path)]
     if not inside:
-        format_of(folder, name)  # says what was looked for
+        format_of(folder, asked.name)  # says what was looked for
     found: list[Dictionary] = []
     for path in inside:
-        reading = Reading(f"{name}/{path.relative_to(folder).as_posix()}", None, model, dtype)
-        found += format_of(path, name).read(path, reading)
-    return _checked(sorted(found, key=lambda each: (each.reads, each.name)), model)
+        name = f"{asked.name}/{path.relative_to(folder).as_posix()}"
+        found += format_of(path, name).read(path, replace(asked, name=name))
+    return sorted(found, key=lambda each: (each.reads, each.name))
 
 
 def save(

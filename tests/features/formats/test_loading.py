@@ -16,7 +16,11 @@ from tests.tiny import tiny_model
 
 
 def test_a_bundled_dictionary_is_named_alone_and_in_its_set() -> None:
-    assert load("acdc-small.transcoders/mlp_in.2").reads == Site(2, "mlp_in")
+    one = load("acdc-small.transcoders/mlp_in.2")
+    assert one.reads == Site(2, "mlp_in")
+    assert torch.equal(load("acdc-small.transcoders", site="mlp_in.2").encoder, one.encoder)
+    with pytest.raises(FileError, match=r"holds 4 dictionaries \(mlp_in.0 to mlp_in.3\), and none reads mlp_in.4"):
+        load("acdc-small.transcoders", site="mlp_in.4")
     with pytest.raises(FileError, match=r"'acdc-small.transcoders' has no 'mlp_in.9': it has mlp_in.0, mlp_in.1"):
         load("acdc-small.transcoders/mlp_in.9")
     with pytest.raises(FileError, match=r"'acdc-small.resid_post.1' has no 'more': it is one dictionary"):
