@@ -31,7 +31,10 @@ def group(
     only: Annotated[bool, typer.Option("--only", help="Keep none of the groups that the file has.")] = False,
     dictionary: Annotated[
         list[str] | None,
-        typer.Option(metavar="DICT", help="The nodes' dictionary, for what was read of them; may be repeated."),
+        typer.Option(
+            metavar="DICT",
+            help="The nodes' dictionary, for what was read of them; may be repeated. [default: those that FILE names]",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Below which `acdc features` kept what it read.")] = Path(OUT),
     as_json: Json = False,
@@ -51,7 +54,7 @@ def group(
         groups_in(group or ()),
         without=without or (),
         only=only,
-        dictionaries=dictionary or (),
+        dictionaries=dictionary,
         out=out,
     )
     files = [str(path) for path in found.files]

@@ -40,11 +40,11 @@ from acdc.runs.page import PAGE
 from acdc.runs.patching_files import slug
 from acdc.version import __version__
 
-__all__ = ["GRAPH", "MOST_DRAWN", "TracedPrompt", "open_graph", "trace_prompt", "write_trace"]
+__all__ = ["GRAPH", "MOST_DRAWN", "TRACE", "TracedPrompt", "open_graph", "trace_prompt", "write_trace"]
 
 logger = logging.getLogger(__name__)
 
-GRAPH = "graph.json"
+GRAPH, TRACE = "graph.json", "trace.json"
 MOST_DRAWN = 150  # edges of the picture
 
 
@@ -208,7 +208,7 @@ def write_trace(
     ]
     if found.record:
         record = {"made_with": f"acdc {__version__}", **found.record, "found": found.to_dict()}
-        files.append(write_json(folder / "trace.json", record))
+        files.append(write_json(folder / TRACE, record))
     try:
         files += draw(graph.strongest(MOST_DRAWN).weighted(grouped=True), folder / "graph.svg")
     except FileError:

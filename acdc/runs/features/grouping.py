@@ -1,24 +1,26 @@
 """Groups of nodes made by hand: saved in a feature circuit's or an attribution graph's file, whose page and picture are
 made again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from acdc.circuits.supernodes import Supernodes, parsed
-from acdc.errors import CircuitError, FileError, shown, unknown_name
-from acdc.features import Dictionary, load_set
+from acdc.errors import ACDCError, CircuitError, FileError, shown, unknown_name
+from acdc.features import Dictionary, load, load_set
 from acdc.features.attribution_graphs import AttributionGraph, load_graph
 from acdc.features.circuits import FeatureCircuit, FeatureEvidence, load_feature_circuit
 from acdc.features.circuits.circuit import FORMAT
 from acdc.features.circuits.finding import record_of
 from acdc.files import as_dataclass, read_json
 from acdc.options.defaults import OUT
-from acdc.runs.features.attribution_graph import GRAPH, TracedPrompt, write_trace
+from acdc.runs.features.attribution_graph import GRAPH, TRACE, TracedPrompt, write_trace
 from acdc.runs.features.circuit_search import CIRCUIT, EVIDENCE
 from acdc.runs.features.circuits import write_shown
 from acdc.runs.features.kept_readings import readings_of
+from acdc.runs.features.reading import READINGS
+from acdc.runs.fingerprint import dictionary_hash
 
 __all__ = ["Grouped", "group_nodes", "groups_in"]
 
@@ -44,7 +46,7 @@ def group_nodes(
     *,
     without: Sequence[str] = (),
     only: bool = False,
-    dictionaries: Sequence[str | Path | Dictionary] = (),
+    dictionaries: Sequence[str | Path | Dictionary] | None = None,
     out: str | Path = OUT,
 ) -> Grouped:
     """Save groups in a file, and write its page and picture again beside it.
@@ -54,7 +56,8 @@ def group_nodes(
         groups: Nodes by their group's name. They leave the groups that they were in, and a name's old nodes its group.
         without: Names of groups to take apart.
         only: Of the groups that the file has, keep none.
-        dictionaries: Those that the nodes are of. With them the page has what was read before of their features.
+        dictionaries: Those that the nodes are of, of which the page has what was read before. None: those that the file
+            names, where they are still there and the same.
         out: Below which features were read.
 
     Raises:
@@ -64,13 +67,14 @@ def group_nodes(
     """
     path = _file(Path(file).expanduser())
     is_circuit = isinstance(told := read_json(path), dict) and told.get("format") == FORMAT
-    read = [x for given in dictionaries for x in ([given] if isinstance(given, Dictionary) else load_set(given))]
     if is_circuit:
         circuit = _regrouped(load_feature_circuit(path), groups or {}, without, only)
+        read = _named_in(circuit, out) if dictionaries is None else _all_of(dictionaries)
         _check_same(circuit, read)
         evidence = _evidence(path.parent / EVIDENCE)
         return Grouped(circuit, (circuit.save(path), *write_shown(circuit, evidence, read, out, path.parent)))
     found = _regrouped(load_graph(path), groups or {}, without, only)
+    read = _traced_in(path.parent, out) if dictionaries is None else _all_of(dictionaries)
     known = zip(read, readings_of(read, out), strict=True)
     readings = {each.reads.layer: reading for each, reading in known if reading is not None}
     written = write_trace(TracedPrompt.of(found, 1), path.parent, readings, path.name)
@@ -94,6 +98,41 @@ def _regrouped(found: Grouping, groups: Mapping[str, Sequence[str]], without: Se
             raise unknown_name("group", name, names)
     left = tuple(each for each in found.supernodes if not only and each[0] not in without)
     return replace(found, supernodes=left).with_supernodes(groups)
+
+
+def _all_of(given: Sequence[str | Path | Dictionary]) -> list[Dictionary]:
+    return [x for each in given for x in ([each] if isinstance(each, Dictionary) else load_set(each))]
+
+
+def _named_in(circuit: FeatureCircuit, out: str | Path) -> list[Dictionary]:
+    """The circuit's dictionaries, as far as they are found by its names."""
+    known = [(record.name, record.reads, record.sha256) for record in circuit.dictionaries]
+    return _found(known, out, lambda each: record_of(each).sha256)
+
+
+def _traced_in(folder: Path, out: str | Path) -> list[Dictionary]:
+    """The same of an attribution graph, by what was written beside it."""
+    told = read_json(folder / TRACE) if (folder / TRACE).is_file() else None
+    records = told.get("dictionaries") if isinstance(told, dict) else None
+    known = [(each["name"], None, each["sha256"]) for each in records or ()]
+    return _found(known, out, dictionary_hash)
+
+
+def _found(
+    known: Iterable[tuple[str, str | None, str]], out: str | Path, hash_of: Callable[[Dictionary], str]
+) -> list[Dictionary]:
+    """Dictionaries of these names, sites and hashes; of none where nothing was read before."""
+    found: list[Dictionary] = []
+    if not (Path(out).expanduser() / READINGS).is_dir():
+        return found
+    for name, site, sha256 in known:
+        try:
+            each = load(name, site=site)
+        except ACDCError:
+            continue
+        if hash_of(each) == sha256:
+            found.append(each)
+    return found
 
 
 def _check_same(circuit: FeatureCircuit, dictionaries: Sequence[Dictionary]) -> None:

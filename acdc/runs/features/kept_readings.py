@@ -10,7 +10,7 @@ from acdc.features.dictionary import Dictionary
 from acdc.features.reading import FeatureReading, load_reading
 from acdc.features.reading.read import dictionary_hash
 from acdc.features.reading.saved import about_of
-from acdc.runs.features.reading import ENDING
+from acdc.runs.features.reading import ENDING, READINGS
 
 __all__ = ["readings_of"]
 
@@ -22,7 +22,7 @@ def readings_of(dictionaries: Sequence[Dictionary], out: str | os.PathLike[str])
 
     No model is run. A damaged file is passed over, with a warning.
     """
-    newest = _newest(Path(out).expanduser() / "features")
+    newest = _newest(Path(out).expanduser() / READINGS)
     if not newest:
         return [None] * len(dictionaries)
     paths = [newest.get(dictionary_hash(each)) for each in dictionaries]

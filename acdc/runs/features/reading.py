@@ -20,9 +20,9 @@ from acdc.runs.fingerprint import fingerprint, model_identity
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.runs.model_spec import ModelSpec
 
-__all__ = ["ENDING", "Read", "open_dictionary", "read_on", "saved_reading"]
+__all__ = ["ENDING", "READINGS", "Read", "open_dictionary", "read_on", "saved_reading"]
 
-ENDING = ".features.npz"
+READINGS, ENDING = "features", ".features.npz"  # the folder below `out`, and its files
 
 
 class Read(NamedTuple):
@@ -133,4 +133,4 @@ def _folder(out: str | os.PathLike[str], dictionary: str | os.PathLike[str] | Di
     name = dictionary.name if isinstance(dictionary, Dictionary) else os.fspath(dictionary)
     local = Path(name).expanduser()
     whole = str(local.resolve()) if local.exists() else name
-    return runs_folder(Path(out), "features", name, hashlib.sha256(whole.encode()).hexdigest()[:8])
+    return runs_folder(Path(out), READINGS, name, hashlib.sha256(whole.encode()).hexdigest()[:8])

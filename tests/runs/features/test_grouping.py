@@ -1,13 +1,17 @@
 """Groups that are made by hand are in the file, on its page and in its picture; what can't be one is refused."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from acdc.errors import ACDCError, FileError
+from acdc.features import Dictionary, load
 from acdc.features.attribution_graphs import load_graph, save_graph
 from acdc.features.circuits import FeatureEdge, load_feature_circuit
+from acdc.features.circuits.finding import record_of
 from acdc.runs.features.grouping import group_nodes, groups_in
 from tests.report.test_graph_page import SITE, circuit, data_of, traced
 
@@ -31,6 +35,25 @@ def test_a_circuit_s_groups_are_in_its_file_page_and_picture(saved: Path) -> Non
     assert group_nodes(saved.parent, {"one": NODES[:1]}).supernodes == (("<b>both", NODES[1]), ("one", NODES[0]))
     assert group_nodes(saved, without=["one"]).supernodes == (("<b>both", NODES[1]),)
     assert group_nodes(saved, only=True).supernodes == load_feature_circuit(saved).supernodes == ()
+
+
+def test_the_dictionaries_are_those_that_the_file_names(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[list[str]]()
+
+    def readings(dictionaries: Sequence[Dictionary], out: Path) -> list[None]:
+        seen.append([each.name for each in dictionaries])
+        return [None] * len(dictionaries)
+
+    monkeypatch.setattr("acdc.runs.features.circuits.readings_of", readings)
+    record = record_of(load("acdc-small.resid_post.1"))
+    gone, other = replace(record, name="no such folder"), replace(record, sha256="0")
+    replace(load_feature_circuit(saved), dictionaries=(record, gone, other)).save(saved)
+    group_nodes(saved, out=tmp_path)
+    (tmp_path / "features").mkdir()
+    group_nodes(saved, out=tmp_path)
+    assert seen == [[], ["acdc-small.resid_post.1"]]
 
 
 def test_a_folder_without_a_circuit_or_a_graph_is_refused(tmp_path: Path) -> None:
