@@ -19,11 +19,11 @@ from acdc.cli.terminal import (
     TaskOption,
     TrustRemoteCode,
     aligned,
-    dump,
     hush,
     options_of_task,
     placing,
     say,
+    tell_found,
 )
 from acdc.errors import RunError
 from acdc.options.defaults import DEVICE, DTYPE, N_CONTRASTED, OUT, SEED, TOP_CONTRASTED
@@ -121,13 +121,7 @@ def contrast(
         found = contrast_wrong(dictionary, model, task, **options)
     else:
         found = contrast_files(dictionary, model, first or "", second or "", **options)
-    if as_json:
-        dump(found.to_dict() | {"files": [str(path) for path in found.files]})
-        return
-    if not quiet:
-        _tell(found)
-    for path in found.files:
-        say(f"  {path}")
+    tell_found(found, _tell, as_json, quiet)
 
 
 def _check_sets(

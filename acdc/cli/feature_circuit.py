@@ -1,5 +1,6 @@
 """`acdc feature-circuit`: the features of SAEs and transcoders that a task needs, and how they make each other."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,12 +21,12 @@ from acdc.cli.terminal import (
     Revision,
     TaskOption,
     TrustRemoteCode,
-    dump,
     hush,
     options_of_task,
     placing,
     say,
     table,
+    tell_found,
 )
 from acdc.options.defaults import ALIKE, DEVICE, DTYPE, N_HELD_OUT, N_PROMPTS, OUT, POSITIONS, SEED
 
@@ -130,13 +131,7 @@ def feature_circuit(
         steps=steps,
         quadrature=quadrature,
     )
-    if as_json:
-        dump(found.to_dict() | {"files": [str(path) for path in found.files]})
-        return
-    if not quiet:
-        _tell(found, top)
-    for path in found.files:
-        say(f"  {path}")
+    tell_found(found, partial(_tell, top=top), as_json, quiet)
 
 
 def _tell(found: "FoundFeatures", top: int) -> None:

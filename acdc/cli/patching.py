@@ -20,12 +20,12 @@ from acdc.cli.terminal import (
     Revision,
     TaskOption,
     TrustRemoteCode,
-    dump,
     hush,
     options_of_task,
     placing,
     say,
     table,
+    tell_found,
 )
 from acdc.errors import RunError, counted
 from acdc.options.defaults import DEVICE, DTYPE, N_PATCHED, OUT, PATCHED, SEED
@@ -313,16 +313,13 @@ def _ways(direction: str) -> tuple[str, ...]:
 
 
 def _tell(found: "PatchedMaps", top: int, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        dump(found.to_dict() | {"files": [str(path) for path in found.files]})
-        return
-    if not quiet:
+    def tables(found: "PatchedMaps") -> None:
         for line in _heading(found):
             say(line)
         rows = [row for each in found.maps for row in _strongest(each, top)]
         table(["direction", "site", "place", "share", "95% interval", "mean", "metric"], rows)
-    for path in found.files:
-        say(f"  {path}")
+
+    tell_found(found, tables, as_json, quiet)
 
 
 def _heading(found: "PatchedMaps") -> list[str]:

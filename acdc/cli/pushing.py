@@ -1,7 +1,6 @@
 """`acdc push`: a feature pushed by several doses, on a task beside a control, or in what follows a prompt."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,11 +20,11 @@ from acdc.cli.terminal import (
     TaskOption,
     TrustRemoteCode,
     aligned,
-    dump,
     hush,
     options_of_task,
     placing,
     say,
+    tell_found,
 )
 from acdc.errors import RunError
 from acdc.options.defaults import DEVICE, DTYPE, N_CONTINUED, N_STEERED, OUT, SEED
@@ -100,10 +99,10 @@ def push(
     options |= {name: value for name, value in (*asked.items(), ("seed", seed)) if value is not None}
     if prompt is None:
         on_task = push_on_task(dictionary, feature, model, task, dose or (), **options)
-        _told(on_task.to_dict(), on_task.files, as_json, None if quiet else partial(_tell, on_task))
+        tell_found(on_task, _tell, as_json, quiet)
     else:
         texts = push_on_prompt(dictionary, feature, model, prompt, dose or (), **options)
-        _told(texts.to_dict(), texts.files, as_json, None if quiet else partial(_tell_texts, texts))
+        tell_found(texts, _tell_texts, as_json, quiet)
 
 
 def _check_left_out(options: Mapping[str, Any], where: str) -> None:
@@ -111,16 +110,6 @@ def _check_left_out(options: Mapping[str, Any], where: str) -> None:
     if given := [name for name, value in options.items() if value is not None]:
         flags = ", ".join(f"--{name.replace('_', '-').replace('options', 'option')}" for name in given)
         raise RunError(f"{flags} can't be used with {where}")
-
-
-def _told(found: dict[str, Any], files: Sequence[Path], as_json: bool, tell: Callable[[], None] | None) -> None:
-    if as_json:
-        dump(found | {"files": [str(path) for path in files]})
-        return
-    if tell is not None:
-        tell()
-    for path in files:
-        say(f"  {path}")
 
 
 def _tell(found: "PushedRun") -> None:

@@ -17,12 +17,12 @@ from acdc.cli.terminal import (
     Revision,
     TaskOption,
     TrustRemoteCode,
-    dump,
     hush,
     options_of_task,
     placing,
     say,
     table,
+    tell_found,
 )
 from acdc.errors import RunError, printable
 from acdc.options.defaults import N_FOR_DIRECTIONS, N_STEERED, OUT, SEED
@@ -103,13 +103,7 @@ def steer(
         found = steer_run(what, out=out, **options)
     else:
         found = run(model, what, out=out or OUT, task_options=of_task, **options)
-    if as_json:
-        dump(found.to_dict() | {"files": [str(path) for path in found.files]})
-        return
-    if not quiet:
-        _tell(found)
-    for path in found.files:
-        say(f"  {path}")
+    tell_found(found, _tell, as_json, quiet)
 
 
 def _doses(words: str) -> list[float]:

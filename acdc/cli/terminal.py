@@ -3,8 +3,9 @@
 import json
 import logging
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 
 import typer
 
@@ -34,6 +35,7 @@ __all__ = [
     "say",
     "show_warnings",
     "table",
+    "tell_found",
     "warn",
 ]
 
@@ -143,6 +145,32 @@ def placing(device_map: str | None, offload: bool) -> str | None:
     if offload and device_map is not None:
         raise RunError("--offload is a device map of its own; give it or --device-map, not both")
     return "offload" if offload else device_map
+
+
+@runtime_checkable
+class Kept(Protocol):
+    """What a command found, and the files that hold it."""
+
+    @property
+    def files(self) -> Sequence[Path]: ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON holds it."""
+        ...
+
+
+Found = TypeVar("Found", bound=Kept)
+
+
+def tell_found(found: Found, tell: Callable[[Found], None], as_json: bool, quiet: bool) -> None:
+    """What a command ends with: the tables that `tell` prints, unless quiet, and the files' names; or all as JSON."""
+    if as_json:
+        dump(found.to_dict() | {"files": [str(path) for path in found.files]})
+        return
+    if not quiet:
+        tell(found)
+    for path in found.files:
+        say(f"  {path}")
 
 
 def hush() -> None:
