@@ -268,7 +268,7 @@ def _tell_prompt(
 ) -> None:
     from acdc.features.reading import features_on
     from acdc.files import write_csv
-    from acdc.runs.features.reading import open_dictionary
+    from acdc.runs.features.dictionaries import open_dictionary
 
     loaded, found = open_dictionary(dictionary, model, site=site, **loading)
     frame = features_on(loaded, found, prompt, bos=bos).frame()

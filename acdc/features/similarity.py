@@ -26,7 +26,7 @@ from acdc.features.circuits.masks import token_groups
 from acdc.features.circuits.placed import Placed
 from acdc.features.circuits.runs import FeatureRuns
 from acdc.features.dictionary import Dictionary
-from acdc.features.reading.corpus import SKIP
+from acdc.features.site_values import behind_first
 from acdc.features.sites import Site
 from acdc.options.defaults import ALIKE
 from acdc.options.ranges import Range, checked
@@ -117,8 +117,7 @@ def _activations(
     row_of = {span: row for row, span in enumerate(problem.batch.spans)}
     found: dict[NodeName, list[Tensor]] = defaultdict(list)
     for piece in runs.pieces:
-        groups, attention = token_groups(piece.batch), piece.batch.attention.bool()
-        real = attention & (attention.cumsum(1) > SKIP)
+        groups, real = token_groups(piece.batch), behind_first(piece.batch)
         for site, clean in zip(runs.placed.sites, runs.clean(piece), strict=True):
             for name in names:
                 if name.site == site:

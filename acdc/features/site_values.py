@@ -12,18 +12,21 @@ from acdc.options.defaults import MEMORY
 from acdc.progress.progress import Progress, Tell
 from acdc.prompts.batch import PromptBatch
 
-__all__ = ["behind_first", "pieces", "site_values"]
+__all__ = ["SKIP", "behind_first", "pieces", "site_values"]
 
 COPIES = 24  # tensors of a token's width that a run needs at once
 
 
-def behind_first(texts: PromptBatch) -> Bool[Tensor, "batch pos"]:
-    """True at all tokens but each text's first one.
+SKIP = 1  # first tokens of a text that say nothing of it
+
+
+def behind_first(texts: PromptBatch, skip: int = SKIP) -> Bool[Tensor, "batch pos"]:
+    """True at all tokens but each text's first one, or first few.
 
     Models rest their attention on the first token, BOS or not: its residual stream is many times as long as others',
     and says nothing of the text.
     """
-    return texts.attention & (texts.position_ids > 0)
+    return texts.attention & (texts.position_ids >= skip)
 
 
 def pieces(model: PatchableModel, texts: PromptBatch, copies: int = COPIES) -> Iterator[PromptBatch]:

@@ -15,6 +15,7 @@ from acdc.features.acting.differences import ContrastRow, chosen_features, held_
 from acdc.features.acting.firing_prompts import FiringPrompts
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading.tally import features_of
+from acdc.features.site_values import behind_first
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED, TOP_CONTRASTED
 from acdc.progress.progress import Tell
@@ -104,7 +105,7 @@ def _largest(
     model: PatchableModel, dictionary: Dictionary, batch: PromptBatch, where: str, **telling: Any
 ) -> Float[np.ndarray, "prompt n"]:
     """One number of each prompt and feature."""
-    seen, found = batch.attention & (batch.position_ids > 0), []
+    seen, found = behind_first(batch), []
     for start, features in features_of(model, dictionary, batch, **telling):
         if where == "last":
             found.append(features[:, -1])

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading.tally import features_of
+from acdc.features.site_values import behind_first
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.prompts.batch import PromptBatch
@@ -61,7 +62,7 @@ def firings(model: PatchableModel, dictionary: Dictionary, batch: PromptBatch) -
     """
     dictionary.check_fits(model)
     dictionary = dictionary.to(model.device)
-    seen = batch.attention & (batch.position_ids > 0)
+    seen = behind_first(batch)
     n, largest = torch.zeros(dictionary.n_features).double(), torch.zeros(dictionary.n_features).double()
     for start, features in features_of(model, dictionary, batch):
         here = (features * seen[start : start + len(features), :, None].to(features)).flatten(0, 1).double().cpu()

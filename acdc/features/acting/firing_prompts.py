@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading import Window
 from acdc.features.reading.tally import features_of
+from acdc.features.site_values import behind_first
 from acdc.models import PatchableModel
 from acdc.progress.progress import Tell
 from acdc.prompts.batch import PromptBatch
@@ -66,8 +67,8 @@ class FiringPrompts:
     def counted(self) -> Bool[np.ndarray, "prompt pos"]:
         """The tokens at which features are looked at."""
         last = torch.arange(self.batch.n_pos) == self.batch.n_pos - 1
-        seen = last.expand(self.batch.n, -1) if self.where == "last" else self.batch.position_ids > 0
-        found: Bool[np.ndarray, "prompt pos"] = (self.batch.attention & seen).numpy()
+        seen = self.batch.attention & last if self.where == "last" else behind_first(self.batch)
+        found: Bool[np.ndarray, "prompt pos"] = seen.numpy()
         return found
 
     @property

@@ -3,18 +3,15 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 
 from acdc.errors import TaskError
+from acdc.features.site_values import SKIP
 from acdc.interpret.lenses.windows import window_length
 from acdc.models import PatchableModel
 from acdc.prompts.batch import PromptBatch
 from acdc.prompts.texts import text_ids
 
-__all__ = ["SKIP", "counted", "windows_of"]
-
-SKIP = 1  # first tokens of a window that aren't counted: models park attention there, and its activations are huge
+__all__ = ["windows_of"]
 
 
 def windows_of(
@@ -53,11 +50,6 @@ def windows_of(
     if not rows:
         raise TaskError(f"the text is too short: no window of it has more than {SKIP} token(s)")
     return _batch(rows, name)
-
-
-def counted(batch: PromptBatch, skip: int = SKIP) -> Bool[Tensor, "window pos"]:
-    """True at the tokens that are counted: not padding, and not the first of their window."""
-    return batch.attention & (batch.position_ids >= skip)
 
 
 def _batch(rows: Sequence[Sequence[int]], name: str) -> PromptBatch:

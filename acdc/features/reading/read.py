@@ -8,11 +8,11 @@ import torch
 
 from acdc.errors import ModelError, RunError, TaskError
 from acdc.features.dictionary import Dictionary
-from acdc.features.reading.corpus import SKIP, counted
 from acdc.features.reading.record import About, Examples, FeatureReading
 from acdc.features.reading.slices import look_again
 from acdc.features.reading.tally import tally
 from acdc.features.reading.weights import Ranked, neighbours, written_logits
+from acdc.features.site_values import SKIP, behind_first
 from acdc.models import PatchableModel
 from acdc.options.defaults import SEED
 from acdc.progress.progress import Tell, announce
@@ -20,7 +20,7 @@ from acdc.prompts.batch import PromptBatch
 from acdc.prompts.tokens import pieces
 from acdc.version import __version__
 
-__all__ = ["dictionary_hash", "read_features"]
+__all__ = ["features_hash", "read_features"]
 
 N_PROBES = 200  # random slices of which those are taken in which a feature is silent
 
@@ -55,7 +55,7 @@ def read_features(
     if skip < 0:
         raise RunError(f"skip must be a number of tokens, 0 or more, not {skip}")
     model.check_batch(corpus)
-    seen = counted(corpus, skip)
+    seen = behind_first(corpus, skip)
     if not bool(seen.any()):
         raise TaskError(f"{corpus.task!r} has no window of more than {skip} token(s), and those are not counted")
     dictionary = dictionary.to(model.device)
@@ -69,7 +69,7 @@ def read_features(
     ids = corpus.clean.masked_fill(~corpus.attention, -1).int().numpy()
     about = About(
         dictionary=dictionary.name,
-        dictionary_sha256=dictionary_hash(dictionary),
+        dictionary_sha256=features_hash(dictionary),
         site=str(dictionary.reads),
         model=model.name,
         corpus=corpus.task,
@@ -97,7 +97,7 @@ def read_features(
     )
 
 
-def dictionary_hash(dictionary: Dictionary) -> str:
+def features_hash(dictionary: Dictionary) -> str:
     """SHA-256 of what decides its features: where it reads, its encoder, and its activation."""
     digest = hashlib.sha256(f"{dictionary.reads} {dictionary.takes_off_b_dec}".encode())
     tensors = [dictionary.encoder, dictionary.b_enc, dictionary.b_dec]

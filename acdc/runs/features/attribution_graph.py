@@ -24,7 +24,7 @@ from acdc.features.attribution_graphs.graph import check_shares
 from acdc.features.dictionary import Dictionary
 from acdc.features.formats import check_named, load_set
 from acdc.features.reading import FeatureReading
-from acdc.features.reading.read import dictionary_hash as features_hash
+from acdc.features.reading.read import features_hash
 from acdc.features.similarity import alike_in_trace, check_cut
 from acdc.files import write_csv, write_json
 from acdc.options.defaults import ALIKE, MEMORY, OUT

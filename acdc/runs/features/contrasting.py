@@ -8,7 +8,6 @@ from acdc.errors import RunError
 from acdc.features.acting import ablate_found, contrast
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading import rule_of
-from acdc.features.reading.read import dictionary_hash
 from acdc.models import PatchableModel
 from acdc.options.defaults import N_CONTRASTED, OUT, SEED, TOP_CONTRASTED
 from acdc.options.ranges import Range, Seed, checked
@@ -17,12 +16,11 @@ from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import MAX_PAIRS
 from acdc.runs.arguments import Arguments, resolve_arguments
 from acdc.runs.features.contrast_run import ContrastRun
+from acdc.runs.features.dictionaries import asked_of, open_dictionary
 from acdc.runs.features.kept_readings import readings_of
 from acdc.runs.features.prompt_sets import By, PromptSets, sets_of_files, wrong_and_right
-from acdc.runs.features.reading import open_dictionary
 from acdc.runs.folders import check_writable
 from acdc.runs.model_spec import ModelSpec
-from acdc.version import __version__
 
 __all__ = ["ContrastRun", "contrast_files", "contrast_wrong"]
 
@@ -155,11 +153,7 @@ def _run(
     ablated = None
     if asked.ablate:
         ablated = ablate_found(model, dictionary, found, metric=sets.metric, seed=seed, progress=asked.tell)
-    record = {
-        "made_with": f"acdc {__version__}",
-        "model": spec.name,
-        **spec.to_json(),
-        "dictionary": {"name": dictionary.name, "sha256": dictionary_hash(dictionary), "reads": str(dictionary.reads)},
+    record = asked_of(dictionary, spec) | {
         "asked": sources | {"where": asked.where, "top": asked.top, "ablate": asked.ablate},
         "sets": list(sets.names),
         "metric": None if sets.metric is None else sets.metric.name,

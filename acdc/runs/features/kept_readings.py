@@ -8,7 +8,7 @@ from pathlib import Path
 from acdc.errors import FileError
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading import FeatureReading, load_reading
-from acdc.features.reading.read import dictionary_hash
+from acdc.features.reading.read import features_hash
 from acdc.features.reading.saved import about_of
 from acdc.runs.features.reading import ENDING, READINGS
 
@@ -25,7 +25,7 @@ def readings_of(dictionaries: Sequence[Dictionary], out: str | os.PathLike[str])
     newest = _newest(Path(out).expanduser() / READINGS)
     if not newest:
         return [None] * len(dictionaries)
-    paths = [newest.get(dictionary_hash(each)) for each in dictionaries]
+    paths = [newest.get(features_hash(each)) for each in dictionaries]
     return [None if path is None else _loaded(path) for path in paths]
 
 

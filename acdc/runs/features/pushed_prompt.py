@@ -14,8 +14,8 @@ from acdc.options.ranges import Range, checked
 from acdc.progress import announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.texts import text_batch
+from acdc.runs.features.dictionaries import open_dictionary
 from acdc.runs.features.pushing import checked_doses, part_of, push_folder, record_of
-from acdc.runs.features.reading import open_dictionary
 from acdc.runs.model_spec import ModelSpec
 
 if TYPE_CHECKING:

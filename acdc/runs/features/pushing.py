@@ -12,7 +12,6 @@ from acdc.evaluation.permutation import paired_p
 from acdc.evaluation.statistics import adjust
 from acdc.features.acting import Doses, Push, control_of, dose_effects, firings
 from acdc.features.dictionary import Dictionary
-from acdc.features.reading.read import dictionary_hash
 from acdc.files import write_csv, write_json
 from acdc.interpret.draft import estimated, number
 from acdc.interpret.explanation import Steering
@@ -23,11 +22,10 @@ from acdc.progress import Tell, announce
 from acdc.progress.bars import Progressing, shown
 from acdc.prompts.batch import MAX_PAIRS
 from acdc.runs.arguments import Arguments, resolve_arguments
-from acdc.runs.features.reading import open_dictionary
+from acdc.runs.features.dictionaries import asked_of, open_dictionary
 from acdc.runs.fingerprint import fingerprint
 from acdc.runs.folders import check_writable, runs_folder
 from acdc.runs.model_spec import ModelSpec
-from acdc.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,20 +198,7 @@ def record_of(
     dictionary: Dictionary, feature: int, kind: str, doses: Sequence[float], model: ModelSpec
 ) -> dict[str, Any]:
     """What was pushed, of what, and how."""
-    return {
-        "made_with": f"acdc {__version__}",
-        "model": model.name,
-        **model.to_json(),
-        "dictionary": {
-            "name": dictionary.name,
-            "sha256": dictionary_hash(dictionary),
-            "reads": str(dictionary.reads),
-            "writes": ", ".join(map(str, dictionary.writes)),
-        },
-        "feature": feature,
-        "kind": kind,
-        "doses": list(doses),
-    }
+    return asked_of(dictionary, model) | {"feature": feature, "kind": kind, "doses": list(doses)}
 
 
 def _table(doses: Doses, what: str, site: str) -> Steering:

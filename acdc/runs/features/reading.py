@@ -8,19 +8,17 @@ from typing import Any, NamedTuple
 
 from acdc.errors import FileError, RunError
 from acdc.features.dictionary import Dictionary
-from acdc.features.formats import check_named, load
 from acdc.features.reading import FeatureReading, load_reading, read_features, save_reading
-from acdc.features.reading.corpus import SKIP
-from acdc.features.reading.read import dictionary_hash
-from acdc.models import PatchableModel
+from acdc.features.reading.read import features_hash
+from acdc.features.site_values import SKIP
 from acdc.options.defaults import OUT, SEED
 from acdc.progress.bars import Progressing, shown
 from acdc.runs.features.corpus import MOST_TOKENS, N_OF_TASK, corpus_of
+from acdc.runs.features.dictionaries import open_dictionary
 from acdc.runs.fingerprint import fingerprint, model_identity
 from acdc.runs.folders import check_writable, runs_folder
-from acdc.runs.model_spec import ModelSpec
 
-__all__ = ["ENDING", "READINGS", "Read", "open_dictionary", "read_on", "saved_reading"]
+__all__ = ["ENDING", "READINGS", "Read", "read_on", "saved_reading"]
 
 READINGS, ENDING = "features", ".features.npz"  # the folder below `out`, and its files
 
@@ -30,22 +28,6 @@ class Read(NamedTuple):
 
     reading: FeatureReading
     path: Path
-
-
-def open_dictionary(
-    dictionary: str | os.PathLike[str] | Dictionary, model: Any, *, site: str | None = None, **loading: Any
-) -> tuple[PatchableModel, Dictionary]:
-    """The model and the dictionary that are meant.
-
-    Raises:
-        ACDCError: One can't be loaded, or the dictionary is another model's.
-    """
-    if not isinstance(dictionary, Dictionary):
-        check_named(dictionary)
-    loaded = ModelSpec.of(model, **loading).load()
-    found = dictionary if isinstance(dictionary, Dictionary) else load(dictionary, site=site, model=loaded)
-    found.check_fits(loaded)
-    return loaded, found
 
 
 def read_on(
@@ -86,7 +68,7 @@ def read_on(
     options: dict[str, Any] = {"n": n, "length": length, "most": most, "bos": bos, "seed": seed}
     corpus = corpus_of(loaded, text=text, task=task, task_options=dict(task_options or {}), **options)
     folder = _folder(out, dictionary)
-    identity = {"dictionary": dictionary_hash(found), "model": model_identity(loaded), "corpus": corpus.fingerprint}
+    identity = {"dictionary": features_hash(found), "model": model_identity(loaded), "corpus": corpus.fingerprint}
     path = folder / f"{fingerprint(identity | {'skip': skip, 'seed': seed})[:16]}{ENDING}"
     if path.exists():
         os.utime(path)  # it is the newest again

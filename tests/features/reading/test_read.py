@@ -11,11 +11,11 @@ from acdc.errors import ModelError, RunError, TaskError
 from acdc.features.activations import ReLU
 from acdc.features.dictionary import Dictionary
 from acdc.features.reading import tally, windows_of
-from acdc.features.reading.corpus import counted
-from acdc.features.reading.read import dictionary_hash, read_features
+from acdc.features.reading.read import features_hash, read_features
 from acdc.features.reading.record import FeatureReading
 from acdc.features.reading.slices import BEFORE
 from acdc.features.reading.tally import N_FIRED
+from acdc.features.site_values import behind_first
 from acdc.features.sites import Site, through_sites
 from acdc.metrics.answers import wide
 from tests.features.reading.planted import planted
@@ -34,7 +34,7 @@ def tiny() -> tuple:
 
 def test_counts_and_examples_are_those_of_all_activations(tiny: tuple) -> None:
     model, batch, dictionary, reading = tiny
-    seen = counted(batch)
+    seen = behind_first(batch)
     with torch.no_grad():
         x = through_sites(model, batch, batch.clean, lambda _, x: x, stop=SITE)
     features = (dictionary.encode(x) * seen[..., None]).numpy()
@@ -70,9 +70,9 @@ def test_batches_change_nothing_and_features_that_change_places_change_all(
     )
     monkeypatch.setattr(tally, "MEMORY", 1)  # a window at a time
     _same(read_features(model, other, batch), reading, order.numpy())
-    assert dictionary_hash(other) != dictionary_hash(dictionary)
+    assert features_hash(other) != features_hash(dictionary)
     monkeypatch.setattr(tally, "MEMORY", 4000)  # room for what some windows' activations are, and the others run again
-    kept = tally.tally(model, dictionary, batch, counted(batch), np.arange(batch.n * batch.n_pos)).kept
+    kept = tally.tally(model, dictionary, batch, behind_first(batch), np.arange(batch.n * batch.n_pos)).kept
     assert 0 < len(kept) < batch.n
     _same(read_features(model, other, batch), reading, order.numpy())
 
@@ -128,7 +128,7 @@ def test_the_text_is_cut_into_windows_and_their_first_tokens_do_not_count() -> N
         [4, 5],
         [6, 7, 8],
     ]
-    assert counted(batch).sum().item() == 5
+    assert behind_first(batch).sum().item() == 5
     assert windows_of(["1 2 3 4 5 6 7 8"], model, length=3, most=3, bos=False).n == 1
 
 
